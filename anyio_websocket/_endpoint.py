@@ -1,0 +1,59 @@
+"""Where a connection or a listener is: an address, a port, TLS or not.
+
+In: what a socket says of itself. Out: the ``Endpoint`` that users read.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+
+class Endpoint:
+    """One end of a TCP connection, or a listening port.
+
+    :param address: the IP address, as text, number or :mod:`ipaddress` object
+    :param port: the TCP port
+    :param is_ssl: whether TLS is spoken there
+
+    """
+
+    #: the IP address
+    address: IPv4Address | IPv6Address
+    #: the TCP port
+    port: int
+    #: whether TLS is spoken there
+    is_ssl: bool
+
+    def __init__(
+        self, address: str | int | IPv4Address | IPv6Address, port: int, is_ssl: bool
+    ) -> None:
+        self.address = ip_address(address)
+        self.port = port
+        self.is_ssl = is_ssl
+
+    @property
+    def url(self) -> str:
+        """The endpoint as a URL, such as ``ws://127.0.0.1:8000``."""
+        scheme, default = ("wss", 443) if self.is_ssl else ("ws", 80)
+        # RFC 3986 section 3.2.2: IPv6 literals go in brackets.
+        host = f"[{self.address}]" if self.address.version == 6 else f"{self.address}"
+        port = "" if self.port == default else f":{self.port}"
+        return f"{scheme}://{host}{port}"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Endpoint):
+            return NotImplemented
+        return (self.address, self.port, self.is_ssl) == (
+            other.address,
+            other.port,
+            other.is_ssl,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.address, self.port, self.is_ssl))
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(address="{self.address}", '
+            f"port={self.port}, is_ssl={self.is_ssl})"
+        )

@@ -1,0 +1,176 @@
+"""What can go wrong, as exceptions, and why a connection ended.
+
+In: codes and texts of the peer or of ours. Out: the exceptions users catch.
+
+::
+
+    WebSocketError
+    ├── HandshakeError              the connection never opened
+    │   ├── ConnectionTimeout       ... within ``connect_timeout``
+    │   ├── ConnectionRejected      ... the server answered with another status
+    │   └── DisconnectionTimeout    the closing handshake was not answered in time
+    └── ConnectionClosed            the connection is closed or closing
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# The registry of RFC 6455 section 11.7 as IANA keeps it. The names are those of
+# wsproto's CloseReason, which users of trio-websocket compare with; 1014 is later.
+_NAMES: Final = {
+    1000: "NORMAL_CLOSURE",
+    1001: "GOING_AWAY",
+    1002: "PROTOCOL_ERROR",
+    1003: "UNSUPPORTED_DATA",
+    1005: "NO_STATUS_RCVD",
+    1006: "ABNORMAL_CLOSURE",
+    1007: "INVALID_FRAME_PAYLOAD_DATA",
+    1008: "POLICY_VIOLATION",
+    1009: "MESSAGE_TOO_BIG",
+    1010: "MANDATORY_EXT",
+    1011: "INTERNAL_ERROR",
+    1012: "SERVICE_RESTART",
+    1013: "TRY_AGAIN_LATER",
+    1014: "BAD_GATEWAY",
+    1015: "TLS_HANDSHAKE_FAILED",
+}
+
+
+class CloseReason:
+    """Why a connection ended (RFC 6455 section 7.1.5 and 7.1.6).
+
+    Compares equal to another reason with the same code and text.
+
+    :param code: the close code; 1005 where the peer's Close had none, 1006 where
+        the connection ended without a Close
+    :param reason: the text that came with the code, or ``None`` if there was none
+
+    """
+
+    __slots__ = ("_code", "_reason")
+
+    def __init__(self, code: int, reason: str | None) -> None:
+        self._code = int(code)
+        self._reason = reason
+
+    @property
+    def code(self) -> int:
+        """The close code as a number."""
+        return self._code
+
+    @property
+    def name(self) -> str:
+        """The code's registered name, or the name of the range it lies in."""
+        code = self._code
+        if code in _NAMES:
+            return _NAMES[code]
+        if 1000 <= code <= 2999:
+            return "RFC_RESERVED"
+        if 3000 <= code <= 3999:
+            return "IANA_RESERVED"
+        if 4000 <= code <= 4999:
+            return "PRIVATE_RESERVED"
+        return "INVALID_CODE"
+
+    @property
+    def reason(self) -> str | None:
+        """The text beside the code, or ``None`` if there was none."""
+        return self._reason
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CloseReason):
+            return NotImplemented
+        return (self._code, self._reason) == (other._code, other._reason)
+
+    def __hash__(self) -> int:
+        return hash((self._code, self._reason))
+
+    def __reduce__(self) -> tuple[type[CloseReason], tuple[int, str | None]]:
+        return CloseReason, (self._code, self._reason)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}<code={self.code}, name={self.name}, "
+            f"reason={self.reason!r}>"
+        )
+
+
+class WebSocketError(Exception):
+    """Base of every exception that this library raises for a peer's doing."""
+
+
+class HandshakeError(WebSocketError):
+    """The opening handshake failed: no connection was made.
+
+    ``__cause__`` is the error of the network or of TLS where there was one.
+
+    """
+
+
+class ConnectionTimeout(HandshakeError):
+    """The connection was not open within ``connect_timeout``."""
+
+
+class DisconnectionTimeout(HandshakeError):
+    """The peer did not finish the closing handshake within ``disconnect_timeout``.
+
+    The connection is closed all the same.
+
+    """
+
+
+class ConnectionRejected(HandshakeError):
+    """The server answered the handshake with a status other than 101.
+
+    :param status_code: the HTTP status
+    :param headers: the answer's headers in order, names in lower case
+    :param body: the answer's body as far as it came and was kept, or ``None`` if
+        it had none
+
+    """
+
+    #: the HTTP status
+    status_code: int
+    #: the answer's headers in order, names in lower case
+    headers: tuple[tuple[bytes, bytes], ...]
+    #: the answer's body as far as it was kept, or ``None`` if it had none
+    body: bytes | None
+
+    def __init__(
+        self,
+        status_code: int,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        body: bytes | None = None,
+    ) -> None:
+        super().__init__(status_code, headers, body)
+        self.status_code = status_code
+        self.headers = headers
+        self.body = body
+
+    def __str__(self) -> str:
+        # Headers and body stay out: they may carry cookies and tokens.
+        return f"the server rejected the handshake with HTTP status {self.status_code}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}<status_code={self.status_code}>"
+
+
+class ConnectionClosed(WebSocketError):
+    """The connection is closed, or closing, and what was asked cannot be done.
+
+    ``__cause__`` is the error of the network or of TLS where there was one.
+
+    :param reason: why the connection ended
+
+    """
+
+    #: why the connection ended
+    reason: CloseReason | None
+
+    def __init__(self, reason: CloseReason | None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}<{self.reason!r}>"

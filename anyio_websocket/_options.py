@@ -1,0 +1,83 @@
+"""The numbers of a connection: every default with its unit and where it comes from.
+
+In: what a user passed. Out: one frozen, checked ``Options`` that travels inward.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from types import UnionType
+from typing import Final
+
+MESSAGE_QUEUE_SIZE: Final = 16  # messages; what websockets ships
+MAX_MESSAGE_SIZE: Final = 2**20  # bytes (1 MiB); what trio-websocket ships
+RECEIVE_BUFFER_SIZE: Final = 65536  # bytes; fewer, larger reads cost less CPU per byte
+CONNECT_TIMEOUT: Final = 10.0  # seconds; websockets' open timeout
+DISCONNECT_TIMEOUT: Final = 10.0  # seconds; websockets' close timeout
+
+# Fragments per message. Autobahn sends 65 536; joined as they come, none costs memory
+# of its own, so this only bounds the CPU that one message can burn.
+MAX_FRAGMENTS: Final = 131_072
+# seconds to wait for the peer's FIN once all is said, as Chromium does (2 s)
+LINGER_TIMEOUT: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a connection needs to know for life, checked once.
+
+    :param message_queue_size: received messages that may wait for the application;
+        0 hands each message over in person; ``math.inf`` for no bound by number
+    :param max_message_size: bytes of payload in one received message
+    :param receive_buffer_size: bytes to ask of the network at once; ``None`` leaves
+        it to the stream
+    :param connect_timeout: seconds until the connection must be open; ``None`` or
+        ``math.inf`` for no limit
+    :param disconnect_timeout: seconds that a whole close may take; ``None`` or
+        ``math.inf`` for no limit
+    :raises ValueError: if a number is negative, NaN, or zero where that can't work
+    :raises TypeError: if a number is not one
+
+    """
+
+    message_queue_size: float = MESSAGE_QUEUE_SIZE
+    max_message_size: float = MAX_MESSAGE_SIZE
+    receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE
+    connect_timeout: float | None = CONNECT_TIMEOUT
+    disconnect_timeout: float | None = DISCONNECT_TIMEOUT
+
+    def __post_init__(self) -> None:
+        _check("message_queue_size", self.message_queue_size, zero=True)
+        _check("max_message_size", self.max_message_size)
+        if self.receive_buffer_size is not None:
+            _check("receive_buffer_size", self.receive_buffer_size, kind=int)
+        if self.connect_timeout is not None:
+            _check("connect_timeout", self.connect_timeout)
+        if self.disconnect_timeout is not None:
+            _check("disconnect_timeout", self.disconnect_timeout)
+
+    @property
+    def connect_seconds(self) -> float:
+        """``connect_timeout`` as a number that cancel scopes take."""
+        return math.inf if self.connect_timeout is None else self.connect_timeout
+
+    @property
+    def disconnect_seconds(self) -> float:
+        """``disconnect_timeout`` as a number that cancel scopes take."""
+        return math.inf if self.disconnect_timeout is None else self.disconnect_timeout
+
+
+def _check(
+    name: str,
+    value: float,
+    *,
+    zero: bool = False,
+    kind: type | UnionType = int | float,
+) -> None:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        what = "an int" if kind is int else "a number"
+        raise TypeError(f"{name} must be {what}, not {value!r}")
+    if not (value > 0 or (zero and value == 0)):  # NaN compares false with everything
+        least = "zero or more" if zero else "more than zero"
+        raise ValueError(f"{name} must be {least}, not {value!r}")

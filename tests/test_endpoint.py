@@ -1,0 +1,37 @@
+"""Endpoints: addresses as users and URLs have them."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from anyio_websocket import Endpoint
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "is_ssl", "url"),
+    [
+        ("127.0.0.1", 80, False, "ws://127.0.0.1"),
+        ("127.0.0.1", 80, True, "wss://127.0.0.1:80"),
+        ("127.0.0.1", 443, True, "wss://127.0.0.1"),
+        ("127.0.0.1", 443, False, "ws://127.0.0.1:443"),
+        ("::1", 8000, False, "ws://[::1]:8000"),
+        ("::1", 443, True, "wss://[::1]"),
+        (0x7F000001, 1, False, "ws://127.0.0.1:1"),
+    ],
+)
+def test_url(address: str | int, port: int, is_ssl: bool, url: str) -> None:
+    endpoint = Endpoint(address, port, is_ssl)
+    assert endpoint.url == url
+    assert endpoint.address == ip_address(address)
+    assert (endpoint.port, endpoint.is_ssl) == (port, is_ssl)
+
+
+def test_equality_and_repr() -> None:
+    endpoint = Endpoint("127.0.0.1", 80, False)
+    assert endpoint == Endpoint("127.0.0.1", 80, False)
+    assert hash(endpoint) == hash(Endpoint("127.0.0.1", 80, False))
+    assert endpoint != Endpoint("127.0.0.1", 81, False)
+    assert endpoint != "ws://127.0.0.1"
+    assert repr(endpoint) == 'Endpoint(address="127.0.0.1", port=80, is_ssl=False)'
