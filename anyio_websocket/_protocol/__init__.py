@@ -1,0 +1,59 @@
+"""The protocol without I/O: nothing here awaits, and nothing knows an event loop.
+
+In: bytes and what the application wants. Out: events and bytes. These are the names
+that the rooms upstairs may use.
+"""
+
+from __future__ import annotations
+
+from ._codec import (
+    Close,
+    Codec,
+    Ping,
+    Pong,
+    ProtocolViolation,
+    Received,
+    WsprotoCodec,
+)
+from ._engine import (
+    MAX_CONTROL_PAYLOAD,
+    Engine,
+    Event,
+    Failure,
+    close_code_to_send,
+    close_reason_to_send,
+)
+from ._handshake import (
+    Accepted,
+    ClientHandshake,
+    HandshakeFailure,
+    Refusal,
+    Rejected,
+    Request,
+    ServerHandshake,
+)
+from ._origins import Origins
+
+__all__ = [
+    "MAX_CONTROL_PAYLOAD",
+    "Accepted",
+    "ClientHandshake",
+    "Close",
+    "Codec",
+    "Engine",
+    "Event",
+    "Failure",
+    "HandshakeFailure",
+    "Origins",
+    "Ping",
+    "Pong",
+    "ProtocolViolation",
+    "Received",
+    "Refusal",
+    "Rejected",
+    "Request",
+    "ServerHandshake",
+    "WsprotoCodec",
+    "close_code_to_send",
+    "close_reason_to_send",
+]

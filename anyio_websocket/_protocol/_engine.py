@@ -1,0 +1,141 @@
+"""One open connection without I/O: what the peer said, and what may still be said.
+
+In: received bytes; what the application wants sent. Out: events; bytes to write.
+
+Theory of operation
+-------------------
+A codec knows frames; the engine knows the conversation. It has three facts, each of
+them set once: which Close was received, which Close was sent, and whether the peer
+broke the protocol. Everything else follows from them:
+
+* After the peer's Close or its mistake nothing is parsed any more. RFC 6455 section
+  1.4 says that what comes after a Close is discarded, and section 7.1.7 that a failed
+  connection must not process data.
+* After our Close nothing is sent any more (section 5.5.1), so a Ping that arrives
+  then is not answered.
+* A received Close is answered once, with its own code (section 5.5.1), unless ours
+  went out first.
+
+Decoding is pulled, one event at a time, so that no more messages exist as objects
+than somebody has room for; the rest waits as bytes in the codec.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from ._codec import NO_STATUS, Close, Codec, Ping, Pong, ProtocolViolation
+
+# RFC 6455 section 5.5: no control frame carries more.
+MAX_CONTROL_PAYLOAD: Final = 125  # bytes
+MAX_CLOSE_REASON: Final = MAX_CONTROL_PAYLOAD - 2  # bytes; the code takes two
+
+# Codes that stand for something that no frame says (section 7.4.1). Applications do
+# pass them to aclose(), for which trio-websocket sends 1000.
+_NEVER_SENT: Final = frozenset({1005, 1006, 1015})
+
+
+class Failure(NamedTuple):
+    """The peer broke the protocol; nothing that it sends counts any more."""
+
+    code: int
+    reason: str
+
+
+Event = str | bytes | Ping | Pong | Close | Failure
+
+
+class Engine:
+    """The conversation over one open connection.
+
+    :param codec: the frames of this side of the connection
+
+    """
+
+    __slots__ = ("_codec", "close_received", "close_sent", "failed")
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        #: the peer's Close, once it came
+        self.close_received: Close | None = None
+        #: our Close, once it was framed
+        self.close_sent: Close | None = None
+        #: whether the peer broke the protocol
+        self.failed = False
+
+    def receive(self, data: bytes) -> None:
+        """Take received bytes; they count for nothing once the peer has closed."""
+        if self.close_received is None and not self.failed:
+            self._codec.feed(data)
+
+    def next_event(self) -> Event | None:
+        """Return the next thing the peer said, ``None`` if more bytes are needed."""
+        if self.close_received is not None or self.failed:
+            return None
+        try:
+            event = self._codec.next()
+        except ProtocolViolation as violation:
+            self.failed = True
+            return Failure(violation.code, violation.reason)
+        if event.__class__ is Close:
+            assert isinstance(event, Close)
+            self.close_received = event
+        return event
+
+    def message(self, message: str | bytes) -> bytes:
+        """Frame a message."""
+        return self._codec.message(message)
+
+    def ping(self, payload: bytes) -> bytes:
+        """Frame a Ping."""
+        return self._codec.ping(payload)
+
+    def pong(self, payload: bytes) -> bytes:
+        """Frame a Pong, or nothing if our Close is out."""
+        if self.close_sent is not None:
+            return b""
+        return self._codec.pong(payload)
+
+    def close(self, code: int, reason: str) -> bytes:
+        """Frame our Close, or nothing if it is out already."""
+        if self.close_sent is not None:
+            return b""
+        self.close_sent = Close(code, reason)
+        return self._codec.close(None if code == NO_STATUS else code, reason)
+
+
+def close_code_to_send(code: object) -> int:
+    """Check a close code that an application chose.
+
+    :param code: the code
+    :raises TypeError: if it is no int
+    :raises ValueError: if it may not be sent (RFC 6455 section 7.4)
+
+    """
+    if not isinstance(code, int) or isinstance(code, bool):
+        raise TypeError(f"the close code must be an int, not {code!r}")
+    if code in _NEVER_SENT:
+        return 1000
+    if 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999:
+        return int(code)
+    raise ValueError(
+        f"close code {code} may not be sent: use 1000-1003, 1007-1014 or 3000-4999"
+    )
+
+
+def close_reason_to_send(reason: object) -> str:
+    """Check the text beside a close code; cut it where a Close frame ends.
+
+    :param reason: the text, or ``None`` for none
+    :raises TypeError: if it is neither
+    :raises ValueError: if it has no UTF-8 form (a lone surrogate)
+
+    """
+    if reason is None:
+        return ""
+    if not isinstance(reason, str):
+        raise TypeError(f"the close reason must be a str or None, not {reason!r}")
+    encoded = reason.encode()  # UnicodeEncodeError is a ValueError
+    if len(encoded) <= MAX_CLOSE_REASON:
+        return reason
+    return encoded[:MAX_CLOSE_REASON].decode(errors="ignore")

@@ -1,0 +1,189 @@
+"""What both handshakes need of HTTP/1.1: heads within limits, header fields checked.
+
+In: received bytes; headers that an application wants sent. Out: a complete head for
+h11; pairs of bytes that may be written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+# bytes; what websockets and most HTTP servers allow
+MAX_LINE: Final = 8192
+MAX_HEAD: Final = 16384
+MAX_HEADERS: Final = 100
+
+TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+# RFC 9110 section 5.5: visible bytes with spaces and tabs between them
+_VALUE: Final = re.compile(
+    rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?"
+)
+
+# Fields that the handshake makes itself, and what to use in their stead.
+_OWN_FIELDS: Final = {
+    b"connection": "it is the handshake's own",
+    b"content-length": "it is made from the body",
+    b"transfer-encoding": "it is made from the body",
+    b"upgrade": "it is the handshake's own",
+    b"sec-websocket-protocol": "use the parameter for subprotocols",
+}
+
+
+class BadHead(Exception):
+    """The peer's head breaks HTTP, or our limits.
+
+    :param status_code: what to answer, on a server
+    :param reason: what is wrong, in words without the peer's bytes
+
+    """
+
+    def __init__(self, status_code: int, reason: str) -> None:
+        super().__init__(status_code, reason)
+        self.status_code = status_code
+        self.reason = reason
+
+
+class HeadReader:
+    """Collects the head of a request or of a response, line by line.
+
+    Stricter than h11, which takes lines that end in a bare LF and folded ones: two
+    parsers that see different lines are how requests are smuggled. Each byte is
+    looked at once, however small the pieces it comes in.
+
+    """
+
+    __slots__ = ("_buffer", "_fields", "_line", "_scanned")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._line = 0  # where the current line starts
+        self._scanned = 0  # how far a line end was looked for
+        self._fields = -1  # lines so far, but for the start line
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Take bytes; return the head once it is complete.
+
+        :raises BadHead: as soon as it cannot become one
+
+        """
+        buffer = self._buffer
+        buffer += data
+        while True:
+            end = buffer.find(b"\n", self._scanned)
+            if end < 0:
+                self._scanned = len(buffer)
+                self._check_size(len(buffer))
+                self._check_start()
+                return None
+            self._check_size(end + 1)
+            line = bytes(buffer[self._line : end])
+            if not line.endswith(b"\r") or line.count(b"\r") > 1 or b"\0" in line:
+                raise BadHead(
+                    400, "a line does not end in CR LF, or has a stray CR or NUL"
+                )
+            self._line = self._scanned = end + 1
+            if len(line) == 1:
+                if self._fields < 0:
+                    raise BadHead(400, "the first line is empty")
+                return bytes(buffer[: self._line])
+            if line[0] in b" \t":
+                raise BadHead(
+                    400, "a header is folded, or the request starts with a space"
+                )
+            self._fields += 1
+            if self._fields > MAX_HEADERS:
+                raise BadHead(431, f"more than {MAX_HEADERS} headers")
+
+    @property
+    def rest(self) -> bytes:
+        """What came behind the head."""
+        return bytes(self._buffer[self._line :])
+
+    def _check_size(self, end: int) -> None:
+        if end - self._line > MAX_LINE:
+            if self._fields < 0:
+                raise BadHead(414, f"the first line is longer than {MAX_LINE} bytes")
+            raise BadHead(431, f"a header is longer than {MAX_LINE} bytes")
+        if end > MAX_HEAD:
+            raise BadHead(431, f"the head is longer than {MAX_HEAD} bytes")
+
+    def _check_start(self) -> None:
+        # TLS, SSH and noise need not wait for a line end that may never come.
+        if self._fields < 0 and self._buffer and not TOKEN.match(self._buffer):
+            raise BadHead(400, "this is not HTTP")
+
+
+def checked_headers(
+    headers: Iterable[tuple[bytes, bytes] | tuple[str, str]] | None,
+) -> list[tuple[bytes, bytes]]:
+    """Check headers that an application wants sent beside the handshake's.
+
+    :raises ValueError: if a name or a value cannot be sent, or the name is one of the
+        handshake's own; values are not shown, for they may be secrets
+    :raises TypeError: if they are no pairs of ``bytes`` or of ``str``
+
+    """
+    checked: list[tuple[bytes, bytes]] = []
+    for name, value in headers or ():
+        key = _encoded(name, "a header's name")
+        if not TOKEN.fullmatch(key):
+            raise ValueError(f"{name!r} cannot be a header's name")
+        data = _encoded(value, f"the value of header {name!r}").strip(b" \t")
+        if not _VALUE.fullmatch(data):
+            raise ValueError(f"the value of header {name!r} has control characters")
+        lower = key.lower()
+        if lower in _OWN_FIELDS or lower.startswith(b"sec-websocket-"):
+            instead = _OWN_FIELDS.get(lower, "it is the handshake's own")
+            raise ValueError(f"header {name!r} may not be given: {instead}")
+        checked.append((key, data))
+    return checked
+
+
+def _encoded(text: object, what: str) -> bytes:
+    if isinstance(text, bytes):
+        return text
+    if not isinstance(text, str):
+        raise TypeError(f"{what} must be bytes or str, not {type(text).__name__}")
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} has characters outside of latin-1") from None
+
+
+def values_of(headers: Headers, name: bytes) -> list[bytes]:
+    """Return the values of all header lines of one name, given in lower case."""
+    return [value for key, value in headers if key == name]
+
+
+def list_of(headers: Headers, name: bytes) -> list[str]:
+    """Return a header's comma-separated elements over all its lines.
+
+    :raises UnicodeDecodeError: if one is not ASCII
+
+    """
+    return [
+        element
+        for value in values_of(headers, name)
+        for part in value.decode("ascii").split(",")
+        if (element := part.strip(" \t"))
+    ]
+
+
+def has_token(headers: Headers, name: bytes, token: str) -> bool:
+    """Say whether a list header has a token, in any case of letters."""
+    return any(element.lower() == token for element in list_of(headers, name))
+
+
+def is_token(text: str) -> bool:
+    """Say whether a text is a token of HTTP."""
+    return text.isascii() and TOKEN.fullmatch(text.encode()) is not None
+
+
+def head(start_line: bytes, headers: Headers) -> bytes:
+    """Write a head of checked parts."""
+    lines = [start_line, *(b"%b: %b" % field for field in headers), b"", b""]
+    return b"\r\n".join(lines)

@@ -1,0 +1,99 @@
+"""The event loops that every test with I/O runs on."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import selectors
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Backend = tuple[str, dict[str, Any]]
+
+
+class _JumpSelector(selectors.DefaultSelector):
+    """Instead of sleeping until the next timer, moves the loop's clock there."""
+
+    loop: AutojumpLoop
+
+    def select(
+        self, timeout: float | None = None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:  # no timer: only a thread or a signal can wake us
+            return super().select(None)
+        self.loop.skipped += timeout
+        return []
+
+
+class AutojumpLoop(asyncio.SelectorEventLoop):
+    """An event loop in which nobody waits for a timer; for streams in memory only."""
+
+    skipped = 0.0  # seconds
+
+    def __init__(self) -> None:
+        selector = _JumpSelector()
+        selector.loop = self
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return super().time() + self.skipped
+
+
+def _debug() -> Backend:
+    return "asyncio", {"debug": True}
+
+
+def _eager_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    return loop
+
+
+def _eager() -> Backend:
+    return "asyncio", {"loop_factory": _eager_loop}
+
+
+def _uvloop() -> Backend:
+    return "asyncio", {"use_uvloop": True}
+
+
+def _trio() -> Backend:
+    return "trio", {"restrict_keyboard_interrupt_to_checkpoints": True}
+
+
+def _virtual_asyncio() -> Backend:
+    return "asyncio", {"loop_factory": AutojumpLoop}
+
+
+def _virtual_trio() -> Backend:
+    from trio.testing import MockClock
+
+    return "trio", {"clock": MockClock(autojump_threshold=0)}
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def params(*, virtual_time: bool) -> list[Any]:
+    """List the backends that are installed, as makers of the fixture's value."""
+    makers: dict[str, Callable[[], Backend]] = {}
+    if virtual_time:
+        makers["asyncio"] = _virtual_asyncio
+        if _installed("trio"):
+            makers["trio"] = _virtual_trio
+    else:
+        makers["asyncio"] = _debug
+        if sys.version_info >= (3, 12):
+            makers["eager"] = _eager
+        if _installed("uvloop"):
+            makers["uvloop"] = _uvloop
+        if _installed("trio"):
+            makers["trio"] = _trio
+    return [pytest.param(maker, id=name) for name, maker in makers.items()]
