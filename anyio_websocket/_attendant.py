@@ -1,0 +1,182 @@
+"""The one background task of a server or of a client's connection.
+
+In: connections that nobody reads from. Out: somebody who does, for as long as nobody
+else wants to.
+
+Theory of operation
+-------------------
+Whoever waits for something of a connection reads from it (see ``_reader``). While the
+application is busy elsewhere, or only sends, nobody does; pings would go unanswered
+and a Close unseen. So a connection that is left alone tells the attendant, and one
+that is read from again takes itself off the list: two dictionary operations, no timer
+and no wake-up for a message. The attendant looks at the list every ``TICK`` while
+there is something on it, and starts a reader for each connection that has been there
+for a whole tick.
+
+The attendant also runs the small jobs that may not wait for the application, such as
+writing a pong (``start_soon``). It is a single task of the nursery of the server or of
+the user, with a task group of its own; so it is there that a cancellation of that
+nursery is seen, and answered by ``farewell``. The task starts with the first member,
+or with the first ``hold()``, and ends with the last of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from anyio import CancelScope, Event, create_task_group, move_on_after
+from anyio.abc import TaskGroup
+
+# seconds; how long a ping or a Close may go unnoticed is one to two of these. An idle
+# connection costs nothing, whatever the value, because its list is empty.
+TICK: Final = 0.1
+
+Job = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Nursery(Protocol):
+    """Where tasks may be started: an anyio TaskGroup or a trio Nursery."""
+
+    def start_soon(
+        self, func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any
+    ) -> Any:
+        """Start a task."""
+
+
+class Member(Protocol):
+    """A connection, as the attendant sees it. None of this ever raises."""
+
+    async def attend(self) -> bool:
+        """Do the application's part until it is back; say if it is away again."""
+        ...
+
+    async def abandon(self) -> None:
+        """End at once: nobody is left to look after it."""
+
+
+class Attendant:
+    """Looks after the connections of a server, or after the one of a client.
+
+    :param nursery: where the task is to live
+    :param farewell: called, shielded, when the nursery is cancelled; ``None`` abandons
+        every member
+
+    """
+
+    def __init__(
+        self,
+        nursery: Nursery,
+        *,
+        farewell: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._nursery = nursery
+        self._holds = 0
+        self._farewell = farewell or self._abandon_all
+        self._members: dict[Member, None] = {}
+        self._left_alone: dict[Member, int] = {}  # and since which tick
+        self._attended: set[Member] = set()
+        self._tick = 0
+        self._news = Event()
+        self._idle = True  # nobody is on the list: asleep until there is news
+        self._running = False
+        self._tasks: TaskGroup | None = None
+        self._jobs: list[Job] = []  # for when the task group is there
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The open connections."""
+        return tuple(self._members)
+
+    def join(self, member: Member) -> None:
+        """Look after a connection from now on; nobody reads from it yet."""
+        self._members[member] = None
+        self._start()
+        self.left_alone(member)
+
+    def leave(self, member: Member) -> None:
+        """Look after a connection no longer: it is closed."""
+        self._left_alone.pop(member, None)
+        self._members.pop(member, None)
+        if not self._members:
+            self._news.set()
+
+    def hold(self) -> None:
+        """Keep the task running, for there may be members later."""
+        self._holds += 1
+        self._start()
+
+    def release(self) -> None:
+        """Take one `hold` back."""
+        self._holds -= 1
+        if not self._holds:
+            self._news.set()
+
+    def left_alone(self, member: Member) -> None:
+        """Say that nobody reads from this connection now."""
+        if member in self._members and member not in self._attended:
+            self._left_alone[member] = self._tick
+            if self._idle:
+                self._news.set()
+
+    def taken_up(self, member: Member) -> None:
+        """Say that somebody reads from this connection."""
+        self._left_alone.pop(member, None)
+
+    def start_soon(self, job: Job) -> None:
+        """Run a small job that never raises and that ends with its connection."""
+        if self._tasks is None:
+            self._jobs.append(job)
+        else:
+            self._tasks.start_soon(job)
+
+    def _start(self) -> None:
+        if not self._running:
+            self._running = True
+            self._nursery.start_soon(self._run)
+
+    async def _run(self) -> None:
+        async with create_task_group() as self._tasks:
+            for job in self._jobs:
+                self._tasks.start_soon(job)
+            self._jobs.clear()
+            try:
+                while self._members or self._holds:
+                    await self._look_round(self._tasks)
+            except BaseException:  # cancelled
+                with CancelScope(shield=True):
+                    await self._farewell()
+                raise
+            finally:
+                self._running = False
+            # What still runs here serves connections that are closed.
+            self._tasks.cancel_scope.cancel()
+        self._tasks = None
+
+    async def _look_round(self, tasks: TaskGroup) -> None:
+        self._news = Event()
+        self._idle = not self._left_alone
+        if self._idle:
+            await self._news.wait()
+            return
+        with move_on_after(TICK):
+            await self._news.wait()
+        self._tick += 1
+        for member, since in list(self._left_alone.items()):
+            if since < self._tick - 1:
+                del self._left_alone[member]
+                self._attended.add(member)
+                tasks.start_soon(self._attend, member)
+
+    async def _attend(self, member: Member) -> None:
+        away_again = False
+        try:
+            away_again = await member.attend()
+        finally:
+            self._attended.discard(member)
+            if away_again:
+                self.left_alone(member)
+
+    async def _abandon_all(self) -> None:
+        for member in self.members:
+            await member.abandon()

@@ -1,0 +1,424 @@
+"""The client's front door: dial, shake hands, hand over a connection.
+
+In: a URL, or host, port and resource, or a stream. Out: a ``WebSocketConnection``.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import cast
+
+import anyio
+from anyio import create_task_group, move_on_after
+
+from . import _url
+from ._attendant import Attendant, Nursery
+from ._connection import WebSocketConnection
+from ._errors import ConnectionTimeout, DisconnectionTimeout, HandshakeError
+from ._handshake import ask, open_engine, rejection
+from ._link import Link
+from ._options import (
+    CONNECT_TIMEOUT,
+    DISCONNECT_TIMEOUT,
+    MAX_MESSAGE_SIZE,
+    MESSAGE_QUEUE_SIZE,
+    RECEIVE_BUFFER_SIZE,
+    Options,
+)
+from ._protocol import Accepted, ClientHandshake
+from ._transport import AnyStream, StreamTransport, Transport, wrap
+
+Header = tuple[bytes, bytes] | tuple[str, str]
+
+
+@asynccontextmanager
+async def open_websocket(
+    host: str,
+    port: int,
+    resource: str,
+    *,
+    use_ssl: bool | ssl.SSLContext,
+    subprotocols: Iterable[str] | None = None,
+    extra_headers: Iterable[Header] | None = None,
+    message_queue_size: float = MESSAGE_QUEUE_SIZE,
+    max_message_size: float = MAX_MESSAGE_SIZE,
+    receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
+    connect_timeout: float | None = CONNECT_TIMEOUT,
+    disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
+) -> AsyncGenerator[WebSocketConnection]:
+    """Open a connection for the time of an ``async with`` block.
+
+    Leaving the block closes the connection with code 1000. If the block is left by a
+    cancellation or by an exception such as `KeyboardInterrupt`, the stream is closed
+    at once. An exception of the block always comes out as it is.
+
+    :param host: the server's name or IP address, IPv6 without brackets
+    :param port: the server's TCP port
+    :param resource: the path to ask for, with the query if there is one
+    :param use_ssl: ``False`` for a plain connection, ``True`` for TLS that verifies
+        the server as the system does, or the context to use
+    :param subprotocols: the subprotocols to offer, best first; ``None`` for none
+    :param extra_headers: headers to send beside those of the handshake, as pairs of
+        ``bytes`` or of ``str``; ``None`` for none. ``Host`` replaces ours
+    :param message_queue_size: received messages that may wait while the application
+        does not fetch them; when they do, no more is read. ``math.inf`` for no bound
+    :param max_message_size: bytes of payload in a received message; a larger one ends
+        the connection with code 1009. ``math.inf`` for no limit
+    :param receive_buffer_size: bytes to ask of the network at once, ``None`` to leave
+        it to the stream
+    :param connect_timeout: seconds until the connection must be open, from the look-up
+        of the name to the server's answer; ``None`` for no limit
+    :param disconnect_timeout: seconds that closing may take; ``None`` for no limit
+    :raises HandshakeError: if no connection could be made, with the error of the
+        network or of TLS as ``__cause__``
+    :raises ConnectionTimeout: if none was made in time
+    :raises ConnectionRejected: if the server refused
+    :raises DisconnectionTimeout: on leaving the block, if the server did not answer
+        the closing handshake in time and the block raised nothing
+    :raises ValueError: if an argument cannot be right; nothing was sent then
+    :raises TypeError: if an argument is of the wrong type
+
+    """
+    options = Options(
+        message_queue_size,
+        max_message_size,
+        receive_buffer_size,
+        connect_timeout,
+        disconnect_timeout,
+    )
+    dialer = _Dialer(host, port, use_ssl)
+    handshake = dialer.handshake(resource, subprotocols, extra_headers)
+    try:
+        transport, accepted = await _establish(dialer.dial, handshake, options)
+    except OSError as exc:
+        raise HandshakeError(
+            f"could not connect to {dialer.host_header}: {exc}"
+        ) from exc
+    error: BaseException | None = None  # of the block, which always comes out
+    internal: BaseException | None = None  # of the task group
+    link: Link | None = None
+    try:
+        async with create_task_group() as nursery:
+            link = _link(nursery, transport, accepted, options)
+            try:
+                yield _connection(link, handshake, accepted)
+            except BaseException as exc:
+                error = exc
+            try:
+                if error is None or isinstance(error, Exception):
+                    await link.close(1000, "")
+                else:
+                    await link.abandon()
+            except BaseException as exc:  # cancelled: it is closed all the same
+                error = error or exc
+            # Only our own task is left in there, and it has nothing more to do.
+            nursery.cancel_scope.cancel()
+    except BaseException as exc:
+        internal = exc
+    if internal is not None:
+        error = _combined(error, internal)
+    if error is not None:
+        raise error
+    if link is not None and link.closing.timed_out:
+        raise DisconnectionTimeout(
+            "the server did not finish the closing handshake within "
+            f"{disconnect_timeout} seconds"
+        )
+
+
+def open_websocket_url(
+    url: str,
+    ssl_context: ssl.SSLContext | None = None,
+    *,
+    subprotocols: Iterable[str] | None = None,
+    extra_headers: Iterable[Header] | None = None,
+    message_queue_size: float = MESSAGE_QUEUE_SIZE,
+    max_message_size: float = MAX_MESSAGE_SIZE,
+    receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
+    connect_timeout: float | None = CONNECT_TIMEOUT,
+    disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
+) -> AbstractAsyncContextManager[WebSocketConnection]:
+    """Open a connection to a URL for the time of an ``async with`` block.
+
+    Everything else is as with `open_websocket`.
+
+    :param url: a ``ws:`` or ``wss:`` URL, or an object whose ``str()`` is one; a
+        fragment and userinfo are left out
+    :param ssl_context: the TLS context for ``wss:``; ``None`` for one that verifies
+        the server as the system does
+    :raises ValueError: at the call, if the URL is none, or a context is given for
+        ``ws:``
+
+    """
+    target = _url.parse(url)
+    return open_websocket(
+        target.host,
+        target.port,
+        target.resource,
+        use_ssl=_ssl_of(target, ssl_context),
+        subprotocols=subprotocols,
+        extra_headers=extra_headers,
+        message_queue_size=message_queue_size,
+        max_message_size=max_message_size,
+        receive_buffer_size=receive_buffer_size,
+        connect_timeout=connect_timeout,
+        disconnect_timeout=disconnect_timeout,
+    )
+
+
+async def connect_websocket(
+    nursery: Nursery,
+    host: str,
+    port: int,
+    resource: str,
+    *,
+    use_ssl: bool | ssl.SSLContext,
+    subprotocols: Iterable[str] | None = None,
+    extra_headers: Iterable[Header] | None = None,
+    message_queue_size: float = MESSAGE_QUEUE_SIZE,
+    max_message_size: float = MAX_MESSAGE_SIZE,
+    receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
+    connect_timeout: float | None = CONNECT_TIMEOUT,
+    disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
+) -> WebSocketConnection:
+    """Open a connection that lives in a nursery, until somebody closes it.
+
+    One task is started in the nursery, once the connection is open; it ends when the
+    connection is closed. If the nursery is cancelled, so is the connection (1006).
+    Every other parameter is as with `open_websocket`.
+
+    :param nursery: an anyio task group or a trio nursery
+    :raises OSError: if the server cannot be reached or TLS fails
+    :raises HandshakeError: if there is no handshake to be had with the server
+    :raises ConnectionTimeout: if the connection was not open in time
+    :raises ConnectionRejected: if the server refused
+    :raises ValueError: if an argument cannot be right; nothing was sent then
+    :raises TypeError: if an argument is of the wrong type
+
+    """
+    options = Options(
+        message_queue_size,
+        max_message_size,
+        receive_buffer_size,
+        connect_timeout,
+        disconnect_timeout,
+    )
+    dialer = _Dialer(host, port, use_ssl)
+    handshake = dialer.handshake(resource, subprotocols, extra_headers)
+    transport, accepted = await _establish(dialer.dial, handshake, options)
+    return _connection(
+        _link(nursery, transport, accepted, options), handshake, accepted
+    )
+
+
+async def connect_websocket_url(
+    nursery: Nursery,
+    url: str,
+    ssl_context: ssl.SSLContext | None = None,
+    *,
+    subprotocols: Iterable[str] | None = None,
+    extra_headers: Iterable[Header] | None = None,
+    message_queue_size: float = MESSAGE_QUEUE_SIZE,
+    max_message_size: float = MAX_MESSAGE_SIZE,
+    receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
+    connect_timeout: float | None = CONNECT_TIMEOUT,
+    disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
+) -> WebSocketConnection:
+    """Open a connection to a URL that lives in a nursery.
+
+    Everything else is as with `connect_websocket`, ``url`` and ``ssl_context`` as with
+    `open_websocket_url`.
+
+    :param nursery: an anyio task group or a trio nursery
+    :param url: a ``ws:`` or ``wss:`` URL, or an object whose ``str()`` is one
+    :param ssl_context: the TLS context for ``wss:``; ``None`` for one that verifies
+        the server as the system does
+    :raises ValueError: if the URL is none, or a context is given for ``ws:``
+
+    """
+    target = _url.parse(url)
+    return await connect_websocket(
+        nursery,
+        target.host,
+        target.port,
+        target.resource,
+        use_ssl=_ssl_of(target, ssl_context),
+        subprotocols=subprotocols,
+        extra_headers=extra_headers,
+        message_queue_size=message_queue_size,
+        max_message_size=max_message_size,
+        receive_buffer_size=receive_buffer_size,
+        connect_timeout=connect_timeout,
+        disconnect_timeout=disconnect_timeout,
+    )
+
+
+async def wrap_client_stream(
+    nursery: Nursery,
+    stream: AnyStream,
+    host: str,
+    resource: str,
+    *,
+    subprotocols: Iterable[str] | None = None,
+    extra_headers: Iterable[Header] | None = None,
+    message_queue_size: float = MESSAGE_QUEUE_SIZE,
+    max_message_size: float = MAX_MESSAGE_SIZE,
+    receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
+    connect_timeout: float | None = CONNECT_TIMEOUT,
+    disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
+) -> WebSocketConnection:
+    """Open a connection over a stream that is connected already.
+
+    The stream belongs to the connection from now on: it is closed with it, and also
+    if the handshake fails. Every other parameter is as with `connect_websocket`.
+
+    :param nursery: an anyio task group or a trio nursery
+    :param stream: an :class:`anyio.abc.ByteStream` or a ``trio.abc.Stream``
+    :param host: what to say in the ``Host`` header, with the port if it matters
+    :param resource: the path to ask for, with the query if there is one
+
+    """
+    options = Options(
+        message_queue_size,
+        max_message_size,
+        receive_buffer_size,
+        connect_timeout,
+        disconnect_timeout,
+    )
+    transport = wrap(stream)
+    handshake = ClientHandshake(
+        host=host,
+        target=_url.check_resource(resource),
+        subprotocols=subprotocols,
+        extra_headers=extra_headers,
+    )
+
+    async def connected() -> Transport:
+        return transport
+
+    _, accepted = await _establish(connected, handshake, options)
+    return _connection(
+        _link(nursery, transport, accepted, options), handshake, accepted
+    )
+
+
+class _Dialer:
+    """Where a connection goes; every argument is checked before anything is sent."""
+
+    def __init__(self, host: str, port: int, use_ssl: object) -> None:
+        if use_ssl is True:
+            self._context: ssl.SSLContext | None = ssl.create_default_context()
+        elif use_ssl is False:
+            self._context = None
+        elif isinstance(use_ssl, ssl.SSLContext):
+            self._context = use_ssl
+        else:
+            raise TypeError("`use_ssl` argument must be bool or ssl.SSLContext")
+        self.host_header = _url.host_header(host, port)
+        self._host = host
+        self._port = port
+
+    def handshake(
+        self,
+        resource: str,
+        subprotocols: Iterable[str] | None,
+        extra_headers: Iterable[Header] | None,
+    ) -> ClientHandshake:
+        return ClientHandshake(
+            host=self.host_header,
+            target=_url.check_resource(resource),
+            subprotocols=subprotocols,
+            extra_headers=extra_headers,
+        )
+
+    async def dial(self) -> Transport:
+        if self._context is None:
+            return StreamTransport(await anyio.connect_tcp(self._host, self._port))
+        try:
+            return StreamTransport(
+                await anyio.connect_tcp(
+                    self._host,
+                    self._port,
+                    ssl_context=self._context,
+                    tls_hostname=self._host,
+                    # Few WebSocket peers send close_notify, and none waits for it.
+                    tls_standard_compatible=False,
+                )
+            )
+        except (anyio.EndOfStream, anyio.BrokenResourceError) as exc:
+            raise HandshakeError(
+                f"{self.host_header} closed the connection during the TLS handshake"
+            ) from exc
+
+
+def _combined(error: BaseException | None, internal: BaseException) -> BaseException:
+    """Choose what comes out of the block when our task group raises as well."""
+    if not isinstance(internal, BaseExceptionGroup):
+        return error or internal  # a cancellation
+    # Our task never raises, so this is Ctrl-C that hit it, or a bug.
+    group = cast("BaseExceptionGroup[BaseException]", internal)
+    if error is not None:
+        error.__context__ = group
+        return error
+    if group.subgroup(KeyboardInterrupt) is not None:
+        interrupt = KeyboardInterrupt()
+        interrupt.__cause__ = group
+        return interrupt
+    return group
+
+
+def _ssl_of(
+    target: _url.Target, ssl_context: ssl.SSLContext | None
+) -> bool | ssl.SSLContext:
+    if not target.is_secure:
+        if ssl_context is not None:
+            raise ValueError("SSL context must be None for ws: URL scheme")
+        return False
+    return True if ssl_context is None else ssl_context
+
+
+async def _establish(
+    dial: Callable[[], Awaitable[Transport]],
+    handshake: ClientHandshake,
+    options: Options,
+) -> tuple[Transport, Accepted]:
+    """Connect and shake hands within one deadline; leave nothing behind otherwise."""
+    transport: Transport | None = None
+    try:
+        with move_on_after(options.connect_seconds):
+            transport = await dial()
+            return transport, await ask(transport, handshake)
+        if partial := handshake.partial_rejection():
+            raise rejection(partial)  # only its body was slow
+        raise ConnectionTimeout(
+            f"no connection was open within {options.connect_timeout} seconds"
+        )
+    except BaseException:
+        if transport is not None:
+            await transport.abort()
+        raise
+
+
+def _link(
+    nursery: Nursery, transport: Transport, accepted: Accepted, options: Options
+) -> Link:
+    return Link(
+        transport,
+        open_engine(options, is_client=True, trailing=accepted.trailing),
+        Attendant(nursery),
+        options,
+        is_client=True,
+    )
+
+
+def _connection(
+    link: Link, handshake: ClientHandshake, accepted: Accepted
+) -> WebSocketConnection:
+    return WebSocketConnection(
+        link,
+        path=handshake.target,
+        subprotocol=accepted.subprotocol,
+        handshake_headers=accepted.headers,
+    )

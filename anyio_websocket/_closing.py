@@ -1,0 +1,138 @@
+"""Whether the connection is over, and why: the single owner of the answer.
+
+In: whoever sees the end begin, first one wins. Out: the reason, the exception, and a
+wake-up for everybody who waits.
+
+Theory of operation
+-------------------
+A connection ends in two steps, and each happens once.
+
+``begin()`` is the moment from which nothing more can be asked of it: the application
+called ``aclose()``, the peer's Close was read, the peer broke the protocol, or the
+stream was lost. ``reason`` is set then, and ``on_begin`` wakes every waiting task;
+each of them finds the reason and leaves. The race "both sides close at once" is
+settled here: the one exception to "first wins" is the peer's Close that answers ours,
+which replaces our own words (RFC 6455 section 7.1.5 makes the received code *the*
+close code), and a lost stream never replaces anything.
+
+``finish()`` is the moment in which the transport is closed. Only one task leads from
+the one to the other (``lead()`` says who); the rest wait in ``wait()``. A leader that
+is cancelled closes the transport at once, so the second step cannot be missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from anyio import Event
+
+from ._errors import CloseReason, ConnectionClosed
+from ._transport import Transport
+
+
+class Closing:
+    """The end of one connection.
+
+    :param transport: what is to be closed in the end
+    :param on_begin: wakes every task that waits for something of the connection
+    :param on_finish: lets go of the connection, once its transport is closed
+
+    """
+
+    __slots__ = (
+        "_event",
+        "_led",
+        "_on_begin",
+        "_on_finish",
+        "_transport",
+        "by_us",
+        "cause",
+        "finished",
+        "reason",
+        "stream_lost",
+        "timed_out",
+    )
+
+    def __init__(
+        self,
+        transport: Transport,
+        on_begin: Callable[[], None],
+        on_finish: Callable[[], None],
+    ) -> None:
+        self._transport = transport
+        self._on_begin = on_begin
+        self._on_finish = on_finish
+        self._event: Event | None = None
+        self._led = False
+        #: why the connection ended; ``None`` while it is open
+        self.reason: CloseReason | None = None
+        #: the error of the network, where that was why
+        self.cause: BaseException | None = None
+        #: whether the application ended it: then what was received is dropped
+        self.by_us = False
+        #: whether the stream is of no more use
+        self.stream_lost = False
+        #: whether the transport is closed
+        self.finished = False
+        #: whether the peer did not finish its part in time
+        self.timed_out = False
+
+    def begin(
+        self,
+        reason: CloseReason,
+        *,
+        by_us: bool = False,
+        cause: BaseException | None = None,
+    ) -> None:
+        """Note that the connection ends; only the first call counts."""
+        if self.reason is None:
+            self.reason = reason
+            self.by_us = by_us
+            self.cause = cause
+            self._on_begin()
+
+    def received(self, reason: CloseReason) -> None:
+        """Note the peer's Close, be it the first word or the answer to ours."""
+        if self.by_us:
+            self.reason = reason
+        else:
+            self.begin(reason)
+
+    def lost(self, text: str | None = None, cause: BaseException | None = None) -> None:
+        """Note that the stream is gone, or of no more use."""
+        self.stream_lost = True
+        self.begin(CloseReason(1006, text), cause=cause)
+
+    def error(self) -> ConnectionClosed:
+        """Make the exception for whoever asks something of the ended connection."""
+        exc = ConnectionClosed(self.reason)
+        exc.__cause__ = self.cause
+        return exc
+
+    def lead(self) -> bool:
+        """Say whether the caller is the one who brings the end about."""
+        if self._led:
+            return False
+        self._led = True
+        return True
+
+    async def abort(self) -> None:
+        """Close the transport without waiting for the peer."""
+        if not self.finished:
+            await self._transport.abort()
+            self.finish()
+
+    def finish(self) -> None:
+        """Note that the transport is closed."""
+        if not self.finished:
+            self.finished = True
+            self._on_finish()
+            if self._event is not None:
+                self._event.set()
+
+    async def wait(self) -> None:
+        """Wait until the transport is closed."""
+        if not self.finished:
+            if self._event is None:
+                self._event = Event()
+            await self._event.wait()

@@ -1,0 +1,146 @@
+"""One open connection from the inside: five rooms, and the way that it ends.
+
+In: an engine whose handshake is done, and its transport. Out: what a
+``WebSocketConnection`` shows to users.
+
+Theory of operation
+-------------------
+A link is the table at which five rooms sit, each with its own state and its own essay:
+``_reader`` (receiving, by whoever waits), ``_outbox`` (sending, in turn), ``_pings``,
+``_messages`` and ``_closing`` (is it over, and why). What happens here is the closing
+handshake: ``finish`` is the one way on which every connection ends, whoever began it.
+It is walked by ``aclose()``, or by the attendant if the application does not come back
+after the peer's Close.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import ClassVar
+
+from anyio import move_on_after
+
+from ._attendant import Attendant
+from ._closing import Closing
+from ._errors import CloseReason
+from ._messages import Inbox
+from ._options import Options
+from ._outbox import Outbox
+from ._pings import Pings
+from ._protocol import Engine
+from ._reader import Reader
+from ._transport import Transport, TransportLost
+
+
+class Link:
+    """One open connection.
+
+    :param transport: where its bytes travel
+    :param engine: its protocol, with the handshake done
+    :param attendant: looks after it while the application does not
+    :param options: its limits
+    :param is_client: which side this is
+
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_attendant",
+        "_options",
+        "closing",
+        "engine",
+        "is_client",
+        "number",
+        "outbox",
+        "pings",
+        "reader",
+        "transport",
+    )
+
+    numbers: ClassVar[Iterator[int]] = itertools.count()
+
+    def __init__(
+        self,
+        transport: Transport,
+        engine: Engine,
+        attendant: Attendant,
+        options: Options,
+        *,
+        is_client: bool,
+    ) -> None:
+        self.transport = transport
+        self.engine = engine
+        self.is_client = is_client
+        self.number = next(self.numbers)
+        self._attendant = attendant
+        self._options = options
+        self.closing = Closing(transport, self._wake_all, self._let_go)
+        self.outbox = Outbox(transport, self.closing, attendant)
+        self.pings = Pings()
+        self.reader = Reader(
+            transport,
+            engine,
+            Inbox(options.message_queue_size, options.max_message_size),
+            self.pings,
+            self.outbox,
+            self.closing,
+            attendant,
+            self,
+            options.receive_buffer_size,
+        )
+        attendant.join(self)
+
+    async def close(self, code: int, text: str) -> None:
+        """Begin the end, unless it has begun, and bring it about.
+
+        :param code: a close code that may be sent
+        :param text: a reason that fits into a Close, ``""`` for none
+
+        """
+        if self.closing.reason is None:
+            self.outbox.note_close(self.engine.close(code, text))
+            self.closing.begin(CloseReason(code, text or None), by_us=True)
+        await self.finish()
+
+    async def finish(self) -> None:
+        """Bring the end about, or wait until somebody else has."""
+        closing = self.closing
+        try:
+            if not closing.lead():
+                await closing.wait()
+                return
+            if closing.stream_lost:
+                return
+            with move_on_after(self._options.disconnect_seconds) as budget:
+                try:
+                    await self.outbox.flush()
+                    await self.reader.finish(is_client=self.is_client)
+                    await self.transport.aclose()
+                    closing.finish()
+                except TransportLost as exc:
+                    closing.lost(cause=exc.__cause__)
+            closing.timed_out = budget.cancelled_caught
+        finally:
+            await closing.abort()
+
+    # -- for the attendant -----------------------------------------------------
+
+    async def attend(self) -> bool:
+        """Do the application's part while it is elsewhere."""
+        others_read = await self.reader.serve()
+        if self.closing.reason is not None:
+            await self.finish()
+            return False
+        return not others_read
+
+    async def abandon(self) -> None:
+        """End at once."""
+        self.closing.lost("abandoned, as its nursery or its task was cancelled")
+        await self.closing.abort()
+
+    def _wake_all(self) -> None:
+        self.reader.wake_all()
+
+    def _let_go(self) -> None:
+        self._attendant.leave(self)

@@ -1,0 +1,68 @@
+"""Received messages that nobody has asked for yet.
+
+In: messages that were read while the application was elsewhere. Out: the same, in
+order, to ``get_message()``; and whether there is room for more.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+Message = str | bytes
+
+
+class Inbox:
+    """A queue bounded by number and by bytes.
+
+    :param max_messages: messages that may wait
+    :param max_bytes: bytes that may wait; a message is taken while fewer wait, so
+        that one of the greatest size always gets through
+
+    """
+
+    __slots__ = ("_bytes", "_max_bytes", "_max_messages", "_messages")
+
+    def __init__(self, max_messages: float, max_bytes: float) -> None:
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._messages: deque[tuple[Message, int]] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def has_room(self, waiting: int) -> bool:
+        """Say whether another message may be taken.
+
+        :param waiting: tasks that wait for a message: with a queue size of 0 they
+            are all the room there is
+
+        """
+        size = len(self._messages)
+        return size < waiting or (
+            size < self._max_messages and self._bytes < self._max_bytes
+        )
+
+    def put(self, message: Message) -> None:
+        """Add a message at the end."""
+        size = _size(message)
+        self._messages.append((message, size))
+        self._bytes += size
+
+    def pop(self) -> Message:
+        """Take the oldest message."""
+        message, size = self._messages.popleft()
+        self._bytes -= size
+        return message
+
+    def clear(self) -> None:
+        """Drop all of them."""
+        self._messages.clear()
+        self._bytes = 0
+
+
+def _size(message: Message) -> int:
+    if isinstance(message, bytes) or message.isascii():
+        return len(message)
+    # What CPython needs at the most for a character; exact UTF-8 would cost a copy.
+    return 4 * len(message)

@@ -1,0 +1,68 @@
+"""Pings in flight, oldest first.
+
+In: the payloads of our pings and of the pongs that come. Out: which pings are
+answered (RFC 6455 section 5.5.3).
+"""
+
+from __future__ import annotations
+
+
+class PingInFlight:
+    """One ping that waits for its pong.
+
+    :param payload: what the pong must say
+
+    """
+
+    __slots__ = ("answered", "payload")
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+        self.answered = False
+
+    def is_answered(self) -> bool:
+        """Say whether the pong was here."""
+        return self.answered
+
+
+class Pings:
+    """The pings of one connection."""
+
+    __slots__ = ("_in_flight",)
+
+    def __init__(self) -> None:
+        self._in_flight: dict[bytes, PingInFlight] = {}
+
+    def add(self, payload: bytes) -> PingInFlight:
+        """Note a ping that is about to be sent.
+
+        :raises ValueError: if one with this payload is in flight: their pongs could
+            not be told apart
+
+        """
+        if payload in self._in_flight:
+            raise ValueError(f"a ping with payload {payload!r} is in flight already")
+        ping = self._in_flight[payload] = PingInFlight(payload)
+        return ping
+
+    def discard(self, ping: PingInFlight) -> None:
+        """Forget a ping, answered or not."""
+        # An answered one is gone already, and its payload may be in use again.
+        if self._in_flight.get(ping.payload) is ping:
+            del self._in_flight[ping.payload]
+
+    def answer(self, payload: bytes) -> bool:
+        """Note a pong; say whether it answers any ping.
+
+        A peer that got several pings may answer the last alone (section 5.5.3), so
+        the earlier ones count as answered too. A pong that nobody asked for means
+        nothing.
+        """
+        if payload not in self._in_flight:
+            return False
+        for earlier in list(self._in_flight):
+            ping = self._in_flight.pop(earlier)
+            ping.answered = True
+            if earlier == payload:
+                break
+        return True

@@ -1,0 +1,319 @@
+"""Reading, by whoever waits: there is no reader task.
+
+In: bytes of the transport. Out: messages, answered pings, the beginning of the end.
+
+Theory of operation
+-------------------
+A task that waits in ``get_message()`` or ``ping()`` reads from the transport itself.
+It holds the baton while it is inside ``receive``; ``_scope`` is that baton. What it
+finds it deals out: its own message it takes along, another one goes to the inbox and
+wakes a waiting task, a Ping is answered, a Pong noted, a Close begins the end. When it
+leaves, it wakes one of those who wait, who takes the baton up (``_pass_on``). So a
+message costs no switch to another task and back, and a connection no task of its own.
+
+While nobody waits, the attendant puts somebody there (``serve``), who fills the inbox
+as long as it has room and hands the baton over as soon as somebody else waits.
+
+Decoding is lazy: an event is asked of the engine only when there is a place for it. So
+the inbox bounds what exists as objects, and a full inbox stops the reading and, through
+TCP, the peer.
+
+Two kinds of tasks wait without the baton. ``_receivers`` want a message and are woken
+one by one, first come first served. ``_others`` (a ping that waits for its pong, the
+attendant's reader, a closing task) are few and re-check what they wait for whenever
+they are woken.
+
+Events that are at hand are dealt out without going round the event loop. After
+``TURN`` of them the task gives the others a turn, so that a burst of tiny frames on one
+connection holds up nobody, and so that a cancellation is seen.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from anyio import CancelScope, Event, move_on_after
+from anyio.lowlevel import checkpoint
+
+from ._attendant import Attendant, Member
+from ._closing import Closing
+from ._errors import CloseReason
+from ._messages import Inbox, Message
+from ._options import LINGER_TIMEOUT
+from ._outbox import Outbox
+from ._pings import PingInFlight, Pings
+from ._protocol import (
+    Close,
+    Engine,
+    Failure,
+    Ping,
+    Pong,
+    close_reason_to_send,
+)
+from ._transport import Transport, TransportLost
+
+TURN: Final = 64  # events; at 10 us each, others wait for less than a millisecond
+
+
+class Reader:
+    """The receiving side of one connection.
+
+    :param transport: where the bytes come from
+    :param engine: makes events of them
+    :param inbox: where messages wait
+    :param pings: the pings that wait for their pongs
+    :param outbox: where answers go
+    :param closing: where the end is noted
+    :param attendant: told when nobody reads
+    :param member: what the attendant shall look after then
+    :param receive_size: bytes to ask for at once, ``None`` for the stream's choice
+
+    """
+
+    __slots__ = (
+        "_attendant",
+        "_closing",
+        "_engine",
+        "_handed_over",
+        "_inbox",
+        "_member",
+        "_others",
+        "_outbox",
+        "_pings",
+        "_receive_size",
+        "_receivers",
+        "_scope",
+        "_transport",
+        "_turn",
+    )
+
+    def __init__(
+        self,
+        transport: Transport,
+        engine: Engine,
+        inbox: Inbox,
+        pings: Pings,
+        outbox: Outbox,
+        closing: Closing,
+        attendant: Attendant,
+        member: Member,
+        receive_size: int | None,
+    ) -> None:
+        self._transport = transport
+        self._engine = engine
+        self._inbox = inbox
+        self._pings = pings
+        self._outbox = outbox
+        self._closing = closing
+        self._attendant = attendant
+        self._member = member
+        self._receive_size = receive_size
+        self._scope: CancelScope | None = None  # of the task that is in receive()
+        self._receivers: deque[Event] = deque()
+        self._others: deque[Event] = deque()
+        self._turn = 0  # events dealt out since somebody else had a turn
+        self._handed_over = False  # a waiting task was given a message
+
+    # -- for the application ---------------------------------------------------
+
+    async def message(self) -> Message:
+        """Return the next message.
+
+        :raises ConnectionClosed: if there is none and never will be
+
+        """
+        try:
+            while True:
+                if self._turn >= TURN:
+                    await self._give_way()
+                message = self._take()
+                if message is not None:
+                    return message
+                if self._turn >= TURN:
+                    continue  # more may be at hand
+                if self._closing.reason is not None:
+                    raise self._closing.error()
+                if self._scope is None:
+                    await self._receive()
+                else:
+                    await _park(self._receivers)
+        finally:
+            self._pass_on()
+
+    async def pong(self, ping: PingInFlight) -> None:
+        """Return when a ping is answered.
+
+        :raises ConnectionClosed: if it never will be
+
+        """
+        await self._serve(ping.is_answered)
+        if not ping.answered:
+            raise self._closing.error()
+
+    # -- for the attendant and for closing -------------------------------------
+
+    async def serve(self) -> bool:
+        """Read for the application until one of its tasks does, or until the end.
+
+        :return: whether somebody else reads now
+        """
+        self._handed_over = False
+        await self._serve(self._is_taken)
+        return self._scope is not None
+
+    def wake_all(self) -> None:
+        """The end has begun: let every waiting task see it, and nobody read on."""
+        if self._closing.by_us:
+            self._inbox.clear()
+        if self._scope is not None:
+            self._scope.cancel()
+        for queue in (self._receivers, self._others):
+            while queue:
+                queue.popleft().set()
+
+    async def finish(self, *, is_client: bool) -> None:
+        """Read what has to be read before the transport may be closed.
+
+        To be called by the leader of the closing, after our Close is written.
+
+        :raises TransportLost: if the stream is lost meanwhile
+
+        """
+        while self._scope is not None:
+            await _park(self._others)
+        if self._closing.stream_lost:
+            return
+        engine = self._engine
+        while engine.close_received is None and not engine.failed:
+            if not await self._receive_and_drop():
+                return
+        # A FIN of ours, for a stream closed with unread bytes is reset, and the reset
+        # can overtake our Close. A server says it first (RFC 6455 section 7.1.1); a
+        # client waits for the server's, unless it gave the server up.
+        half_closed = False
+        if engine.failed or not is_client:
+            half_closed = await self._transport.send_eof()
+        if half_closed or is_client or engine.failed:
+            with move_on_after(LINGER_TIMEOUT):
+                while await self._transport.receive(self._receive_size):
+                    pass  # RFC 6455 section 1.4: what follows a Close is discarded
+
+    # -- inside ----------------------------------------------------------------
+
+    async def _serve(self, done: Callable[[], bool]) -> None:
+        try:
+            while not done() and self._closing.reason is None:
+                if self._scope is not None or not self._has_room():
+                    await _park(self._others)
+                    continue
+                self._fill_inbox()
+                if self._turn >= TURN:
+                    await self._give_way()
+                elif self._has_room() and not done() and self._closing.reason is None:
+                    await self._receive()
+        finally:
+            self._pass_on()
+
+    def _is_taken(self) -> bool:
+        return self._handed_over or self._scope is not None
+
+    def _has_room(self) -> bool:
+        return self._inbox.has_room(len(self._receivers))
+
+    def _take(self) -> Message | None:
+        """Take the next message of those at hand."""
+        if self._inbox:
+            self._turn += 1
+            return self._inbox.pop()
+        return self._decode()
+
+    def _fill_inbox(self) -> None:
+        """Deal out what is at hand as far as the inbox has room."""
+        while self._has_room() and (message := self._decode()) is not None:
+            self._inbox.put(message)
+            if self._receivers:
+                self._receivers.popleft().set()
+                self._handed_over = True
+
+    def _decode(self) -> Message | None:
+        """Return the next message at hand; deal with what comes before it."""
+        while self._turn < TURN and not self._closing.by_us:
+            event = self._engine.next_event()
+            if event is None:
+                return None
+            self._turn += 1
+            kind = event.__class__
+            if kind is str or kind is bytes:
+                return event  # type: ignore[return-value]
+            self._control(event)
+        return None
+
+    def _control(self, event: object) -> None:
+        if isinstance(event, Ping):
+            if frame := self._engine.pong(event.payload):
+                self._outbox.pong(frame)
+        elif isinstance(event, Pong):
+            if self._pings.answer(event.payload):
+                while self._others:
+                    self._others.popleft().set()
+        elif isinstance(event, Close):
+            self._outbox.answer_close(self._engine.close(event.code, event.reason))
+            self._closing.received(CloseReason(event.code, event.reason or None))
+        else:  # nothing of the peer's counts any more
+            assert isinstance(event, Failure)
+            reason = close_reason_to_send(event.reason)
+            self._outbox.answer_close(self._engine.close(event.code, reason))
+            self._closing.begin(CloseReason(event.code, reason))
+
+    async def _receive(self) -> None:
+        """Take the baton and receive once."""
+        self._attendant.taken_up(self._member)
+        self._turn = 0
+        data = None
+        try:
+            with CancelScope() as self._scope:
+                data = await self._transport.receive(self._receive_size)
+        except TransportLost as exc:
+            self._scope = None
+            self._closing.lost(cause=exc.__cause__)
+        else:
+            self._scope = None
+            if data:
+                self._engine.receive(data)
+            elif data is not None:  # which it is when the end has begun meanwhile
+                self._closing.lost()
+        finally:
+            self._scope = None
+            self._attendant.left_alone(self._member)
+
+    async def _receive_and_drop(self) -> bool:
+        """Receive while closing; say whether there may be more."""
+        data = await self._transport.receive(self._receive_size)
+        self._engine.receive(data)
+        while (event := self._engine.next_event()) is not None:
+            if isinstance(event, Close):
+                self._closing.received(CloseReason(event.code, event.reason or None))
+        return bool(data)
+
+    def _pass_on(self) -> None:
+        """Wake one of those who wait, for there is a message or the baton to take."""
+        if self._receivers and (self._scope is None or self._inbox):
+            self._receivers.popleft().set()
+        elif self._others and self._scope is None:
+            self._others.popleft().set()
+
+    async def _give_way(self) -> None:
+        self._turn = 0
+        await checkpoint()
+
+
+async def _park(queue: deque[Event]) -> None:
+    event = Event()
+    queue.append(event)
+    try:
+        await event.wait()
+    finally:
+        if not event.is_set():  # cancelled
+            queue.remove(event)

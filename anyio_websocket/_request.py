@@ -1,0 +1,218 @@
+"""A client's request, and the handler's answer to it.
+
+In: a request that was read and found valid. Out: an open connection, or a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from anyio import move_on_after
+
+from ._attendant import Attendant
+from ._connection import WebSocketConnection
+from ._endpoint import Endpoint
+from ._errors import CloseReason, ConnectionClosed
+from ._handshake import dismiss, open_engine
+from ._link import Link
+from ._options import Options
+from ._protocol import Request, ServerHandshake
+from ._transport import Transport, TransportLost
+
+Header = tuple[bytes, bytes] | tuple[str, str]
+
+
+class Opening:
+    """A connection between its request and its answer.
+
+    :param transport: the client's stream
+    :param handshake: our side of the handshake
+    :param request: what the client asks for
+    :param attendant: looks after the connection, once there is one
+    :param options: its limits
+
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        handshake: ServerHandshake,
+        request: Request,
+        attendant: Attendant,
+        options: Options,
+    ) -> None:
+        self.transport = transport
+        self.request = request
+        #: the connection, once the request is accepted
+        self.link: Link | None = None
+        self._handshake = handshake
+        self._attendant = attendant
+        self._options = options
+        self._answered = False
+        self._closed: CloseReason | None = None  # where no connection came of it
+
+    async def accept(
+        self, subprotocol: str | None, extra_headers: Iterable[Header] | None
+    ) -> Link:
+        """Write the 101; see `WebSocketRequest.accept`."""
+        self._check_unanswered()
+        response = self._handshake.accept(
+            subprotocol=subprotocol, extra_headers=extra_headers
+        )
+        self._answered = True
+        text: str | None = None
+        cause: BaseException | None = None
+        try:
+            with move_on_after(self._options.connect_seconds):
+                await self.transport.send(response)
+                self.link = self._open()
+                return self.link
+            text = "the client did not read the answer to its request"
+        except TransportLost as exc:
+            cause = exc.__cause__
+        except BaseException:
+            await self.transport.abort()
+            raise
+        await self.transport.abort()
+        self._closed = CloseReason(1006, text)
+        raise ConnectionClosed(self._closed) from cause
+
+    async def reject(
+        self,
+        status_code: int,
+        extra_headers: Iterable[Header] | None = None,
+        body: bytes | None = None,
+    ) -> None:
+        """Write a refusal; see `WebSocketRequest.reject`."""
+        self._check_unanswered()
+        response = self._handshake.reject(
+            status_code, extra_headers=extra_headers, body=body
+        )
+        self._answered = True
+        self._closed = CloseReason(1006, "Rejected WebSocket handshake")
+        try:
+            with move_on_after(self._options.connect_seconds):
+                await dismiss(self.transport, response)
+        finally:
+            await self.transport.abort()
+
+    async def end(self, *, code: int, status_code: int) -> None:
+        """The handler is done: close what it opened, refuse what it did not answer."""
+        if self.link is not None:
+            await self.link.close(code, "")
+        elif not self._answered:
+            await self.reject(status_code)
+
+    def is_own(self, exc: BaseException) -> bool:
+        """Say whether an exception tells just that this connection ended."""
+        reason = self._closed if self.link is None else self.link.closing.reason
+        return (
+            isinstance(exc, ConnectionClosed)
+            and reason is not None
+            and exc.reason == reason
+        )
+
+    def _check_unanswered(self) -> None:
+        if self._answered:
+            raise RuntimeError("the request is answered already")
+
+    def _open(self) -> Link:
+        return Link(
+            self.transport,
+            open_engine(
+                self._options, is_client=False, trailing=self._handshake.trailing
+            ),
+            self._attendant,
+            self._options,
+            is_client=False,
+        )
+
+
+class WebSocketRequest:
+    """A client's request, to be answered with `accept` or with `reject`.
+
+    Made by the server, never directly.
+
+    """
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The request's headers in order, names in lower case.
+
+        Those that stand for themselves here (host, subprotocols, extensions) are
+        left out.
+        """
+        return list(self._opening.request.headers)
+
+    @property
+    def path(self) -> str:
+        """The path that is asked for, with its query, not decoded."""
+        return self._opening.request.target
+
+    @property
+    def proposed_subprotocols(self) -> tuple[str, ...]:
+        """The subprotocols that the client offers, its favourite first."""
+        return self._opening.request.subprotocols
+
+    @property
+    def local(self) -> Endpoint | str:
+        """This side's address, or a text for streams that have none."""
+        return self._opening.transport.local
+
+    @property
+    def remote(self) -> Endpoint | str:
+        """The client's address, or a text for streams that have none."""
+        return self._opening.transport.remote
+
+    async def accept(
+        self,
+        *,
+        subprotocol: str | None = None,
+        extra_headers: Iterable[Header] | None = None,
+    ) -> WebSocketConnection:
+        """Accept the request: from now on there is a connection.
+
+        :param subprotocol: one of those that were proposed; ``None`` for none
+        :param extra_headers: headers to send beside those of the handshake, as pairs
+            of ``bytes`` or of ``str``; ``None`` for none
+        :return: the open connection
+        :raises ConnectionClosed: if the client has left, or does not read the answer
+            within ``connect_timeout``
+        :raises ValueError: if the subprotocol was not proposed, or a header cannot be
+            sent or is the handshake's own; nothing was sent then
+        :raises RuntimeError: if the request is answered already
+
+        """
+        link = await self._opening.accept(subprotocol, extra_headers)
+        return WebSocketConnection(
+            link,
+            path=self.path,
+            subprotocol=subprotocol,
+            handshake_headers=tuple(self.headers),
+        )
+
+    async def reject(
+        self,
+        status_code: int,
+        *,
+        extra_headers: Iterable[Header] | None = None,
+        body: bytes | None = None,
+    ) -> None:
+        """Refuse the request with an HTTP answer, and close the stream.
+
+        A client that has left, or that does not read the answer within
+        ``connect_timeout``, is not waited for.
+
+        :param status_code: the HTTP status, 200 or above
+        :param extra_headers: headers to send beside ``Content-Length`` and
+            ``Connection``, as pairs of ``bytes`` or of ``str``; ``None`` for none
+        :param body: what to say; ``None`` for nothing
+        :raises ValueError: if the status, a header or the body cannot be sent;
+            nothing was sent then
+        :raises RuntimeError: if the request is answered already
+
+        """
+        await self._opening.reject(status_code, extra_headers, body)

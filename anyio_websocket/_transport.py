@@ -1,0 +1,237 @@
+"""Bytes in, bytes out, over any stream that anyio or trio knows.
+
+In: streams of users, of listeners, of our own dialling. Out: a ``Transport``, whose
+every failure is a ``TransportLost`` with the cause chained.
+"""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from contextlib import suppress
+from typing import Any, Final, Protocol, cast, runtime_checkable
+
+import anyio
+from anyio import CancelScope
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSAttribute
+
+from ._endpoint import Endpoint
+
+
+class TransportLost(Exception):
+    """The stream broke, or was closed under us; ``__cause__`` says how."""
+
+
+class Transport(Protocol):
+    """What a connection needs of the network.
+
+    One task at a time may receive, and one may send. Every coroutine raises
+    `TransportLost` for any failure of the stream, and nothing else but cancellation.
+    """
+
+    #: whether bytes travel over TLS, as far as the stream tells
+    is_ssl: bool
+    #: this side's and the peer's address, or a text where there is none
+    local: Endpoint | str
+    remote: Endpoint | str
+
+    async def receive(self, max_bytes: int | None) -> bytes:
+        """Return some bytes, ``b""`` at the end. Cancelling loses none."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Write all of it. After a cancellation nothing sent makes sense any more."""
+        ...
+
+    async def send_eof(self) -> bool:
+        """Half-close if the stream can; say whether it did."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the stream its own way."""
+        ...
+
+    async def abort(self) -> None:
+        """Close the stream without waiting for anybody; never raises."""
+        ...
+
+
+@runtime_checkable
+class TrioStream(Protocol):
+    """A ``trio.abc.Stream``, told by its methods so that trio need not be here."""
+
+    async def send_all(self, data: bytes, /) -> None: ...
+
+    async def receive_some(self, max_bytes: int | None = None, /) -> Any: ...
+
+    async def aclose(self) -> None: ...
+
+
+AnyStream = ByteStream | TrioStream
+
+# ssl.SSLError is an OSError. BusyResourceError: a TLS stream may have to write while
+# it receives, and finds our writer there; the TLS state is beyond repair then.
+_ANYIO_LOST: Final = (
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.BusyResourceError,
+    OSError,
+)
+
+
+def wrap(stream: AnyStream) -> Transport:
+    """Make a transport of a stream.
+
+    :param stream: an :class:`anyio.abc.ByteStream` or a ``trio.abc.Stream``
+    :raises TypeError: if it is neither
+
+    """
+    if isinstance(stream, ByteStream):
+        return StreamTransport(stream)
+    if isinstance(stream, TrioStream):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return TrioTransport(stream)
+    raise TypeError(
+        "the stream must be an anyio.abc.ByteStream or a trio.abc.Stream, not "
+        f"{type(stream).__name__}"
+    )
+
+
+class StreamTransport:
+    """A transport over an anyio stream."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self.is_ssl = stream.extra(TLSAttribute.ssl_object, None) is not None
+        # Read now: a closed socket no longer knows its addresses.
+        self.local = self._endpoint(SocketAttribute.local_address)
+        self.remote = self._endpoint(SocketAttribute.remote_address)
+
+    def _endpoint(self, attribute: Any) -> Endpoint | str:
+        try:
+            address = self._stream.extra(attribute, None)
+        except OSError:  # the peer is gone already
+            address = None
+        return endpoint_of(address, is_ssl=self.is_ssl) or repr(self._stream)
+
+    async def receive(self, max_bytes: int | None) -> bytes:
+        try:
+            if max_bytes is None:
+                return await self._stream.receive()
+            return await self._stream.receive(max_bytes)
+        except anyio.EndOfStream:
+            return b""
+        except _ANYIO_LOST as exc:
+            raise TransportLost("the stream broke while receiving") from exc
+
+    async def send(self, data: bytes) -> None:
+        try:
+            await self._stream.send(data)
+        except (*_ANYIO_LOST, anyio.EndOfStream) as exc:
+            raise TransportLost("the stream broke while sending") from exc
+
+    async def send_eof(self) -> bool:
+        if self.is_ssl:
+            return False  # TLS has no half-close that every peer understands
+        try:
+            await self._stream.send_eof()
+        except NotImplementedError:
+            return False
+        except _ANYIO_LOST as exc:
+            raise TransportLost("the stream broke while closing") from exc
+        return True
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        except (*_ANYIO_LOST, anyio.EndOfStream) as exc:
+            raise TransportLost("the stream broke while closing") from exc
+
+    async def abort(self) -> None:
+        # An error leaves the stream as closed as it will ever be.
+        with CancelScope(shield=True), suppress(*_ANYIO_LOST, anyio.EndOfStream):
+            await anyio.aclose_forcefully(self._stream)
+
+
+class TrioTransport:
+    """A transport over a trio stream, for users of trio's own streams."""
+
+    def __init__(self, stream: TrioStream) -> None:
+        # Somebody made a trio stream, so trio is there; nobody else shall need it.
+        trio = sys.modules["trio"]
+        self._lost: tuple[type[Exception], ...] = (
+            trio.BrokenResourceError,
+            trio.ClosedResourceError,
+            trio.BusyResourceError,
+            OSError,
+        )
+        self._stream = stream
+        plain: Any = stream
+        self.is_ssl = isinstance(stream, trio.SSLStream)
+        while isinstance(plain, trio.SSLStream):
+            plain = plain.transport_stream
+        self._socket: Any = getattr(plain, "socket", None)
+        # Read now: a closed socket no longer knows its addresses.
+        self.local = self._endpoint("getsockname")
+        self.remote = self._endpoint("getpeername")
+
+    def _endpoint(self, method: str) -> Endpoint | str:
+        address = None
+        if self._socket is not None:
+            with suppress(OSError):  # the peer is gone already
+                address = getattr(self._socket, method)()
+        return endpoint_of(address, is_ssl=self.is_ssl) or repr(self._stream)
+
+    async def receive(self, max_bytes: int | None) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some(max_bytes))
+        except self._lost as exc:
+            if isinstance(exc.__cause__, ssl.SSLEOFError):
+                return b""  # a TLS peer that leaves without close_notify, as many do
+            raise TransportLost("the stream broke while receiving") from exc
+
+    async def send(self, data: bytes) -> None:
+        try:
+            await self._stream.send_all(data)
+        except self._lost as exc:
+            raise TransportLost("the stream broke while sending") from exc
+
+    async def send_eof(self) -> bool:
+        half_close = getattr(self._stream, "send_eof", None)
+        if half_close is None:
+            return False
+        try:
+            await half_close()
+        except self._lost as exc:
+            raise TransportLost("the stream broke while closing") from exc
+        return True
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        except self._lost as exc:
+            raise TransportLost("the stream broke while closing") from exc
+
+    async def abort(self) -> None:
+        # An error leaves the stream as closed as it will ever be.
+        with CancelScope(shield=True), suppress(*self._lost), CancelScope() as scope:
+            scope.cancel()
+            await self._stream.aclose()
+
+
+def endpoint_of(address: Any, *, is_ssl: bool) -> Endpoint | str | None:
+    """Make what users see of a socket's address.
+
+    :param address: ``getsockname()``'s answer, or ``None``
+    :param is_ssl: whether TLS is spoken there
+    :return: an endpoint for TCP, the path for a UNIX socket that has one, else
+        ``None``
+
+    """
+    if isinstance(address, tuple):
+        # A link-local IPv6 address may carry its zone: fe80::1%eth0.
+        host, port, *_ = cast("tuple[Any, ...]", address)
+        return Endpoint(host, port, is_ssl)
+    if isinstance(address, bytes):
+        address = address.decode(errors="backslashreplace")
+    return address or None

@@ -1,0 +1,50 @@
+"""Fixtures of all tests: the backends, and certificates for TLS."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import pytest
+import trustme
+
+from .support import backends
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "virtual_time: run on backends whose clock jumps; streams in memory only",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "anyio_backend" in metafunc.fixturenames:
+        virtual = metafunc.definition.get_closest_marker("virtual_time") is not None
+        metafunc.parametrize(
+            "anyio_backend", backends.params(virtual_time=virtual), indirect=True
+        )
+
+
+@pytest.fixture
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param()  # anew for each test: clocks have a state
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost", "127.0.0.1", "::1").configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def client_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
