@@ -16,6 +16,8 @@ _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 # What a request line may carry; a fragment never leaves the client.
 _RESOURCE: Final = re.compile(r"/[\x21\x22\x24-\x7e]*")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f]")
+# urlsplit() passes over what stands around the brackets.
+_IPV6: Final = re.compile(r"\[[0-9A-Fa-f:.]+(?:%[^\[\]]+)?\](?::[0-9]*)?")
 
 
 class Target(NamedTuple):
@@ -45,9 +47,15 @@ def parse(url: object) -> Target:
         raise ValueError("the URL has no valid host and port") from None
     scheme = parts.scheme.lower()
     if scheme not in _DEFAULT_PORTS:
-        raise ValueError(f'the URL scheme must be "ws" or "wss", not {scheme!r}')
+        # Without slashes, what looks like a scheme may be a user's name.
+        given = f", not {scheme!r}" if "://" in text else ""
+        raise ValueError(f'the URL scheme must be "ws" or "wss"{given}')
     if not host:
         raise ValueError("the URL has no host")
+    if "[" in parts.netloc:
+        if not _IPV6.fullmatch(parts.netloc.rpartition("@")[2]):
+            raise ValueError("the URL has no valid host and port")
+        host = host.replace("%25", "%", 1)  # RFC 6874 section 2: the zone
     if port is None:
         port = _DEFAULT_PORTS[scheme]
     path = parts.path or "/"
@@ -79,6 +87,18 @@ def host_header(host: str, port: int) -> str:
     return name if port in _DEFAULT_PORTS.values() else f"{name}:{port}"
 
 
+def tls_name(host: str) -> str:
+    """Return what the server's certificate must be for.
+
+    The ssl module would encode an international name by the older IDNA 2003, and so
+    look for another name than Host has.
+
+    :param host: a host that `host_header` takes
+
+    """
+    return _host_name(host).strip("[]")
+
+
 def check_resource(resource: str) -> str:
     """Check what a request is to ask for.
 
@@ -108,7 +128,7 @@ def _host_name(host: str) -> str:
         # RFC 6874 section 4: zone identifiers mean nothing to anybody else.
         return f"[{address}]" if address.version == 6 else str(address)
     try:
-        name = host.encode("ascii").decode() if host.isascii() else _a_labels(host)
+        name = host if host.isascii() else _a_labels(host)
     except UnicodeError:
         raise ValueError(f"{host!r} is not a valid international host name") from None
     labels = name.removesuffix(".").split(".")

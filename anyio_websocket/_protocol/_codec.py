@@ -240,7 +240,7 @@ class _Guard(Extension):
     def enabled(self) -> bool:
         return True
 
-    def offer(self) -> bool | str:
+    def offer(self) -> bool | str:  # pragma: no cover - for wsproto's own handshake
         return False
 
     def frame_inbound_header(

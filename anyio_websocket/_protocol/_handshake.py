@@ -13,33 +13,36 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterable, Sequence
-from http import HTTPStatus
 from typing import Final, NamedTuple
 
 import h11
-import idna
 from wsproto.utilities import generate_accept_token, generate_nonce
 
 from ._http import (
+    REQUEST_LINE,
+    REQUEST_START,
+    STATUS_LINE,
+    STATUS_START,
+    TARGET,
     BadHead,
     HeadReader,
+    answer,
+    check_host,
     checked_headers,
     has_token,
     head,
     is_token,
     list_of,
+    path_of,
     values_of,
 )
 from ._origins import Origins
 
 MAX_REJECT_BODY: Final = 65536  # bytes that a client keeps of a refusal's body
 MAX_INTERIM: Final = 10  # 1xx answers that a client skips
+MAX_SHOWN: Final = 60  # characters of the peer's that an exception tells
 
-_TARGET: Final = re.compile(r"/[\x21\x22\x24-\x7e]*")  # no space, no fragment
-_ABSOLUTE: Final = re.compile(r"https?://[^/?#]+(.*)", re.IGNORECASE)
-_HOST: Final = re.compile(
-    r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::([0-9]{0,5}))?"
-)
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
 ExtraHeaders = Iterable[tuple[bytes, bytes] | tuple[str, str]] | None
 
@@ -72,7 +75,7 @@ class ServerHandshake:
 
     def __init__(self, *, origins: Origins) -> None:
         self._origins = origins
-        self._reader = HeadReader()
+        self._reader = HeadReader(REQUEST_LINE, REQUEST_START)
         self._key = b""
         self._subprotocols: tuple[str, ...] = ()
 
@@ -97,21 +100,26 @@ class ServerHandshake:
         try:
             event = connection.next_event()
         except h11.RemoteProtocolError:
-            return self._refuse(400, "this is not an HTTP/1.1 request")
+            if request.lower().count(b"\nhost:") != 1:  # h11 does not say it safely
+                raise BadHead(400, "there must be one Host header") from None
+            raise BadHead(400, "this is not an HTTP/1.1 request") from None
         assert isinstance(event, h11.Request)  # the head is complete
         headers = [(bytes(name), bytes(value)) for name, value in event.headers]
-        if event.method != b"GET":
-            return self._refuse(405, "the method must be GET", (b"Allow", b"GET"))
         if event.http_version != b"1.1":
             return self._refuse(505, "the version of HTTP must be 1.1")
+        if event.method != b"GET":
+            return self._refuse(405, "the method must be GET", (b"Allow", b"GET"))
         if values_of(headers, b"transfer-encoding") or any(
             value.strip(b"0") for value in values_of(headers, b"content-length")
         ):
             return self._refuse(400, "the request must not have a body")
-        target = _path_of(event.target.decode("ascii"))
+        target = path_of(event.target.decode("ascii"))
         host = _only(headers, b"host").decode("ascii")
-        _check_host(host)
-        self._check_upgrade(headers)
+        check_host(host)
+        if not has_token(headers, b"connection", "upgrade"):
+            raise BadHead(400, "Connection has no token Upgrade")
+        if not has_token(headers, b"upgrade", "websocket"):
+            raise BadHead(400, "Upgrade has no token websocket")
         version = values_of(headers, b"sec-websocket-version")
         if not version:
             raise BadHead(400, "there is no Sec-WebSocket-Version")
@@ -119,6 +127,7 @@ class ServerHandshake:
             return self._refuse(
                 426,
                 "the version of WebSocket must be 13",
+                (b"Upgrade", b"websocket"),  # RFC 9110 section 15.5.22
                 (b"Sec-WebSocket-Version", b"13"),
             )
         self._key = _only(headers, b"sec-websocket-key")
@@ -140,12 +149,6 @@ class ServerHandshake:
             host,
             origin,
         )
-
-    def _check_upgrade(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        if not has_token(headers, b"connection", "upgrade"):
-            raise BadHead(400, "Connection has no token Upgrade")
-        if not has_token(headers, b"upgrade", "websocket"):
-            raise BadHead(400, "Upgrade has no token websocket")
 
     def accept(
         self, *, subprotocol: str | None = None, extra_headers: ExtraHeaders = None
@@ -189,52 +192,19 @@ class ServerHandshake:
         :raises TypeError: if the status is no int, or the body no bytes
 
         """
-        return _answer(status_code, checked_headers(extra_headers), body)
+        return answer(status_code, checked_headers(extra_headers), body)
 
     def _refuse(
         self, status_code: int, reason: str, *extra: tuple[bytes, bytes]
     ) -> Refusal:
         fields = [(b"Content-Type", b"text/plain; charset=utf-8"), *extra]
         body = f"{reason}\n".encode()
-        return Refusal(status_code, _answer(status_code, fields, body), reason)
+        return Refusal(status_code, answer(status_code, fields, body), reason)
 
 
 _KEPT_FROM_SERVERS: Final = frozenset(
     {b"host", b"sec-websocket-extensions", b"sec-websocket-protocol"}
 )
-
-
-def _answer(
-    status_code: int, extra: list[tuple[bytes, bytes]], body: bytes | None
-) -> bytes:
-    if not isinstance(status_code, int) or isinstance(status_code, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"the status must be an int, not {status_code!r}")
-    if not 200 <= status_code <= 999:
-        raise ValueError(f"status {status_code} does not refuse: use 200 or above")
-    if not isinstance(body, bytes | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"the body must be bytes, not {type(body).__name__}")
-    headers = [(b"Connection", b"close")]
-    if status_code in (204, 304):  # RFC 9110 section 8.6: these have no body
-        if body:
-            raise ValueError(f"an answer with status {status_code} has no body")
-    else:
-        headers.append((b"Content-Length", b"%d" % len(body or b"")))
-    try:
-        phrase = HTTPStatus(status_code).phrase
-    except ValueError:  # one of the application's own
-        phrase = ""
-    start = f"HTTP/1.1 {status_code} {phrase}".encode()
-    return head(start, headers + extra) + (body or b"")
-
-
-def _path_of(target: str) -> str:
-    # RFC 9112 section 3.2.2: a server must take the absolute form as well.
-    if absolute := _ABSOLUTE.fullmatch(target):
-        path = absolute.group(1)
-        target = path if path.startswith("/") else f"/{path}"
-    if not _TARGET.fullmatch(target):
-        raise BadHead(400, "the target is not a path")
-    return target
 
 
 def _only(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes:
@@ -243,17 +213,6 @@ def _only(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes:
         title = name.decode().title()
         raise BadHead(400, f"there must be one {title} header, not {len(values)}")
     return values[0]
-
-
-def _check_host(host: str) -> None:
-    match = _HOST.fullmatch(host)
-    if match is None or int(match.group(2) or 0) > 65535:
-        raise BadHead(400, "Host is not a host")
-    if "xn--" in host.lower():
-        try:
-            idna.decode(match.group(1))
-        except UnicodeError:
-            raise BadHead(400, "Host is not a valid international name") from None
 
 
 def _check_key(key: bytes) -> None:
@@ -290,10 +249,10 @@ class ClientHandshake:
     """The client's side of one handshake.
 
     :param host: what to say in Host, unless the extra headers do
-    :param target: path and query, checked
+    :param target: path and query
     :param subprotocols: what to offer, best first
     :param extra_headers: headers to send as well
-    :raises ValueError: if a subprotocol is not a token, or a header may not be sent
+    :raises ValueError: if one of them cannot be sent, or a header may not be given
     :raises TypeError: if subprotocols are one text, or headers no pairs
 
     """
@@ -306,6 +265,11 @@ class ClientHandshake:
         subprotocols: Iterable[str] | None = None,
         extra_headers: ExtraHeaders = None,
     ) -> None:
+        # Not shown: a user may have left a password in.
+        if not _VISIBLE.fullmatch(host):
+            raise ValueError("the host cannot stand in a Host header")
+        if not TARGET.fullmatch(target):
+            raise ValueError("the target cannot stand in a request line")
         #: path and query
         self.target = target
         self._subprotocols = _checked_subprotocols(subprotocols)
@@ -332,9 +296,10 @@ class ClientHandshake:
             self._connection.send(event) or b""
             for event in (request, h11.EndOfMessage())
         )
-        self._reader = HeadReader()
+        self._reader = HeadReader(STATUS_LINE, STATUS_START)
         self._interim = 0
-        self._rejection: Rejected | None = None
+        self._rejection: Rejected | None = None  # without its body
+        self._body = bytearray()
 
     def request(self) -> bytes:
         """Return the request."""
@@ -350,15 +315,15 @@ class ClientHandshake:
             return self._read_body(data)
         while True:
             try:
-                answer = self._reader.feed(data)
+                found = self._reader.feed(data)
             except BadHead as exc:
                 raise HandshakeFailure(
                     f"the server did not answer in HTTP/1.1: {exc.reason}"
                 ) from None
-            if answer is None:
+            if found is None:
                 return None
             rest = self._reader.rest
-            response = self._parse(answer)
+            response = self._parse(found)
             if response.status_code == 101:
                 return self._check(response, rest)
             headers = tuple((bytes(k), bytes(v)) for k, v in response.headers)
@@ -369,7 +334,7 @@ class ClientHandshake:
             self._interim += 1
             if self._interim > MAX_INTERIM:
                 raise HandshakeFailure(f"more than {MAX_INTERIM} interim answers")
-            self._reader = HeadReader()
+            self._reader = HeadReader(STATUS_LINE, STATUS_START)
             data = rest
 
     def receive_eof(self) -> Rejected:
@@ -378,18 +343,20 @@ class ClientHandshake:
         :raises HandshakeFailure: if it leaves the answer incomplete
 
         """
-        if self._rejection is None:
+        if (rejection := self.partial_rejection()) is None:
             raise HandshakeFailure(
                 "the server closed the connection before it answered"
             )
-        return self._rejection
+        return rejection
 
     def partial_rejection(self) -> Rejected | None:
         """Return a refusal whose body is not complete, ``None`` if there is none."""
-        return self._rejection
+        if self._rejection is None:
+            return None
+        return self._rejection._replace(body=bytes(self._body[:MAX_REJECT_BODY]))
 
-    def _parse(self, answer: bytes) -> h11.Response | h11.InformationalResponse:
-        self._connection.receive_data(answer)
+    def _parse(self, head: bytes) -> h11.Response | h11.InformationalResponse:
+        self._connection.receive_data(head)
         try:
             event = self._connection.next_event()
         except h11.RemoteProtocolError:
@@ -398,19 +365,17 @@ class ClientHandshake:
         return event
 
     def _read_body(self, data: bytes) -> Rejected | None:
-        assert self._rejection is not None
         if data:
             self._connection.receive_data(data)
-        body = bytearray(self._rejection.body)
         complete = False
         try:
             while isinstance(event := self._connection.next_event(), h11.Data):
-                body += event.data
+                self._body += event.data
             complete = isinstance(event, h11.EndOfMessage)
         except h11.RemoteProtocolError:
             complete = True  # what is broken in there does not change the refusal
-        self._rejection = self._rejection._replace(body=bytes(body[:MAX_REJECT_BODY]))
-        return self._rejection if complete or len(body) >= MAX_REJECT_BODY else None
+        complete = complete or len(self._body) >= MAX_REJECT_BODY
+        return self.partial_rejection() if complete else None
 
     def _check(
         self, response: h11.Response | h11.InformationalResponse, rest: bytes
@@ -419,8 +384,10 @@ class ClientHandshake:
         if response.http_version != b"1.1":
             raise HandshakeFailure("the server switches protocols over HTTP/1.0")
         try:
-            if not has_token(headers, b"upgrade", "websocket"):
-                raise HandshakeFailure("the answer's Upgrade has no token websocket")
+            # RFC 6455 section 4.1: this value alone, more would be more layers
+            upgrade = list_of(headers, b"upgrade")
+            if [protocol.lower() for protocol in upgrade] != ["websocket"]:
+                raise HandshakeFailure("the answer's Upgrade is not websocket")
             if not has_token(headers, b"connection", "upgrade"):
                 raise HandshakeFailure("the answer's Connection has no token Upgrade")
             subprotocols = [
@@ -438,12 +405,13 @@ class ClientHandshake:
             raise HandshakeFailure("the server chose more than one subprotocol")
         if subprotocols and subprotocols[0] not in self._subprotocols:
             raise HandshakeFailure(
-                f"the server chose subprotocol {subprotocols[0]!r}, which was not "
-                "offered"
+                f"the server chose subprotocol {subprotocols[0][:MAX_SHOWN]!r}, "
+                "which was not offered"
             )
         if extensions:
             raise HandshakeFailure(
-                f"the server chose extension {extensions[0]!r}, which was not offered"
+                f"the server chose extension {extensions[0][:MAX_SHOWN]!r}, "
+                "which was not offered"
             )
         return Accepted(
             subprotocols[0] if subprotocols else None,

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from typing import Final
+
+import idna
+
+# RFC 9112 sections 3 and 4
+REQUEST_LINE: Final = re.compile(
+    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [^ ]+ HTTP/[0-9]\.[0-9]"
+)
+REQUEST_START: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")
+STATUS_LINE: Final = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: .*)?")
+STATUS_START: Final = re.compile(rb"H(?:$|T(?:$|T(?:$|P(?:$|/))))")
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -21,6 +32,12 @@ TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 
 # RFC 9110 section 5.5: visible bytes with spaces and tabs between them
 _VALUE: Final = re.compile(
     rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?"
+)
+
+TARGET: Final = re.compile(r"/[\x21\x22\x24-\x7e]*")  # no space, no fragment
+_ABSOLUTE: Final = re.compile(r"(?:https?|wss?)://[^/?#]+(.*)", re.IGNORECASE)
+_HOST: Final = re.compile(
+    r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::([0-9]{0,5}))?"
 )
 
 # Fields that the handshake makes itself, and what to use in their stead.
@@ -54,11 +71,16 @@ class HeadReader:
     parsers that see different lines are how requests are smuggled. Each byte is
     looked at once, however small the pieces it comes in.
 
+    :param start_line: what the first line must look like, without its line end
+    :param start: what it must start with, for noise that has no line end
+
     """
 
-    __slots__ = ("_buffer", "_fields", "_line", "_scanned")
+    __slots__ = ("_buffer", "_fields", "_line", "_scanned", "_start", "_start_line")
 
-    def __init__(self) -> None:
+    def __init__(self, start_line: re.Pattern[bytes], start: re.Pattern[bytes]) -> None:
+        self._start_line = start_line
+        self._start = start
         self._buffer = bytearray()
         self._line = 0  # where the current line starts
         self._scanned = 0  # how far a line end was looked for
@@ -72,12 +94,13 @@ class HeadReader:
         """
         buffer = self._buffer
         buffer += data
+        if self._fields < 0 and buffer and not self._start.match(buffer):
+            raise BadHead(400, "this is not HTTP")
         while True:
             end = buffer.find(b"\n", self._scanned)
             if end < 0:
                 self._scanned = len(buffer)
                 self._check_size(len(buffer))
-                self._check_start()
                 return None
             self._check_size(end + 1)
             line = bytes(buffer[self._line : end])
@@ -87,13 +110,13 @@ class HeadReader:
                 )
             self._line = self._scanned = end + 1
             if len(line) == 1:
-                if self._fields < 0:
-                    raise BadHead(400, "the first line is empty")
                 return bytes(buffer[: self._line])
             if line[0] in b" \t":
-                raise BadHead(
-                    400, "a header is folded, or the request starts with a space"
-                )
+                raise BadHead(400, "a header is folded")
+            if self._fields < 0 and not self._start_line.fullmatch(
+                line, 0, len(line) - 1
+            ):
+                raise BadHead(400, "this is not HTTP")
             self._fields += 1
             if self._fields > MAX_HEADERS:
                 raise BadHead(431, f"more than {MAX_HEADERS} headers")
@@ -111,10 +134,36 @@ class HeadReader:
         if end > MAX_HEAD:
             raise BadHead(431, f"the head is longer than {MAX_HEAD} bytes")
 
-    def _check_start(self) -> None:
-        # TLS, SSH and noise need not wait for a line end that may never come.
-        if self._fields < 0 and self._buffer and not TOKEN.match(self._buffer):
-            raise BadHead(400, "this is not HTTP")
+
+def path_of(target: str) -> str:
+    """Return the path of a request's target, with the query.
+
+    :raises BadHead: if it has none
+
+    """
+    # RFC 9112 section 3.2.2: a server must take the absolute form as well.
+    if absolute := _ABSOLUTE.fullmatch(target):
+        path = absolute.group(1)
+        target = path if path.startswith("/") else f"/{path}"
+    if not TARGET.fullmatch(target):
+        raise BadHead(400, "the target is not a path")
+    return target
+
+
+def check_host(host: str) -> None:
+    """Check what the Host header says.
+
+    :raises BadHead: if it is no host, with or without a port
+
+    """
+    match = _HOST.fullmatch(host)
+    if match is None or int(match.group(2) or 0) > 65535:
+        raise BadHead(400, "Host is not a host")
+    if "xn--" in host.lower():
+        try:
+            idna.decode(match.group(1))
+        except UnicodeError:
+            raise BadHead(400, "Host is not a valid international name") from None
 
 
 def checked_headers(
@@ -181,6 +230,35 @@ def has_token(headers: Headers, name: bytes, token: str) -> bool:
 def is_token(text: str) -> bool:
     """Say whether a text is a token of HTTP."""
     return text.isascii() and TOKEN.fullmatch(text.encode()) is not None
+
+
+def answer(
+    status_code: int, extra: list[tuple[bytes, bytes]], body: bytes | None
+) -> bytes:
+    """Write an answer that ends the connection, with checked headers.
+
+    :raises ValueError: if that is no final answer, or one that has no body
+    :raises TypeError: if the status is no int, or the body no bytes
+
+    """
+    if not isinstance(status_code, int) or isinstance(status_code, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"the status must be an int, not {status_code!r}")
+    if not 200 <= status_code <= 999:
+        raise ValueError(f"status {status_code} does not refuse: use 200 or above")
+    if not isinstance(body, bytes | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"the body must be bytes, not {type(body).__name__}")
+    headers = [(b"Connection", b"close")]
+    if status_code in (204, 304):  # RFC 9110 section 8.6: these have no body
+        if body:
+            raise ValueError(f"an answer with status {status_code} has no body")
+    else:
+        headers.append((b"Content-Length", b"%d" % len(body or b"")))
+    try:
+        phrase = HTTPStatus(status_code).phrase
+    except ValueError:  # one of the application's own
+        phrase = ""
+    start = f"HTTP/1.1 {status_code} {phrase}".encode()
+    return head(start, headers + extra) + (body or b"")
 
 
 def head(start_line: bytes, headers: Headers) -> bytes:

@@ -1,0 +1,214 @@
+"""Heads, hosts and answers of HTTP/1.1, as both handshakes meet them."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from anyio_websocket._protocol import (
+    ClientHandshake,
+    HandshakeFailure,
+    Origins,
+    Refusal,
+    Rejected,
+    Request,
+    ServerHandshake,
+)
+from anyio_websocket._protocol._http import (
+    REQUEST_LINE,
+    REQUEST_START,
+    STATUS_LINE,
+    STATUS_START,
+    BadHead,
+    HeadReader,
+    answer,
+)
+
+from ..support.peer import request, response
+
+
+def server(data: bytes, *, size: int | None = None) -> Request | Refusal | None:
+    """Feed a server in pieces until it has an opinion."""
+    handshake = ServerHandshake(origins=Origins(None))
+    for start in range(0, len(data), size or len(data)):
+        outcome = handshake.receive(data[start : start + (size or len(data))])
+        if outcome is not None:
+            return outcome
+    return None
+
+
+def client(*, host: str = "example.org", target: str = "/") -> ClientHandshake:
+    return ClientHandshake(host=host, target=target)
+
+
+@pytest.mark.parametrize("size", [1, 7, None])
+@pytest.mark.parametrize(
+    "line",
+    [b"SSH-2.0-OpenSSH_9.2\r\n", b"GET /\r\n", b"220 mail ESMTP\r\n", b"\x16\x03\x01"],
+)
+def test_A4_noise_is_refused_before_its_head_ends(
+    line: bytes, size: int | None
+) -> None:
+    outcome = server(line, size=size)
+    assert isinstance(outcome, Refusal)
+    assert outcome.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"220 mail ESMTP\r\n",
+        b"h",
+        b"HTTP/2",
+        b"\x15\x03",
+        b"HTTP/1.1 OK\r\n",
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_B3_noise_fails_before_its_head_ends(line: bytes, whole: bool) -> None:
+    handshake = client()
+    chunks = [line] if whole else [line[i : i + 1] for i in range(len(line))]
+    if line == b"HTTP/2":  # all of it may still be the start of a status line
+        chunks.append(b" 200 OK\r\n")
+    with pytest.raises(HandshakeFailure, match="not HTTP"):
+        for chunk in chunks:
+            handshake.receive(chunk)
+
+
+def test_A3_a_first_line_without_spaces_costs_linear_time() -> None:
+    def cost(size: int) -> float:
+        best = float("inf")
+        for _ in range(5):
+            reader = HeadReader(REQUEST_LINE, REQUEST_START)
+            started = time.process_time()
+            for _ in range(size):
+                reader.feed(b"A")
+            best = min(best, time.process_time() - started)
+        return best
+
+    assert cost(8000) < 5.5 * cost(2000)
+
+
+@pytest.mark.parametrize(
+    ("start_line", "start", "data"),
+    [
+        (REQUEST_LINE, REQUEST_START, b"GET / HTTP/1.1\r\nA: b\r\n\r\n"),
+        (STATUS_LINE, STATUS_START, b"HTTP/1.1 200\r\n\r\n"),
+        (STATUS_LINE, STATUS_START, b"HTTP/1.0 999 caf\xe9 x\r\nA: b\r\n\r\n"),
+    ],
+)
+def test_a_head_is_found_wherever_it_is_cut(
+    start_line: re.Pattern[bytes], start: re.Pattern[bytes], data: bytes
+) -> None:
+    for cut in range(len(data)):
+        reader = HeadReader(start_line, start)
+        assert reader.feed(data[:cut]) is None
+        assert reader.feed(data[cut:] + b"rest\r\n") == data
+        assert reader.rest == b"rest\r\n"
+
+
+def test_A3_limits_to_the_byte() -> None:
+    fits = b"GET / HTTP/1.1\r\n" + (b"A: " + b"b" * 8187 + b"\r\n") + b"C: "
+    fits += b"d" * (16384 - len(fits) - 4) + b"\r\n\r\n"
+    assert len(fits) == 16384
+    assert HeadReader(REQUEST_LINE, REQUEST_START).feed(fits) == fits
+    for longer in (fits.replace(b"C: ", b"C:  "), fits.replace(b"A: ", b"A:  ")):
+        with pytest.raises(BadHead) as caught:
+            HeadReader(REQUEST_LINE, REQUEST_START).feed(longer)
+        assert caught.value.status_code == 431
+
+
+@pytest.mark.parametrize("host", [None, b"a\r\nHost: b"])
+def test_A5_the_answer_says_that_host_is_wrong(host: bytes | None) -> None:
+    outcome = server(request(host=host))
+    assert isinstance(outcome, Refusal)
+    assert "Host" in outcome.reason
+
+
+def test_A5_a_wrong_version_is_told_what_to_upgrade_to() -> None:
+    outcome = server(request(version=b"8"))
+    assert isinstance(outcome, Refusal)
+    assert b"\r\nUpgrade: websocket\r\n" in outcome.response  # RFC 9110 15.5.22
+    assert b"\r\nSec-WebSocket-Version: 13\r\n" in outcome.response
+
+
+@pytest.mark.parametrize("target", [b"ws://example.org/a?b", b"WSS://x:8000/a?b"])
+def test_A15_absolute_targets_of_websockets(target: bytes) -> None:
+    outcome = server(request(line=b"GET " + target + b" HTTP/1.1"))
+    assert isinstance(outcome, Request)
+    assert outcome.target == "/a?b"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        b"http://exam\tple.org",
+        b"http://example.org?",
+        b"http://example.org#",
+        b"http://@example.org",
+        b"http://example.org:0",
+        b"http://:80",
+        b"http:example.org",
+    ],
+)
+def test_A11_origins_that_a_lenient_parser_would_mend(origin: bytes) -> None:
+    outcome = server(request(b"Origin: " + origin))
+    assert isinstance(outcome, Refusal)
+    assert outcome.status_code == 403
+
+
+def test_A11_international_settings() -> None:
+    origins = Origins(["https://bücher.example:8443"])
+    assert origins.allow("https://xn--bcher-kva.example:8443", "x")
+    assert not origins.allow("https://bucher.example:8443", "x")
+
+
+@pytest.mark.parametrize("host", ["", "x\r\nY: z", "a b", "é", "x\x7f"])
+def test_B8_hosts_that_cannot_be_sent(host: str) -> None:
+    with pytest.raises(ValueError, match="Host") as caught:
+        client(host=host)
+    assert not host or host not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["", "a", "/a b", "/\r\n", "/é", "/a#b", "*"])
+def test_B8_targets_that_cannot_be_sent(target: str) -> None:
+    with pytest.raises(ValueError, match="request line"):
+        client(target=target)
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [b"h2c, websocket", b"websocket\r\nUpgrade: h2c", b"websocket, websocket"],
+)
+def test_B6_more_protocols_than_asked_for(upgrade: bytes) -> None:
+    handshake = client()
+    data = response(handshake.request())
+    with pytest.raises(HandshakeFailure, match="Upgrade"):
+        handshake.receive(data.replace(b": websocket", b": " + upgrade, 1))
+
+
+@pytest.mark.parametrize("name", [b"Protocol", b"Extensions"])
+def test_B6_failures_tell_little_of_what_the_server_said(name: bytes) -> None:
+    handshake = client()
+    line = b"Sec-WebSocket-" + name + b": " + b"x" * 5000
+    with pytest.raises(HandshakeFailure) as caught:
+        handshake.receive(response(handshake.request(), line))
+    assert len(str(caught.value)) < 200
+
+
+def test_B4_a_body_in_single_bytes_is_complete() -> None:
+    handshake = client()
+    data = b"HTTP/1.1 503 No\r\nContent-Length: 3\r\n\r\nabc"
+    outcomes = [handshake.receive(data[i : i + 1]) for i in range(len(data))]
+    assert outcomes[:-1] == [None] * (len(data) - 1)
+    assert outcomes[-1] == Rejected(503, ((b"content-length", b"3"),), b"abc")
+
+
+def test_answers_say_how_long_they_are() -> None:
+    assert answer(418, [(b"A", b"b")], b"tea") == (
+        b"HTTP/1.1 418 I'm a Teapot\r\nConnection: close\r\nContent-Length: 3\r\n"
+        b"A: b\r\n\r\ntea"
+    )

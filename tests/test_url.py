@@ -1,0 +1,147 @@
+"""URLs, hosts, ports and resources, as users give them."""
+
+from __future__ import annotations
+
+import pytest
+
+from anyio_websocket import _url
+from anyio_websocket._url import Target
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("ws://example.org", Target("example.org", 80, "/", False)),
+        ("wss://example.org", Target("example.org", 443, "/", True)),
+        ("WSS://Example.org:8443/A?b", Target("example.org", 8443, "/A?b", True)),
+        ("ws://x/p?", Target("x", 80, "/p?", False)),
+        ("ws://x?q=1", Target("x", 80, "/?q=1", False)),
+        ("ws://x/p?a?b", Target("x", 80, "/p?a?b", False)),
+        ("ws://x/p#fragment?no", Target("x", 80, "/p", False)),
+        ("ws://user:secret@x/p", Target("x", 80, "/p", False)),
+        ("ws://[::1]:8000/", Target("::1", 8000, "/", False)),
+        ("ws://127.0.0.1/%20", Target("127.0.0.1", 80, "/%20", False)),
+        ("ws://x/é?ü", Target("x", 80, "/%C3%A9?%C3%BC", False)),
+        ("ws://bücher.example/", Target("bücher.example", 80, "/", False)),
+    ],
+)
+def test_parse(url: str, target: Target) -> None:
+    assert _url.parse(url) == target
+
+
+def test_parse_takes_any_object() -> None:
+    class Url:
+        def __str__(self) -> str:
+            return "ws://x/p"
+
+    assert _url.parse(Url()) == Target("x", 80, "/p", False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://x",
+        "x",
+        "",
+        "//x",
+        "ws://",
+        "ws:///p",
+        "ws://x:0",
+        "ws://x:65536",
+        "ws://x:port",
+        "ws://[::1",
+        "ws://x/a b",
+        "ws://x/a\r\nb",
+        "ws://x/\x00",
+        "ws://" + "a" * 64,
+        "ws://a..b",
+        "ws://-a",
+        "ws://a b",
+        "ws://x\ud800",
+        "ws://\u2603-.example",
+    ],
+)
+def test_B8_urls_that_are_none(url: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - of many kinds
+        _url.parse(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["ws://me:secret@x:0/", "http://me:secret@x/", "ws://me:secret@x:p/"]
+)
+def test_B8_errors_do_not_tell_userinfo(url: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        _url.parse(url)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "header"),
+    [
+        ("example.org", 80, "example.org"),
+        ("example.org", 443, "example.org"),
+        ("example.org", 8000, "example.org:8000"),
+        ("Example.ORG.", 80, "Example.ORG."),
+        ("::1", 80, "[::1]"),
+        ("0:0::1", 8000, "[::1]:8000"),
+        ("fe80::1%eth0", 80, "[fe80::1]"),
+        ("127.0.0.1", 1, "127.0.0.1:1"),
+        ("_service.example", 65535, "_service.example:65535"),
+        ("bücher.example", 80, "xn--bcher-kva.example"),
+    ],
+)
+def test_host_header(host: str, port: int, header: str) -> None:
+    assert _url.host_header(host, port) == header
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("x", 0), ("x", -1), ("x", 65536), ("", 80), ("a" * 255, 80)]
+)
+def test_B8_hosts_and_ports_that_cannot_be(host: str, port: int) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        _url.host_header(host, port)
+
+
+@pytest.mark.parametrize(("host", "port"), [(b"x", 80), ("x", "80"), ("x", True)])
+def test_hosts_and_ports_of_the_wrong_type(host: object, port: object) -> None:
+    with pytest.raises(TypeError):
+        _url.host_header(host, port)  # type: ignore[arg-type]
+
+
+def test_tls_name() -> None:
+    assert _url.tls_name("straße.example") == "xn--strae-oqa.example"
+    assert _url.tls_name("Example.org") == "Example.org"
+    assert _url.tls_name("::1") == "::1"
+    assert _url.tls_name("fe80::1%eth0") == "fe80::1"
+
+
+def test_check_resource() -> None:
+    assert _url.check_resource("/a?b=%20") == "/a?b=%20"
+    assert _url.check_resource("a") == "/a"
+    assert _url.check_resource("") == "/"
+    assert _url.check_resource("?a") == "/?a"
+    for resource in ("/a b", "/a\r\nX: y", "/é", "/a#b", "/\x7f"):
+        with pytest.raises(ValueError, match="resource"):
+            _url.check_resource(resource)
+    with pytest.raises(TypeError):
+        _url.check_resource(b"/")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "url", ["ws://[v1.x]/", "ws://[::1]x/", "ws://x[::1]/", "ws://[127.0.0.1]/"]
+)
+def test_B8_brackets_that_hold_no_address(url: str) -> None:
+    with pytest.raises(ValueError, match="host"):
+        _url.parse(url)
+
+
+@pytest.mark.parametrize("zone", ["%25eth0", "%eth0"])
+def test_zones_of_addresses(zone: str) -> None:
+    assert _url.parse(f"ws://[fe80::1{zone}]:1/").host == "fe80::1%eth0"
+
+
+def test_B8_a_user_is_no_scheme() -> None:
+    with pytest.raises(ValueError, match="scheme") as caught:
+        _url.parse("somebody:secret@example.org")
+    assert "somebody" not in str(caught.value)
