@@ -23,8 +23,10 @@ is cancelled closes the transport at once, so the second step cannot be missed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn
 
 from anyio import Event
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from ._errors import CloseReason, ConnectionClosed
 from ._transport import Transport
@@ -103,11 +105,16 @@ class Closing:
         self.stream_lost = True
         self.begin(CloseReason(1006, text), cause=cause)
 
-    def error(self) -> ConnectionClosed:
-        """Make the exception for whoever asks something of the ended connection."""
-        exc = ConnectionClosed(self.reason)
-        exc.__cause__ = self.cause
-        return exc
+    async def refuse(self) -> NoReturn:
+        """Raise for whoever asks something of the ended connection.
+
+        :raises ConnectionClosed: unless the caller is cancelled: a cancelled nursery
+            ends both the connection and the tasks that use it, and they shall see
+            their cancellation whichever of them runs first
+
+        """
+        await checkpoint_if_cancelled()
+        raise ConnectionClosed(self.reason) from self.cause
 
     def lead(self) -> bool:
         """Say whether the caller is the one who brings the end about."""

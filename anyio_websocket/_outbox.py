@@ -79,7 +79,7 @@ class Outbox:
                 # Last chance to leave without a trace.
                 await checkpoint_if_cancelled()
                 if self._closing.reason is not None:
-                    raise self._closing.error()
+                    await self._closing.refuse()
                 await self._write(frame(payload))
             finally:
                 if self._pong or self._close:
@@ -131,7 +131,7 @@ class Outbox:
             await self._write_answers()
         except TransportLost as exc:
             self._closing.lost(cause=exc.__cause__)
-            raise self._closing.error() from exc.__cause__
+            await self._closing.refuse()
 
     async def _write_answers(self) -> None:
         while data := self._pong + self._close:

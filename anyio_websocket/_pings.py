@@ -60,9 +60,7 @@ class Pings:
         """
         if payload not in self._in_flight:
             return False
-        for earlier in list(self._in_flight):
-            ping = self._in_flight.pop(earlier)
-            ping.answered = True
-            if earlier == payload:
-                break
+        while payload in self._in_flight:
+            oldest = self._in_flight.pop(next(iter(self._in_flight)))
+            oldest.answered = True
         return True

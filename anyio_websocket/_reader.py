@@ -134,7 +134,7 @@ class Reader:
                 if self._turn >= TURN:
                     continue  # more may be at hand
                 if self._closing.reason is not None:
-                    raise self._closing.error()
+                    await self._closing.refuse()
                 if self._scope is None:
                     await self._receive()
                 else:
@@ -150,7 +150,7 @@ class Reader:
         """
         await self._serve(ping.is_answered)
         if not ping.answered:
-            raise self._closing.error()
+            await self._closing.refuse()
 
     # -- for the attendant and for closing -------------------------------------
 
@@ -183,8 +183,6 @@ class Reader:
         """
         while self._scope is not None:
             await _park(self._others)
-        if self._closing.stream_lost:
-            return
         engine = self._engine
         while engine.close_received is None and not engine.failed:
             if not await self._receive_and_drop():
@@ -252,8 +250,7 @@ class Reader:
 
     def _control(self, event: object) -> None:
         if isinstance(event, Ping):
-            if frame := self._engine.pong(event.payload):
-                self._outbox.pong(frame)
+            self._outbox.pong(self._engine.pong(event.payload))
         elif isinstance(event, Pong):
             if self._pings.answer(event.payload):
                 while self._others:

@@ -856,6 +856,31 @@ async def test_eof_instead_of_an_answer(opener: Opener) -> None:
         assert connection.closed == CloseReason(4000, None)
 
 
+async def test_closing_takes_the_baton_from_a_task_that_reads(opener: Opener) -> None:
+    # Over a stream that sends without a pass of the scheduler, so that the reading
+    # task has not left yet when the closing one wants to read.
+    async with anyio.create_task_group() as tasks:
+        connection, peer, stream = await opener(tasks)
+
+        async def send(data: bytes) -> None:
+            stream._outgoing.data += data
+            stream._outgoing.change()
+
+        stream.send = send  # type: ignore[method-assign, assignment]
+
+        async def receive() -> None:
+            assert await closed_with(connection) == CloseReason(1000, None)
+
+        tasks.start_soon(receive)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(connection.aclose)
+        assert await peer.receive() == Frame(CLOSE, close_payload(1000))
+        await peer.send_close(1000)
+        await peer.stream.aclose()
+        with anyio.fail_after(1):
+            await connection.wait_closed()
+
+
 async def test_E9_every_caller_returns_when_it_is_closed(opener: Opener) -> None:
     times: list[float] = []
     async with anyio.create_task_group() as tasks:
@@ -1073,6 +1098,21 @@ async def test_the_nursery_is_cancelled(opener: Opener) -> None:
     assert connection.closed.code == 1006
     with pytest.raises(anyio.EndOfStream):
         await peer.stream.receive()
+
+
+async def test_tasks_of_a_cancelled_nursery_are_cancelled(opener: Opener) -> None:
+    # And do not see a closed connection, although it is closed in the same moment.
+    async with anyio.create_task_group() as tasks:
+        connection, _, _ = await opener(tasks, capacity=1000)
+        tasks.start_soon(connection.get_message)
+        tasks.start_soon(connection.get_message)
+        tasks.start_soon(connection.ping)
+        tasks.start_soon(connection.send_message, b"x" * 5000)
+        tasks.start_soon(connection.send_message, b"x" * 5000)
+        tasks.start_soon(connection.wait_closed)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert connection.closed is not None
 
 
 async def test_no_limit_of_time_for_closing(opener: Opener) -> None:
