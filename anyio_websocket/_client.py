@@ -99,6 +99,7 @@ async def open_websocket(
     error: BaseException | None = None  # of the block, which always comes out
     internal: BaseException | None = None  # of the task group
     link: Link | None = None
+    open_until_now = True
     try:
         async with create_task_group() as nursery:
             link = _link(nursery, transport, accepted, options)
@@ -106,6 +107,7 @@ async def open_websocket(
                 yield _connection(link, handshake, accepted)
             except BaseException as exc:
                 error = exc
+            open_until_now = not link.closing.finished
             try:
                 if error is None or isinstance(error, Exception):
                     await link.close(1000, "")
@@ -121,7 +123,8 @@ async def open_websocket(
         error = _combined(error, internal)
     if error is not None:
         raise error
-    if link is not None and link.closing.timed_out:
+    # An explicit aclose() in the block that took too long has returned, and no more.
+    if link is not None and open_until_now and link.closing.timed_out:
         raise DisconnectionTimeout(
             "the server did not finish the closing handshake within "
             f"{disconnect_timeout} seconds"
@@ -342,7 +345,7 @@ class _Dialer:
                     self._host,
                     self._port,
                     ssl_context=self._context,
-                    tls_hostname=self._host,
+                    tls_hostname=_url.tls_name(self._host),
                     # Few WebSocket peers send close_notify, and none waits for it.
                     tls_standard_compatible=False,
                 )

@@ -6,6 +6,7 @@ frames already, or a plain exception; the transport is left to the caller then.
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from anyio import move_on_after
@@ -24,6 +25,8 @@ from ._protocol import (
     WsprotoCodec,
 )
 from ._transport import Transport, TransportLost
+
+_logger = logging.getLogger("anyio_websocket")
 
 # bytes; holds any ordinary handshake at once, and bounds what a peer that sends
 # frames too early can make us keep
@@ -82,11 +85,10 @@ async def hear(transport: Transport, handshake: ServerHandshake) -> Request:
             "the connection was lost during the handshake"
         ) from exc.__cause__
     if isinstance(request, Refusal):
+        text = f"refused with status {request.status_code}: {request.reason}"
+        _logger.info("%s: %s", transport.remote, text)
         await dismiss(transport, request.response)
-        raise HandshakeError(
-            f"the request was refused with status {request.status_code}: "
-            f"{request.reason}"
-        )
+        raise HandshakeError(f"the request was {text}")
     return request
 
 

@@ -20,7 +20,7 @@ from anyio.streams.tls import TLSListener
 
 from ._attendant import Nursery
 from ._endpoint import Endpoint
-from ._transport import endpoint_of
+from ._transport import endpoint_of, wrap
 
 _logger = logging.getLogger("anyio_websocket")
 
@@ -91,9 +91,16 @@ class Listening:
         :param handlers: where the tasks are started
 
         """
-        if not hasattr(self._listener, "accept"):
+        if hasattr(self._listener, "accept"):
+            await self._accept(handle, handlers)
+        else:
             await self._listener.serve(self._with_context(handle), handlers)
-            return
+
+    async def aclose(self) -> None:
+        """Stop listening."""
+        await self._listener.aclose()
+
+    async def _accept(self, handle: Handle, handlers: Nursery) -> None:
         while True:
             try:
                 stream = await self._listener.accept()
@@ -112,7 +119,11 @@ class Listening:
                     raise
                 await anyio.sleep(PAUSE)
             else:
-                handlers.start_soon(handle, stream, self._ssl_context)
+                try:
+                    handlers.start_soon(handle, stream, self._ssl_context)
+                except BaseException:  # a nursery of the user's that is closed
+                    await wrap(stream).abort()
+                    raise
 
     def _with_context(
         self, handle: Handle
@@ -121,10 +132,6 @@ class Listening:
             await handle(stream, self._ssl_context)
 
         return handle_stream
-
-    async def aclose(self) -> None:
-        """Stop listening."""
-        await self._listener.aclose()
 
 
 def parts_of(listener: Any) -> Iterator[Listening]:
@@ -153,13 +160,13 @@ def _parts_of(listener: Any, ssl_context: ssl.SSLContext | None) -> Iterator[Lis
         )
 
 
+# trio need not be there, and who passes something of trio's has imported it.
+
+
 def _is_trio_ssl(listener: object) -> bool:
-    trio = sys.modules.get("trio")
-    return trio is not None and isinstance(listener, trio.SSLListener)
+    return isinstance(listener, getattr(sys.modules.get("trio"), "SSLListener", ()))
 
 
 def _closed_errors() -> tuple[type[Exception], ...]:
-    trio = sys.modules.get("trio")
-    if trio is None:
-        return (anyio.ClosedResourceError,)
-    return (anyio.ClosedResourceError, trio.ClosedResourceError)
+    own = anyio.ClosedResourceError
+    return own, getattr(sys.modules.get("trio"), "ClosedResourceError", own)

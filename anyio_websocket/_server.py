@@ -304,7 +304,7 @@ class WebSocketServer:
                 return Opening(transport, handshake, request, attendant, self._options)
             _logger.debug("%s sent no complete request in time", transport.remote)
         except HandshakeError as exc:
-            _logger.info("%s: %s", transport.remote, exc)
+            _logger.debug("%s: %s", transport.remote, exc)
         except Exception:  # of a stream that is not ours: it shall end nobody else
             _logger.exception("%s: the stream raised", transport.remote)
         except BaseException:

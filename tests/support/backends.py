@@ -49,14 +49,15 @@ def _debug() -> Backend:
     return "asyncio", {"debug": True}
 
 
-def _eager_loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    loop.set_task_factory(asyncio.eager_task_factory)
-    return loop
+if sys.version_info >= (3, 12):
 
+    def _eager_loop() -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)
+        return loop
 
-def _eager() -> Backend:
-    return "asyncio", {"loop_factory": _eager_loop}
+    def _eager() -> Backend:
+        return "asyncio", {"loop_factory": _eager_loop}
 
 
 def _uvloop() -> Backend:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import anyio
-from anyio.abc import ByteStream
+from anyio.abc import AsyncResource, ByteStream
 from anyio.lowlevel import checkpoint
 
 Hook = Callable[[], Awaitable[None]]
@@ -132,7 +132,7 @@ def stream_pair(capacity: int = 65536) -> tuple[MemoryStream, MemoryStream]:
     return MemoryStream(one, other), MemoryStream(other, one)
 
 
-class MemoryListener:
+class MemoryListener(AsyncResource):
     """A listener for servers: ``connect()`` gives the client's end."""
 
     def __init__(self, capacity: int = 65536) -> None:

@@ -1,0 +1,569 @@
+"""The client's door: opening, failing to open, leaving the block."""
+
+from __future__ import annotations
+
+import math
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
+
+from anyio_websocket import (
+    CloseReason,
+    ConnectionClosed,
+    ConnectionRejected,
+    ConnectionTimeout,
+    DisconnectionTimeout,
+    Endpoint,
+    HandshakeError,
+    WebSocketRequest,
+    connect_websocket,
+    connect_websocket_url,
+    open_websocket,
+    open_websocket_url,
+    serve_websocket,
+    wrap_client_stream,
+)
+from anyio_websocket._client import _combined
+
+from .support.peer import RawPeer, response
+from .support.streams import stream_pair
+
+
+async def echo(request: WebSocketRequest) -> None:
+    """Send every message back."""
+    connection = await request.accept()
+    async for message in connection:
+        await connection.send_message(message)
+
+
+@asynccontextmanager
+async def serving(
+    handler: Callable[[WebSocketRequest], Awaitable[object]] = echo,
+    tls: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
+    **options: Any,
+) -> AsyncGenerator[int]:
+    """Serve on a port of its own while the block lasts."""
+    async with anyio.create_task_group() as tasks:
+        server = await tasks.start(
+            partial(serve_websocket, handler, host, 0, tls, **options)
+        )
+        yield server.port
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def raw_server(
+    handler: Callable[[ByteStream], Awaitable[None]],
+) -> AsyncGenerator[int]:
+    """Serve bytes on a port of its own while the block lasts."""
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+
+    async def handle(stream: SocketStream) -> None:
+        async with stream:
+            await handler(stream)
+
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, handle)
+        yield listener.extra(SocketAttribute.local_port)
+        tasks.cancel_scope.cancel()
+
+
+def answering(data: bytes, *, then_wait: bool = False) -> Any:
+    """Make a handler that reads a request and answers these bytes."""
+
+    async def handler(stream: ByteStream) -> None:
+        await RawPeer(stream, masks=False).receive_head()
+        await stream.send(data)
+        if then_wait:
+            await anyio.sleep_forever()
+
+    return handler
+
+
+async def silent(stream: ByteStream) -> None:
+    """Accept, and say nothing."""
+    await anyio.sleep_forever()
+
+
+# -- ways to open --------------------------------------------------------------
+
+
+async def test_open_websocket() -> None:
+    async with serving() as port:
+        async with open_websocket("127.0.0.1", port, "/a?b", use_ssl=False) as ws:
+            await ws.send_message("hello")
+            assert await ws.get_message() == "hello"
+            assert ws.path == "/a?b"
+            assert ws.remote == Endpoint("127.0.0.1", port, False)
+            assert isinstance(ws.local, Endpoint)
+        assert ws.closed == CloseReason(1000, None)
+        assert ws.remote == Endpoint("127.0.0.1", port, False)  # still
+
+
+async def test_open_websocket_url() -> None:
+    async with serving() as port:
+        async with open_websocket_url(f"ws://127.0.0.1:{port}") as ws:
+            await ws.send_message(b"hello")
+            assert await ws.get_message() == b"hello"
+            assert ws.path == "/"
+
+
+async def test_connect_websocket() -> None:
+    async with serving() as port, anyio.create_task_group() as tasks:
+        one = await connect_websocket(tasks, "127.0.0.1", port, "x", use_ssl=False)
+        two = await connect_websocket_url(tasks, f"ws://127.0.0.1:{port}/y")
+        assert (one.path, two.path) == ("/x", "/y")
+        for ws in (one, two):
+            await ws.send_message("hello")
+            assert await ws.get_message() == "hello"
+            await ws.aclose()
+        # the nursery ends, for nothing of ours is left in it
+
+
+async def test_tls(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:
+    async with serving(tls=server_tls) as port:
+        async with open_websocket_url(f"wss://localhost:{port}", client_tls) as ws:
+            await ws.send_message("hello")
+            assert await ws.get_message() == "hello"
+            assert isinstance(ws.remote, Endpoint)
+            assert ws.remote.is_ssl
+            with anyio.fail_after(5):
+                await ws.send_message(b"x" * 2**20)
+                assert await ws.get_message() == b"x" * 2**20
+        async with anyio.create_task_group() as tasks:
+            ws = await connect_websocket_url(
+                tasks, f"wss://127.0.0.1:{port}", ssl_context=client_tls
+            )
+            await ws.aclose(4000, "bye")
+            assert ws.closed == CloseReason(4000, "bye")
+
+
+def has_ipv6() -> bool:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+async def test_ipv6() -> None:
+    hosts: list[str] = []
+
+    async def handler(request: WebSocketRequest) -> None:
+        assert isinstance(request.local, Endpoint)
+        hosts.append(request.local.url)
+        await echo(request)
+
+    async with serving(handler, host="::1") as port:
+        async with open_websocket_url(f"ws://[::1]:{port}/") as ws:
+            assert ws.remote == Endpoint("::1", port, False)
+        async with open_websocket("::1", port, "/", use_ssl=False):
+            pass
+        assert hosts == [f"ws://[::1]:{port}"] * 2
+
+
+async def test_headers_and_subprotocols() -> None:
+    async def handler(request: WebSocketRequest) -> None:
+        assert request.proposed_subprotocols == ("chat", "superchat")
+        assert (b"authorization", b"Token x") in request.headers
+        assert (b"x-bytes", b"1") in request.headers
+        assert not {b"host", b"sec-websocket-protocol"} & dict(request.headers).keys()
+        ws = await request.accept(
+            subprotocol="superchat", extra_headers=[("X-Answer", "42")]
+        )
+        assert ws.subprotocol == "superchat"
+
+    async with serving(handler, handler_errors="raise") as port:
+        async with open_websocket(
+            "127.0.0.1",
+            port,
+            "/",
+            use_ssl=False,
+            subprotocols=["chat", "superchat"],
+            extra_headers=[("Authorization", "Token x"), (b"x-bytes", b"1")],
+        ) as ws:
+            assert ws.subprotocol == "superchat"
+            assert ws.handshake_headers == ((b"x-answer", b"42"),)
+
+
+async def test_no_limits() -> None:
+    async with serving(
+        message_queue_size=math.inf, max_message_size=math.inf, connect_timeout=None
+    ) as port:
+        async with open_websocket(
+            "127.0.0.1",
+            port,
+            "/",
+            use_ssl=False,
+            message_queue_size=math.inf,
+            max_message_size=math.inf,
+            receive_buffer_size=None,
+            connect_timeout=math.inf,
+            disconnect_timeout=math.inf,
+        ) as ws:
+            await ws.send_message(b"x" * 2**21)
+            assert await ws.get_message() == b"x" * 2**21
+
+
+# -- arguments -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("use_ssl", [1, 0, None, "yes"])
+async def test_use_ssl_of_the_wrong_type(use_ssl: Any) -> None:
+    text = "`use_ssl` argument must be bool or ssl.SSLContext"
+    with pytest.raises(TypeError, match=text):
+        async with open_websocket("127.0.0.1", 1, "/", use_ssl=use_ssl):
+            pass
+
+
+def test_urls_are_checked_at_the_call() -> None:
+    with pytest.raises(ValueError, match="scheme"):
+        open_websocket_url("http://127.0.0.1/")
+    with pytest.raises(ValueError, match="SSL context must be None"):
+        open_websocket_url("ws://127.0.0.1/", ssl.create_default_context())
+
+
+async def test_B8_nothing_is_looked_up_for_wrong_arguments() -> None:
+    # Would these go as far as the network, they would raise HandshakeError.
+    async with anyio.create_task_group() as tasks:
+        for host, port, resource in (
+            ("a" * 64 + ".invalid", 80, "/"),
+            ("x.invalid", 0, "/"),
+            ("x.invalid", 80, "/a b"),
+            ("x.invalid", 80, "/a\r\n"),
+        ):
+            with pytest.raises(ValueError):  # noqa: PT011
+                await connect_websocket(tasks, host, port, resource, use_ssl=False)
+        with pytest.raises(ValueError, match="header"):
+            await connect_websocket(
+                tasks,
+                "x.invalid",
+                80,
+                "/",
+                use_ssl=False,
+                extra_headers=[("Sec-WebSocket-Key", "x")],
+            )
+        with pytest.raises(ValueError, match="scheme"):
+            await connect_websocket_url(tasks, "http://x.invalid/")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"message_queue_size": -1},
+        {"max_message_size": 0},
+        {"receive_buffer_size": 0},
+        {"connect_timeout": 0},
+        {"disconnect_timeout": math.nan},
+    ],
+)
+async def test_H3_settings(option: dict[str, Any]) -> None:
+    (name,) = option
+    for func in (connect_websocket, wrap_client_stream):
+        async with anyio.create_task_group() as tasks:
+            arguments: tuple[Any, ...] = ("127.0.0.1", 1, "/")
+            if func is wrap_client_stream:
+                arguments = (stream_pair()[0], "x", "/")
+            else:
+                option = option | {"use_ssl": False}
+            with pytest.raises(ValueError, match=name):
+                await func(tasks, *arguments, **option)
+            option.pop("use_ssl", None)
+    with pytest.raises(ValueError, match=name):
+        async with open_websocket("127.0.0.1", 1, "/", use_ssl=False, **option):
+            pass
+
+
+async def test_wrap_client_stream_wants_a_stream() -> None:
+    async with anyio.create_task_group() as tasks:
+        with pytest.raises(TypeError, match="stream must be"):
+            await wrap_client_stream(tasks, "stream", "x", "/")  # type: ignore[arg-type]
+
+
+# -- B: not opening ------------------------------------------------------------
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def test_refused() -> None:
+    port = unused_port()
+    with pytest.raises(HandshakeError, match=f"127.0.0.1:{port}") as caught:
+        async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
+            pass
+    assert isinstance(caught.value.__cause__, OSError)
+    async with anyio.create_task_group() as tasks:
+        with pytest.raises(OSError):  # noqa: PT011 - its errno is up to the system
+            await connect_websocket(tasks, "127.0.0.1", port, "/", use_ssl=False)
+
+
+@pytest.mark.parametrize("use_ssl", [False, True])
+async def test_B1_server_says_nothing(use_ssl: bool) -> None:
+    async with raw_server(silent) as port, anyio.create_task_group() as tasks:
+        options: dict[str, Any] = {"use_ssl": use_ssl, "connect_timeout": 0.2}
+        with pytest.raises(ConnectionTimeout, match=r"0\.2 seconds") as caught:
+            await connect_websocket(tasks, "127.0.0.1", port, "/", **options)
+        assert caught.value.__cause__ is None
+        with pytest.raises(ConnectionTimeout, match=r"0\.2 seconds") as caught:
+            async with open_websocket("127.0.0.1", port, "/", **options):
+                pass
+        assert caught.value.__cause__ is None
+
+
+@pytest.mark.virtual_time
+async def test_B1_drips_do_not_extend_the_deadline() -> None:
+    ours, theirs = stream_pair()
+
+    async def drip() -> None:
+        with pytest.raises(anyio.BrokenResourceError):
+            for byte in b"HTTP/1.1 101 Switching Protocols\r\nX: " + b"y" * 1000:
+                await theirs.send(bytes([byte]))
+                await anyio.sleep(1)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(drip)
+        started = anyio.current_time()
+        with pytest.raises(ConnectionTimeout):
+            await wrap_client_stream(tasks, ours, "x", "/")
+        assert anyio.current_time() - started == pytest.approx(10, abs=0.1)
+        assert ours.closed
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.virtual_time
+async def test_B2_server_leaves(reset: bool) -> None:
+    for answer in (b"", b"HTTP/1.1 101 Switching Protocols\r\n"):
+        ours, theirs = stream_pair()
+        async with anyio.create_task_group() as tasks:
+
+            async def leave(
+                theirs: Any = theirs, ours: Any = ours, answer: bytes = answer
+            ) -> None:
+                await RawPeer(theirs, masks=False).receive_head()
+                await theirs.send(answer)
+                if reset:
+                    ours.reset()
+                await theirs.aclose()
+
+            tasks.start_soon(leave)
+            started = anyio.current_time()
+            with pytest.raises(HandshakeError) as caught:
+                await wrap_client_stream(tasks, ours, "x", "/")
+            assert anyio.current_time() - started < 1
+            cause = caught.value.__cause__
+            assert isinstance(cause, anyio.BrokenResourceError) == reset
+            assert ours.closed
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.0 101 X\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 3000,
+    ],
+)
+async def test_B3_garbage(answer: bytes) -> None:
+    async with raw_server(answering(answer, then_wait=True)) as port:
+        with pytest.raises(HandshakeError) as caught:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
+                pass
+        assert type(caught.value) is HandshakeError
+
+
+async def test_B4_rejected() -> None:
+    answer = b"HTTP/1.1 403 Forbidden\r\nX-Why: \xff\r\nContent-Length: 2\r\n\r\nno"
+    async with raw_server(answering(answer, then_wait=True)) as port:
+        with pytest.raises(ConnectionRejected) as caught:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
+                pass
+        assert caught.value.status_code == 403
+        assert caught.value.headers == ((b"x-why", b"\xff"), (b"content-length", b"2"))
+        assert caught.value.body == b"no"
+
+
+async def test_B4_a_slow_body_is_cut_at_the_deadline() -> None:
+    answer = b"HTTP/1.1 503 Busy\r\n\r\nhalf of"
+    async with raw_server(answering(answer, then_wait=True)) as port:
+        with pytest.raises(ConnectionRejected) as caught:
+            async with open_websocket(
+                "127.0.0.1", port, "/", use_ssl=False, connect_timeout=0.3
+            ):
+                pass
+        assert (caught.value.status_code, caught.value.body) == (503, b"half of")
+
+
+async def test_B4_a_body_that_ends_with_the_stream() -> None:
+    async with raw_server(answering(b"HTTP/1.1 500 Oops\r\n\r\nall of it")) as port:
+        with pytest.raises(ConnectionRejected) as caught:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
+                pass
+        assert caught.value.body == b"all of it"
+
+
+async def test_B10_certificate_is_verified(server_tls: ssl.SSLContext) -> None:
+    async with serving(tls=server_tls) as port:
+        with pytest.raises(HandshakeError) as caught:
+            async with open_websocket("localhost", port, "/", use_ssl=True):
+                pass
+        assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
+        async with anyio.create_task_group() as tasks:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await connect_websocket(tasks, "localhost", port, "/", use_ssl=True)
+
+
+async def test_B10_name_is_verified(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    async with serving(tls=server_tls, host="127.0.0.2") as port:
+        with pytest.raises(HandshakeError) as caught:
+            async with open_websocket_url(f"wss://127.0.0.2:{port}/", client_tls):
+                pass
+        assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
+
+
+async def test_B10_server_without_tls(client_tls: ssl.SSLContext) -> None:
+    async with serving() as port:
+        with pytest.raises(HandshakeError) as caught:
+            async with open_websocket_url(f"wss://127.0.0.1:{port}/", client_tls):
+                pass
+        assert caught.value.__cause__ is not None
+
+
+async def test_B10_eof_in_the_tls_handshake(client_tls: ssl.SSLContext) -> None:
+    async def leave(stream: ByteStream) -> None:
+        await stream.receive()
+
+    async with raw_server(leave) as port, anyio.create_task_group() as tasks:
+        with pytest.raises(HandshakeError, match="TLS handshake"):
+            await connect_websocket_url(
+                tasks, f"wss://127.0.0.1:{port}/", ssl_context=client_tls
+            )
+
+
+# -- leaving the block ---------------------------------------------------------
+
+
+async def test_the_blocks_exception_comes_out_as_it_is() -> None:
+    class MineError(Exception):
+        pass
+
+    error = MineError("mine")
+    error.__cause__ = cause = KeyError("its cause")
+    async with serving() as port:
+        with pytest.raises(MineError) as caught:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
+                raise error
+        assert caught.value is error
+        assert error.__cause__ is cause
+        assert error.__context__ is None
+        assert ws.closed == CloseReason(1000, None)
+
+
+async def test_F6_cancelled_block() -> None:
+    async with serving() as port:
+        with anyio.move_on_after(0.1) as scope:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
+                await ws.get_message()
+        assert scope.cancelled_caught
+        assert ws.closed is not None
+        assert ws.closed.code == 1006
+
+
+async def test_F6_error_in_a_cancelled_block() -> None:
+    async with serving() as port:
+        with pytest.raises(ValueError, match="mine"), anyio.move_on_after(0.1):
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
+                try:
+                    await ws.get_message()
+                finally:
+                    raise ValueError("mine")
+
+
+async def test_F6_keyboard_interrupt_in_the_block() -> None:
+    async with serving() as port:
+        with pytest.raises(KeyboardInterrupt):
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
+                raise KeyboardInterrupt
+        assert ws.closed is not None
+        assert ws.closed.code == 1006
+
+
+def test_F6_ctrl_c_in_our_own_task() -> None:
+    # Whatever comes out of the task group that is no cancellation.
+    group = BaseExceptionGroup("", [BaseExceptionGroup("", [KeyboardInterrupt()])])
+    interrupt = _combined(None, group)
+    assert isinstance(interrupt, KeyboardInterrupt)
+    assert interrupt.__cause__ is group
+    mine = KeyError("mine")
+    assert _combined(mine, group) is mine
+    assert mine.__context__ is group
+    bug = ExceptionGroup("", [RuntimeError("a bug")])
+    assert _combined(None, bug) is bug
+    cancellation = BaseException("cancelled")
+    assert _combined(None, cancellation) is cancellation
+    assert _combined(mine, cancellation) is mine
+
+
+async def test_F6_cancelled_while_leaving() -> None:
+    async def never_closes(stream: ByteStream) -> None:
+        await stream.send(response(await RawPeer(stream, masks=False).receive_head()))
+        await anyio.sleep_forever()
+
+    async with raw_server(never_closes) as port:
+        with anyio.move_on_after(0.2) as scope:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
+                pass
+        assert scope.cancelled_caught
+        with pytest.raises(DisconnectionTimeout, match=r"0\.2 seconds"):
+            async with open_websocket(
+                "127.0.0.1", port, "/", use_ssl=False, disconnect_timeout=0.2
+            ) as ws:
+                pass
+        with pytest.raises(KeyError):  # the block's wins
+            async with open_websocket(
+                "127.0.0.1", port, "/", use_ssl=False, disconnect_timeout=0.2
+            ) as ws:
+                raise KeyError
+        with pytest.raises(KeyError), anyio.move_on_after(0.2):
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
+                raise KeyError
+        # An explicit close says nothing of it.
+        async with open_websocket(
+            "127.0.0.1", port, "/", use_ssl=False, disconnect_timeout=0.2
+        ) as ws:
+            with pytest.raises(DisconnectionTimeout):
+                async with open_websocket(
+                    "127.0.0.1", port, "/", use_ssl=False, disconnect_timeout=0.2
+                ):
+                    pass
+            await ws.aclose()
+            raise_at_exit = ws.closed
+            assert raise_at_exit == CloseReason(1000, None)
+
+
+async def test_closed_by_the_server_before_leaving() -> None:
+    async def handler(request: WebSocketRequest) -> None:
+        ws = await request.accept()
+        await ws.aclose(1001, "bye")
+
+    async with serving(handler) as port:
+        async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
+            with pytest.raises(ConnectionClosed):
+                await ws.get_message()
+        assert ws.closed == CloseReason(1001, "bye")

@@ -1,0 +1,81 @@
+"""Transports: every stream looks the same from the inside."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import anyio
+import pytest
+
+from anyio_websocket import Endpoint
+from anyio_websocket._transport import TransportLost, endpoint_of, wrap
+
+from .support.streams import failing, stream_pair
+
+
+async def test_a_stream_without_half_close() -> None:
+    ours, _ = stream_pair()
+    ours.before_eof = failing(NotImplementedError())
+    assert not await wrap(ours).send_eof()
+
+
+@pytest.mark.parametrize(
+    ("hook", "method", "arguments"),
+    [
+        ("before_receive", "receive", (1,)),
+        ("before_send", "send", (b"x",)),
+        ("before_eof", "send_eof", ()),
+        ("before_close", "aclose", ()),
+    ],
+)
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("cut"),
+        ssl.SSLError("broken"),
+        anyio.BrokenResourceError(),
+        anyio.ClosedResourceError(),
+        anyio.BusyResourceError("receiving from"),
+    ],
+)
+async def test_F7_errors_become_one(
+    hook: str, method: str, arguments: tuple[Any, ...], error: Exception
+) -> None:
+    ours, _ = stream_pair()
+    setattr(ours, hook, failing(error))
+    transport = wrap(ours)
+    with pytest.raises(TransportLost) as caught:
+        await getattr(transport, method)(*arguments)
+    assert caught.value.__cause__ is error
+    await transport.abort()  # never raises
+    assert ours.closed
+
+
+async def test_addresses_of_a_dead_socket() -> None:
+    ours, _ = stream_pair()
+
+    class Dead(type(ours)):  # type: ignore[misc]
+        @property
+        def extra_attributes(self) -> Any:
+            def gone() -> None:
+                raise OSError("not connected")
+
+            return {
+                anyio.abc.SocketAttribute.local_address: gone,
+                anyio.abc.SocketAttribute.remote_address: gone,
+            }
+
+    stream = Dead(ours._incoming, ours._outgoing)
+    assert wrap(stream).local == repr(stream)
+
+
+def test_endpoints() -> None:
+    assert endpoint_of(("::1", 80, 0, 0), is_ssl=False) == Endpoint("::1", 80, False)
+    assert endpoint_of(("fe80::1%lo", 80), is_ssl=True) == Endpoint(
+        "fe80::1%lo", 80, True
+    )
+    assert endpoint_of("/run/socket", is_ssl=False) == "/run/socket"
+    assert endpoint_of(b"\0abstract", is_ssl=False) == "\0abstract"
+    assert endpoint_of("", is_ssl=False) is None
+    assert endpoint_of(None, is_ssl=False) is None
