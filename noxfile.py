@@ -1,0 +1,101 @@
+"""Every check of the project; plain ``nox`` runs them all, ``nox -l`` lists them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+# A Python that this machine lacks is skipped, and nox says so: nobody should need four
+# interpreters to run the tests, and none is downloaded behind anybody's back. nox would
+# make it an error where CI is set.
+nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
+nox.options.sessions = [
+    "lint",
+    "typing",
+    "docs",
+    "tests",
+    "alone",
+    "oldest",
+    "coverage",
+]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)  # read from the classifiers
+
+# The tests shall see the package as it is installed. Without the first, Python puts the
+# checkout in front of it; the second has a test look where the package came from.
+INSTALLED = {"PYTHONSAFEPATH": "1", "ANYIO_WEBSOCKET_INSTALLED": "1"}
+
+
+def _install(session: nox.Session, *groups: str, extra: str = "[trio]") -> None:
+    session.install(f".{extra}", *nox.project.dependency_groups(PYPROJECT, *groups))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, formatting and spelling."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("codespell")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Types, by two checkers; every public name has to be typed completely."""
+    _install(session, "typing", "interop")
+    session.run("mypy", "anyio_websocket", "tests", "examples")
+    session.run("pyright", "anyio_websocket")
+    session.run("pyright", "--ignoreexternal", "--verifytypes", "anyio_websocket")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation builds, and every reference in it leads somewhere."""
+    _install(session, "docs")
+    session.run("sphinx-build", "-n", "-W", "-T", "docs", "docs/_build/html")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """All tests on every event loop, against the installed package."""
+    _install(session, "test", "uvloop", "interop")
+    data = f".coverage.{session.python}"
+    for old in Path().glob(f"{data}.*"):  # what a run left that was broken off
+        old.unlink()
+    session.run(
+        *("coverage", "run", "-m", "pytest", *session.posargs),
+        env={**INSTALLED, "COVERAGE_FILE": data},
+    )
+
+
+@nox.session
+def alone(session: nox.Session) -> None:
+    """The tests where trio is not installed: nothing may need it on asyncio."""
+    _install(session, "test", "uvloop", extra="")
+    session.run(
+        *("python", "-c", "import importlib.util as u; assert not u.find_spec('trio')")
+    )
+    session.run("pytest", *session.posargs, env=INSTALLED)
+
+
+@nox.session(python=PYTHONS[0], venv_backend="uv")
+def oldest(session: nox.Session) -> None:
+    """The tests with the lowest versions that pyproject.toml allows."""
+    session.install(
+        *(".[trio]", "--group", "test", "--group", "uvloop", "--group", "interop"),
+        "--resolution=lowest-direct",
+    )
+    session.run("pytest", *session.posargs, env=INSTALLED)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Merge what `tests` measured; every line and every branch has to be in it."""
+    session.install("coverage[toml]")
+    session.run("coverage", "combine")
+    session.run("coverage", "report")

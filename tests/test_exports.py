@@ -1,0 +1,57 @@
+"""What the package offers, from where, and whether that is what was installed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from importlib import metadata, resources
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import anyio_websocket
+
+# Set by the sessions of noxfile.py, which install the package.
+installed = pytest.mark.skipif(
+    "ANYIO_WEBSOCKET_INSTALLED" not in os.environ, reason="not run by nox"
+)
+
+
+def test_all_is_what_is_there() -> None:
+    there = {
+        name
+        for name, value in vars(anyio_websocket).items()
+        if not name.startswith("_")
+        and not isinstance(value, ModuleType)
+        and name != "annotations"  # of the __future__
+    }
+    assert there == set(anyio_websocket.__all__)
+    assert len(anyio_websocket.__all__) == len(there)
+
+
+@pytest.mark.parametrize("name", anyio_websocket.__all__)
+def test_names_have_one_home(name: str) -> None:
+    thing = getattr(anyio_websocket, name)
+    assert thing.__module__ == "anyio_websocket"
+    assert thing.__doc__
+    assert pickle.loads(pickle.dumps(thing)) is thing
+
+
+def test_types_are_shipped() -> None:
+    assert resources.files("anyio_websocket").joinpath("py.typed").is_file()
+
+
+@installed
+def test_the_installed_package_is_tested() -> None:
+    assert "site-packages" in Path(anyio_websocket.__file__).parts
+    assert metadata.version("anyio_websocket") == anyio_websocket.__version__
+
+
+@installed
+def test_nothing_else_is_installed() -> None:
+    files = metadata.files("anyio_websocket") or []
+    tops = {file.parts[0] for file in files}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {
+        "anyio_websocket"
+    }
