@@ -59,6 +59,14 @@ if sys.version_info >= (3, 12):
     def _eager() -> Backend:
         return "asyncio", {"loop_factory": _eager_loop}
 
+    def _virtual_eager_loop() -> asyncio.AbstractEventLoop:
+        loop = AutojumpLoop()
+        loop.set_task_factory(asyncio.eager_task_factory)
+        return loop
+
+    def _virtual_eager() -> Backend:
+        return "asyncio", {"loop_factory": _virtual_eager_loop}
+
 
 def _uvloop() -> Backend:
     return "asyncio", {"use_uvloop": True}
@@ -69,7 +77,7 @@ def _trio() -> Backend:
 
 
 def _virtual_asyncio() -> Backend:
-    return "asyncio", {"loop_factory": AutojumpLoop}
+    return "asyncio", {"loop_factory": AutojumpLoop, "debug": True}
 
 
 def _virtual_trio() -> Backend:
@@ -87,6 +95,8 @@ def params(*, virtual_time: bool) -> list[Any]:
     makers: dict[str, Callable[[], Backend]] = {}
     if virtual_time:
         makers["asyncio"] = _virtual_asyncio
+        if sys.version_info >= (3, 12):
+            makers["eager"] = _virtual_eager
         if _installed("trio"):
             makers["trio"] = _virtual_trio
     else:
