@@ -71,13 +71,13 @@ class Closing:
         #: the error of the network, where that was why
         self.cause: BaseException | None = None
         #: whether the application ended it: then what was received is dropped
-        self.by_us = False
+        self.by_us: bool = False
         #: whether the stream is of no more use
-        self.stream_lost = False
+        self.stream_lost: bool = False
         #: whether the transport is closed
-        self.finished = False
+        self.finished: bool = False
         #: whether the peer did not finish its part in time
-        self.timed_out = False
+        self.timed_out: bool = False
 
     def begin(
         self,

@@ -69,16 +69,16 @@ class Link:
         *,
         is_client: bool,
     ) -> None:
-        self.transport = transport
-        self.engine = engine
-        self.is_client = is_client
-        self.number = next(self.numbers)
+        self.transport: Transport = transport
+        self.engine: Engine = engine
+        self.is_client: bool = is_client
+        self.number: int = next(self.numbers)
         self._attendant = attendant
         self._options = options
-        self.closing = Closing(transport, self._wake_all, self._let_go)
-        self.outbox = Outbox(transport, self.closing, attendant)
-        self.pings = Pings()
-        self.reader = Reader(
+        self.closing: Closing = Closing(transport, self._wake_all, self._let_go)
+        self.outbox: Outbox = Outbox(transport, self.closing, attendant)
+        self.pings: Pings = Pings()
+        self.reader: Reader = Reader(
             transport,
             engine,
             Inbox(options.message_queue_size, options.max_message_size),

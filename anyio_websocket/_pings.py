@@ -17,8 +17,8 @@ class PingInFlight:
     __slots__ = ("answered", "payload")
 
     def __init__(self, payload: bytes) -> None:
-        self.payload = payload
-        self.answered = False
+        self.payload: bytes = payload
+        self.answered: bool = False
 
     def is_answered(self) -> bool:
         """Say whether the pong was here."""

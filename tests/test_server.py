@@ -210,7 +210,10 @@ async def test_A4_over_tls(
     async with anyio.create_task_group() as tasks:
         server = await tasks.start(serve_websocket, echo, "127.0.0.1", 0, server_tls)
         async with await anyio.connect_tcp(
-            "127.0.0.1", server.port, ssl_context=client_tls
+            "127.0.0.1",
+            server.port,
+            ssl_context=client_tls,
+            tls_standard_compatible=False,
         ) as stream:
             await stream.send(b"nonsense\r\n\r\n")
             answer = b""

@@ -61,7 +61,7 @@ class Engine:
         #: our Close, once it was framed
         self.close_sent: Close | None = None
         #: whether the peer broke the protocol
-        self.failed = False
+        self.failed: bool = False
 
     def receive(self, data: bytes) -> None:
         """Take received bytes; they count for nothing once the peer has closed."""
