@@ -17,6 +17,7 @@ nox.options.sessions = [
     "lint",
     "typing",
     "docs",
+    "package",
     "tests",
     "alone",
     "oldest",
@@ -58,6 +59,21 @@ def docs(session: nox.Session) -> None:
     """The documentation builds, and every reference in it leads somewhere."""
     _install(session, "docs")
     session.run("sphinx-build", "-n", "-W", "-T", "docs", "docs/_build/html")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """The sdist has all that a wheel is made of, and the wheel works by itself."""
+    session.install("build")
+    out = session.create_tmp()
+    session.run("python", "-m", "build", "--outdir", out)
+    (wheel,) = Path(out).glob("*.whl")
+    session.install("--force-reinstall", str(wheel))
+    session.run(
+        *("python", "-c", "import anyio_websocket as a; print(a.__version__)"),
+        env=INSTALLED,
+    )
+    wheel.unlink()
 
 
 @nox.session(python=PYTHONS)

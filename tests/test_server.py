@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import math
@@ -9,6 +10,7 @@ import os
 import socket
 import ssl
 import sys
+import tracemalloc
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -101,6 +103,28 @@ async def test_A1_nothing_or_drips() -> None:
         with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
             await dripping.receive()
         assert anyio.current_time() - started == pytest.approx(10, abs=0.1)
+
+
+@pytest.mark.virtual_time
+async def test_A1_memory_of_clients_that_say_nothing(anyio_backend_name: str) -> None:
+    if anyio_backend_name == "asyncio":  # debug mode keeps a traceback for each task
+        asyncio.get_running_loop().set_debug(False)
+    count = 100
+    async with serving(echo, connect_timeout=1000) as (listener, _):
+        clients = [listener.connect() for _ in range(count)]
+        await anyio.wait_all_tasks_blocked()
+        tracemalloc.start()
+        try:
+            clients += [listener.connect() for _ in range(count)]
+            for client in clients[count:]:
+                await client.send(request()[:-2] + b"X: " + b"x" * 4000)
+            await anyio.wait_all_tasks_blocked()
+            # With both ends of the streams, and the tasks.
+            assert tracemalloc.get_traced_memory()[0] / count < 32 * 1024
+        finally:
+            tracemalloc.stop()
+        for client in clients:
+            await client.aclose()
 
 
 async def test_A1_stalled_tls(server_tls: ssl.SSLContext) -> None:
