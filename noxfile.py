@@ -21,6 +21,7 @@ nox.options.sessions = [
     "tests",
     "alone",
     "oldest",
+    "autobahn",
     "coverage",
 ]
 
@@ -107,6 +108,20 @@ def oldest(session: nox.Session) -> None:
         "--resolution=lowest-direct",
     )
     session.run("pytest", *session.posargs, env=INSTALLED)
+
+
+@nox.session
+def autobahn(session: nox.Session) -> None:
+    """The Autobahn|Testsuite against client and server, on asyncio and on trio.
+
+    It is a program for Python 2.7, and is skipped where there is none. Arguments: a
+    role, a backend.
+    """
+    _install(session)
+    folder = session.create_tmp()
+    session.run(
+        *("python", "tests/autobahn/suite.py", folder, *session.posargs), env=INSTALLED
+    )
 
 
 @nox.session

@@ -85,6 +85,11 @@ class Outbox:
                 if self._pong or self._close:
                     self._answer_soon()
 
+    @property
+    def has_pong(self) -> bool:
+        """Whether a pong waits to be written."""
+        return bool(self._pong)
+
     def pong(self, frame: bytes) -> None:
         """Write a pong as soon as may be, instead of one that still waits."""
         self._pong = frame
@@ -125,9 +130,12 @@ class Outbox:
             finally:
                 self._answering = False
 
-    async def _write(self, data: bytes) -> None:
+    async def _write(self, frame: bytes) -> None:
+        if self._pong:  # asked for before the message was
+            frame = self._pong + frame
+            self._pong = b""
         try:
-            await self._send_whole(data)
+            await self._send_whole(frame)
             await self._write_answers()
         except TransportLost as exc:
             self._closing.lost(cause=exc.__cause__)

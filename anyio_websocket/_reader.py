@@ -55,6 +55,8 @@ from ._protocol import (
 from ._transport import Transport, TransportLost
 
 TURN: Final = 64  # events; at 10 us each, others wait for less than a millisecond
+# passes of the scheduler; to start writing takes one, a write one or two (TLS)
+PASSES_FOR_A_PONG: Final = 4
 
 
 class Reader:
@@ -251,6 +253,7 @@ class Reader:
     def _control(self, event: object) -> None:
         if isinstance(event, Ping):
             self._outbox.pong(self._engine.pong(event.payload))
+            self._turn = TURN  # see _give_way
         elif isinstance(event, Pong):
             if self._pings.answer(event.payload):
                 while self._others:
@@ -304,6 +307,13 @@ class Reader:
     async def _give_way(self) -> None:
         self._turn = 0
         await checkpoint()
+        # A pong that still waits when the next Ping is decoded is replaced. So a Ping
+        # ends the turn, and the pong is given some passes to leave; it stays longer
+        # only if the peer does not read. A peer that does gets a pong for each.
+        for _ in range(PASSES_FOR_A_PONG):
+            if not self._outbox.has_pong:
+                break
+            await checkpoint()
 
 
 async def _park(queue: deque[Event]) -> None:

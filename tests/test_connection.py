@@ -514,6 +514,21 @@ async def test_E6_pings_that_cannot_be(opener: Opener) -> None:
         tasks.cancel_scope.cancel()
 
 
+async def test_every_ping_of_a_peer_that_reads_is_answered(opener: Opener) -> None:
+    # Also if they come in one piece, or in many small ones.
+    async with anyio.create_task_group() as tasks:
+        connection, peer, stream = await opener(tasks)
+        tasks.start_soon(connection.get_message)
+        payloads = [b"%d" % i for i in range(50)]
+        pings = b"".join(peer.frame(PING, payload) for payload in payloads)
+        for size in (65536, 1):
+            stream.max_receive = size
+            await peer.stream.send(pings)
+            pongs = [await peer.receive() for _ in payloads]
+            assert pongs == [Frame(PONG, payload) for payload in payloads]
+        tasks.cancel_scope.cancel()
+
+
 async def test_E3_of_many_pings_the_last_is_answered(opener: Opener) -> None:
     # The peer reads no pong while it floods; reading never waits for writing, and at
     # the most one pong waits.

@@ -1,0 +1,1 @@
+"""The Autobahn|Testsuite against our client and our server: ``nox -s autobahn``."""

@@ -1,0 +1,187 @@
+"""Installs the suite, runs it four ways, and reads what it found.
+
+``python suite.py FOLDER [quick|full] [ROLE ...] [BACKEND ...]``: FOLDER keeps the
+suite's environment between runs. ``quick`` leaves out the cases of compression.
+
+The suite is a program for Python 2.7. It exits with 0 whatever it found, and leaves out
+of its report what it could not run; so the report is read here, and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROLES = ("server", "client")
+BACKENDS = ("asyncio", "trio")
+# What is left out, and how many cases are left then.
+SIZES: dict[str, tuple[list[str], int]] = {
+    "quick": (["12.*", "13.*"], 301),
+    "full": ([], 517),
+}
+# The last virtualenv that makes environments for Python 2.7.
+VIRTUALENV = "virtualenv==20.21.1"
+GOOD = {"OK", "INFORMATIONAL"}
+
+
+def main(arguments: list[str]) -> int:
+    """Run what is asked for; return the exit status."""
+    folder, *wanted = arguments
+    size = next((word for word in wanted if word in SIZES), "quick")
+    roles = [role for role in ROLES if role in wanted] or ROLES
+    backends = [backend for backend in BACKENDS if backend in wanted] or BACKENDS
+    wstest = install(Path(folder).resolve())
+    if wstest is None:
+        print("skipped: the suite needs Python 2.7, and there is none here")
+        return 0
+    explained: dict[str, str] = json.loads((HERE / "expected.json").read_text())
+    bad = 0
+    for role in roles:
+        for backend in backends:
+            started = time.monotonic()
+            report = run(wstest, size, role, backend)
+            seconds = time.monotonic() - started
+            problems = list(judge(report, SIZES[size][1], explained))
+            counts = Counter(case["behavior"] for case in report.values())
+            print(f"\n{role} on {backend}: {len(report)} cases in {seconds:.0f} s")
+            for verdict, count in counts.most_common():
+                print(f"  {count:4} {verdict}")
+            for problem in problems:
+                print(f"  {problem}")
+            bad += len(problems)
+    print(f"\n{bad} problems" if bad else "\nno problems")
+    return 1 if bad else 0
+
+
+def judge(
+    report: dict[str, Any], count: int, explained: dict[str, str]
+) -> Iterator[str]:
+    """Say what is wrong with a report."""
+    if len(report) != count:
+        yield f"{len(report)} cases were run, not {count}"
+    for case, result in report.items():
+        verdict, close = result["behavior"], result["behaviorClose"]
+        strict = verdict in GOOD or (verdict == "NON-STRICT" and case in explained)
+        if not strict or close not in GOOD:
+            yield f"{case}: {verdict}, close {close}"
+
+
+# -- the suite ------------------------------------------------------------------
+
+
+def install(folder: Path) -> Path | None:
+    """Return the path of ``wstest``, installed if need be; ``None`` if it can't be."""
+    python = find_python()
+    if python is None:
+        return None
+    wstest = folder / "suite" / "bin" / "wstest"
+    if not wstest.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        # Settings of pip that are meant for Python 3 would be obeyed by 2.7's.
+        env = {k: v for k, v in os.environ.items() if not k.startswith("PIP_CONSTR")}
+        subprocess.run([sys.executable, "-m", "venv", folder / "boot"], check=True)
+        boot = folder / "boot" / "bin" / "python"
+        pip = ["-m", "pip", "install", "-q"]
+        subprocess.run([boot, *pip, VIRTUALENV], check=True, env=env)
+        target = str(folder / "suite")
+        environment = [boot, "-m", "virtualenv", "-q", "-p", python, target]
+        subprocess.run(environment, check=True, env=env)
+        pins = ["--no-deps", "-r", str(HERE / "requirements.txt")]
+        suite = folder / "suite" / "bin" / "python"
+        subprocess.run([suite, *pip, *pins], check=True, env=env)
+    return wstest
+
+
+def find_python() -> str | None:
+    """Find a Python 2.7 that works: pyenv's shims may have nothing behind them."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    candidates = [
+        os.environ.get("PYTHON27", ""),
+        *(str(path) for path in pyenv.glob("2.7.*/bin/python2.7")),
+        *(shutil.which(name) or "" for name in ("python2.7", "python2")),
+    ]
+    code = "import sys; sys.exit(sys.version_info[:2] != (2, 7))"
+    for candidate in filter(None, candidates):
+        try:
+            if subprocess.run([candidate, "-c", code], check=False).returncode == 0:
+                return candidate
+        except OSError:
+            pass
+    return None
+
+
+def run(wstest: Path, size: str, role: str, backend: str) -> dict[str, Any]:
+    """Run the suite against one of our peers; return its report by cases."""
+    folder = wstest.parents[2] / "reports" / f"{role}-{backend}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    port = free_port()
+    url = f"ws://127.0.0.1:{port}"
+    cases = {"cases": ["*"], "exclude-cases": SIZES[size][0], "outdir": str(folder)}
+    # A busy machine must not look like a peer that does not close.
+    options = {"openHandshakeTimeout": 10, "closeHandshakeTimeout": 5}
+    peer = [sys.executable, str(HERE / "peer.py"), role, backend, str(port)]
+    suite = [str(wstest), "-s", str(folder / "spec.json"), "-m"]
+    if role == "server":
+        spec: dict[str, Any] = {
+            "servers": [{"url": url, "agent": "anyio_websocket"}],
+            "options": options | {"serverConnectionDropTimeout": 5},
+        }
+        background, foreground = peer, [*suite, "fuzzingclient"]
+    else:
+        spec = {"url": url, "options": options}
+        background, foreground = [*suite, "fuzzingserver", "-u", "0"], peer
+    (folder / "spec.json").write_text(json.dumps(spec | cases))
+    log = folder / "log.txt"
+    with log.open("w") as output, running(background, port, output):
+        subprocess.run(foreground, check=True, stdout=output, stderr=output)
+    index = json.loads((folder / "index.json").read_text())
+    report: dict[str, Any] = index["anyio_websocket"]
+    return report
+
+
+@contextmanager
+def running(command: list[str], port: int, output: Any) -> Iterator[None]:
+    """Run a process that listens, while the block lasts."""
+    process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        wait_for(port, process)
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until somebody listens."""
+    for _ in range(100):
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise RuntimeError(f"{process.args!r} does not listen")
+
+
+def free_port() -> int:
+    """Find a port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
