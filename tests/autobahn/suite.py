@@ -91,7 +91,7 @@ def install(folder: Path) -> Path | None:
         # Settings of pip that are meant for Python 3 would be obeyed by 2.7's.
         env = {k: v for k, v in os.environ.items() if not k.startswith("PIP_CONSTR")}
         subprocess.run([sys.executable, "-m", "venv", folder / "boot"], check=True)
-        boot = folder / "boot" / "bin" / "python"
+        boot = str(folder / "boot" / "bin" / "python")
         pip = ["-m", "pip", "install", "-q"]
         subprocess.run([boot, *pip, VIRTUALENV], check=True, env=env)
         target = str(folder / "suite")
