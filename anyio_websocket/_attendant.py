@@ -136,22 +136,23 @@ class Attendant:
             self._nursery.start_soon(self._run)
 
     async def _run(self) -> None:
-        async with create_task_group() as self._tasks:
+        async with create_task_group() as tasks:
+            self._tasks = tasks
             for job in self._jobs:
-                self._tasks.start_soon(job)
+                tasks.start_soon(job)
             self._jobs.clear()
             try:
                 while self._members or self._holds:
-                    await self._look_round(self._tasks)
+                    await self._look_round(tasks)
             except BaseException:  # cancelled
                 with CancelScope(shield=True):
                     await self._farewell()
                 raise
             finally:
                 self._running = False
+                self._tasks = None
             # What still runs here serves connections that are closed.
-            self._tasks.cancel_scope.cancel()
-        self._tasks = None
+            tasks.cancel_scope.cancel()
 
     async def _look_round(self, tasks: TaskGroup) -> None:
         self._news = Event()
