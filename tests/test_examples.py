@@ -1,0 +1,71 @@
+"""What the README and examples/ show is run, as it stands."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BACKENDS = ["asyncio", "trio"] if importlib.util.find_spec("trio") else ["asyncio"]
+
+
+def test_echo() -> None:
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "echo.py"), *BACKENDS],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert re.sub(r"\d+\.\d\d ms", "T ms", result.stdout) == "".join(
+        f"-- on {backend}\n"
+        "echoed: 'hello'\n"
+        "echoed: 'wörld'\n"
+        "echoed: b'\\x00\\x01\\x02'\n"
+        "ping: T ms\n"
+        "closed: CloseReason<code=1000, name=NORMAL_CLOSURE, reason='bye'>\n"
+        for backend in BACKENDS
+    )
+    assert result.stderr == ""
+
+
+def test_every_example_has_a_test() -> None:
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} == {"echo.py"}
+
+
+def test_readme(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    programs = dict(re.findall(r"<!-- (\w+) -->\n```python\n(.+?)```", readme, re.S))
+    for name, program in programs.items():
+        # As short as promised, but for blank lines.
+        assert len([line for line in program.splitlines() if line]) <= 10, name
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    for name in ("client", "server"):
+        assert "8765" in programs[name]
+        (tmp_path / f"{name}.py").write_text(programs[name].replace("8765", str(port)))
+    server = subprocess.Popen([sys.executable, str(tmp_path / "server.py")])
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)  # a process starts in real time
+        client = subprocess.run(
+            [sys.executable, str(tmp_path / "client.py")],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    finally:
+        server.terminate()
+        server.wait(10)
+    assert client.stdout == "hello\n"
+    assert client.stderr == ""
