@@ -17,12 +17,12 @@ from ._protocol import (
     Accepted,
     ClientHandshake,
     Engine,
+    FrameCodec,
     HandshakeFailure,
     Refusal,
     Rejected,
     Request,
     ServerHandshake,
-    WsprotoCodec,
 )
 from ._transport import Transport, TransportLost
 
@@ -116,7 +116,7 @@ def open_engine(options: Options, *, is_client: bool, trailing: bytes) -> Engine
 
     """
     engine = Engine(
-        WsprotoCodec(
+        FrameCodec(
             is_client=is_client,
             max_message_size=options.max_message_size,
             max_fragments=MAX_FRAGMENTS,

@@ -37,6 +37,7 @@ STAIRCASE = "_protocol"
 DOWNSTAIRS = {
     "_protocol._codec",
     "_protocol._engine",
+    "_protocol._frames",
     "_protocol._handshake",
     "_protocol._http",
     "_protocol._origins",

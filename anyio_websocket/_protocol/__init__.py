@@ -23,6 +23,7 @@ from ._engine import (
     close_code_to_send,
     close_reason_to_send,
 )
+from ._frames import FrameCodec
 from ._handshake import (
     Accepted,
     ClientHandshake,
@@ -43,6 +44,7 @@ __all__ = [
     "Engine",
     "Event",
     "Failure",
+    "FrameCodec",
     "HandshakeFailure",
     "Origins",
     "Ping",

@@ -1,18 +1,25 @@
-"""The reference codec: limits that wsproto has not, and results for the engine."""
+"""Both codecs by the same table: frames, limits, and what breaks the protocol."""
 
 from __future__ import annotations
 
+import os
 import struct
+import time
 import tracemalloc
 from collections.abc import Iterable
+from itertools import pairwise
+from typing import Protocol
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import RsvBits
 
 from anyio_websocket._protocol import (
     Close,
     Codec,
+    FrameCodec,
     Ping,
     Pong,
     ProtocolViolation,
@@ -23,10 +30,27 @@ from anyio_websocket._protocol import (
 from ..support.frames import frame
 
 
-def server(limit: float = 100, fragments: int = 5) -> WsprotoCodec:
-    return WsprotoCodec(
-        is_client=False, max_message_size=limit, max_fragments=fragments
-    )
+class Make(Protocol):
+    """Makes one side's codec."""
+
+    def __call__(
+        self, limit: float = 100, fragments: int = 5, *, is_client: bool = False
+    ) -> Codec: ...
+
+
+@pytest.fixture(params=[WsprotoCodec, FrameCodec])
+def server(request: pytest.FixtureRequest) -> Make:
+    """A server's codec; also a client's, when asked for."""
+
+    def make(
+        limit: float = 100, fragments: int = 5, *, is_client: bool = False
+    ) -> Codec:
+        codec: Codec = request.param(
+            is_client=is_client, max_message_size=limit, max_fragments=fragments
+        )
+        return codec
+
+    return make
 
 
 def drain(codec: Codec) -> list[Received]:
@@ -55,7 +79,7 @@ def cuts(data: bytes) -> Iterable[list[bytes]]:
     yield [data[i : i + 1] for i in range(len(data))]
 
 
-def test_messages_and_control_frames() -> None:
+def test_messages_and_control_frames(server: Make) -> None:
     data = (
         frame(1, b"he", fin=False)
         + frame(9, b"p")
@@ -70,7 +94,7 @@ def test_messages_and_control_frames() -> None:
         assert feed(server(), *chunks) == expected
 
 
-def test_decoding_is_lazy() -> None:
+def test_decoding_is_lazy(server: Make) -> None:
     codec = server()
     codec.feed(frame(1, b"a") + frame(3))
     assert codec.next() == "a"
@@ -79,7 +103,7 @@ def test_decoding_is_lazy() -> None:
 
 
 @pytest.mark.parametrize("opcode", [1, 2])
-def test_D1_exactly_the_limit_passes(opcode: int) -> None:
+def test_D1_exactly_the_limit_passes(server: Make, opcode: int) -> None:
     assert len(feed(server(), frame(opcode, b"x" * 100))) == 1
     fragments = frame(opcode, b"x" * 60, fin=False) + frame(0, b"x" * 40)
     for chunks in cuts(fragments):
@@ -89,7 +113,7 @@ def test_D1_exactly_the_limit_passes(opcode: int) -> None:
 
 
 @pytest.mark.parametrize("opcode", [1, 2])
-def test_D1_one_byte_more_fails(opcode: int) -> None:
+def test_D1_one_byte_more_fails(server: Make, opcode: int) -> None:
     for data in (
         frame(opcode, b"x" * 101),
         frame(opcode, b"x" * 60, fin=False) + frame(0, b"x" * 41),
@@ -99,27 +123,34 @@ def test_D1_one_byte_more_fails(opcode: int) -> None:
         assert error.reason == "Exceeded maximum message size: 100 bytes"
 
 
-def test_D1_text_is_counted_in_bytes() -> None:
+def test_D1_text_is_counted_in_bytes(server: Make) -> None:
     assert feed(server(), frame(1, ("é" * 50).encode())) == ["é" * 50]
     assert violation(server(), frame(1, ("é" * 51).encode())).code == 1009
 
 
 @pytest.mark.parametrize("length", [101, 2**31, 2**32, 2**53, 2**62, 2**63 - 1])
 @pytest.mark.parametrize("opcode", [1, 2])
-def test_C4_an_announced_length_fails_at_the_header(opcode: int, length: int) -> None:
+def test_C4_an_announced_length_fails_at_the_header(
+    server: Make, opcode: int, length: int
+) -> None:
     assert violation(server(), frame(opcode, length=length)).code == 1009
 
 
-def test_C4_most_significant_bit() -> None:
+def test_C4_most_significant_bit(server: Make) -> None:
     assert violation(server(), frame(2, length=2**63)).code == 1002
 
 
-def test_D2_number_of_fragments() -> None:
+def test_D2_number_of_fragments(server: Make) -> None:
     four = frame(2, b"a", fin=False) + frame(0, b"b", fin=False) * 3
     assert feed(server(), four + frame(0, b"c")) == [b"abbbc"]
     error = violation(server(), four + frame(0, fin=False) + frame(0, fin=False))
     assert error.code == 1008
     assert "5 fragments" in error.reason
+
+
+BAD_CODES = (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535)
+# overlong, a surrogate, beyond U+10FFFF, stray, cut short
+BAD_TEXTS = (b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80", b"a\xe2\x82")
 
 
 @pytest.mark.parametrize(
@@ -134,21 +165,84 @@ def test_D2_number_of_fragments() -> None:
         (frame(8, b"\x03"), 1002),
         (frame(8, struct.pack("!H", 1005)), 1002),
         (frame(8, struct.pack("!H", 1000) + b"\xff"), 1007),
+        *((frame(opcode), 1002) for opcode in (4, 5, 6, 7, 11, 12, 13, 14, 15)),
+        *((frame(1, rsv=rsv), 1002) for rsv in (1, 2, 7)),
+        (frame(10, rsv=4), 1002),
+        (frame(8, fin=False), 1002),
+        (frame(9, length=126), 1002),
+        (frame(1, fin=False) + frame(1), 1002),
+        (frame(2, fin=False) + frame(1), 1002),
+        (frame(1, b"x") + frame(0), 1002),
+        (b"\x82\xfe\x00\x05" + bytes(9), 1002),  # 5 as two bytes
+        (b"\x82\xff" + struct.pack("!Q", 65535) + bytes(9), 1002),
+        *((frame(8, struct.pack("!H", code)), 1002) for code in BAD_CODES),
+        *((frame(1, text), 1007) for text in BAD_TEXTS),
+        *((frame(1, text, fin=False) + frame(0), 1007) for text in BAD_TEXTS),
+        *((frame(1, fin=False) + frame(0, text), 1007) for text in BAD_TEXTS),
     ],
 )
-def test_violations(data: bytes, code: int) -> None:
-    assert violation(server(), data).code == code
+def test_violations(server: Make, data: bytes, code: int) -> None:
+    for chunks in cuts(data):
+        codec = server()
+        with pytest.raises(ProtocolViolation) as caught:
+            feed(codec, *chunks)
+        assert caught.value.code == code
+        assert caught.value.reason
     closing = server()  # also while our own Close is out
     closing.close(1000, "")
     assert violation(closing, data).code == code
 
 
-def test_close_without_a_code() -> None:
+def test_C1_a_server_must_not_mask(server: Make) -> None:
+    codec = server(is_client=True)
+    assert feed(codec, frame(1, b"x", mask=None)) == ["x"]
+    assert violation(codec, frame(1, b"x")).code == 1002
+
+
+def test_C3_text_cut_anywhere(server: Make) -> None:
+    text = "aé€😀" * 5
+    data = text.encode()
+    for cut in range(len(data)):
+        pieces = frame(1, data[:cut], fin=False) + frame(9) + frame(0, data[cut:])
+        for chunks in cuts(pieces):
+            assert feed(server(), *chunks) == [Ping(b""), text]
+
+
+def test_C3_fails_no_later_than_the_frame(server: Make) -> None:
+    codec = server()
+    data = frame(1, b"bad: \xff and more to come", fin=False)
+    with pytest.raises(ProtocolViolation):
+        feed(codec, data)
+
+
+def test_C5_good_codes(server: Make) -> None:
+    for code in (1000, 1001, 1002, 1003, 1007, 1011, 1013, 3000, 3999, 4000, 4999):
+        payload = struct.pack("!H", code) + b"x" * 123
+        assert feed(server(), frame(8, payload)) == [Close(code, "x" * 123)]
+
+
+def test_C7_a_mask_of_zeros_is_fine(server: Make) -> None:
+    assert feed(server(), frame(1, b"x", mask=bytes(4))) == ["x"]
+
+
+def test_C9_large_messages_in_pieces(server: Make) -> None:
+    payload = bytes(range(256)) * 1024
+    codec = server(2**20)
+    for size in (1000, 65_536, 70_000):
+        for data in (
+            frame(2, payload),
+            frame(2, payload[:99_999], fin=False) + frame(0, payload[99_999:]),
+        ):
+            chunks = [data[i : i + size] for i in range(0, len(data), size)]
+            assert feed(codec, *chunks) == [payload]
+
+
+def test_close_without_a_code(server: Make) -> None:
     assert feed(server(), frame(8)) == [Close(1005, "")]
 
 
-def test_round_trip() -> None:
-    client = WsprotoCodec(is_client=True, max_message_size=100, max_fragments=5)
+def test_round_trip(server: Make) -> None:
+    client = server(is_client=True)
     assert feed(
         server(),
         client.message("text")
@@ -161,8 +255,8 @@ def test_round_trip() -> None:
     assert feed(client, other.close(None, "")) == [Close(1005, "")]
 
 
-def test_C7_mask_keys_differ() -> None:
-    client = WsprotoCodec(is_client=True, max_message_size=100, max_fragments=5)
+def test_C7_mask_keys_differ(server: Make) -> None:
+    client = server(is_client=True)
     keys = {client.message(b"")[2:6] for _ in range(10_000)}
     assert len(keys) > 9_990  # 2**32 keys: a repeat among 10 000 is rare
 
@@ -185,17 +279,128 @@ def test_users_extensions_count_after_decoding() -> None:
     assert violation(codec, frame(2, b"x" * 101)).code == 1009
 
 
-def test_D1_memory() -> None:
+@pytest.mark.parametrize("chunk", [65536, 4096])
+def test_D1_memory(server: Make, chunk: int) -> None:
     limit = 2**20
     codec = server(limit)
     data = frame(2, bytes(limit), mask=b"\0\0\0\0")
     tracemalloc.start()
     try:
-        for start in range(0, len(data), 65536):
-            codec.feed(data[start : start + 65536])
+        for start in range(0, len(data), chunk):
+            codec.feed(data[start : start + chunk])
             result = codec.next()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert result == bytes(limit)
     assert peak <= 3 * limit + 65536
+
+
+def test_D3_memory_of_a_message_in_tiny_reads() -> None:
+    size = 2**17
+    codec = FrameCodec(is_client=False, max_message_size=size, max_fragments=5)
+    data = frame(2, bytes(size), mask=bytes(4))
+    tracemalloc.start()
+    try:
+        for i in range(len(data) - 1):
+            codec.feed(data[i : i + 1])
+            assert codec.next() is None
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= 2 * size
+    codec.feed(data[-1:])
+    assert codec.next() == bytes(size)
+
+
+def test_D2_fragments_cost_no_memory_and_linear_time() -> None:
+    def cost(count: int) -> float:
+        best = float("inf")
+        data = frame(2, b"ab", fin=False) + frame(0, b"ab", fin=False) * (count - 1)
+        for _ in range(3):
+            codec = FrameCodec(
+                is_client=False, max_message_size=2**20, max_fragments=count
+            )
+            started = time.process_time()
+            for start in range(0, len(data), 65536):
+                codec.feed(data[start : start + 65536])
+                assert codec.next() is None
+            best = min(best, time.process_time() - started)
+            with pytest.raises(ProtocolViolation) as caught:
+                feed(codec, frame(0))
+            assert caught.value.code == 1008
+        return best
+
+    assert cost(100_000) < 2.5 * cost(50_000)
+
+
+def test_C5_1014_is_registered() -> None:
+    codec = FrameCodec(is_client=False, max_message_size=9, max_fragments=5)
+    assert feed(codec, frame(8, struct.pack("!H", 1014))) == [Close(1014, "")]
+
+
+def test_C7_keys_of_the_production_codec_are_never_used_twice() -> None:
+    codec = FrameCodec(is_client=True, max_message_size=9, max_fragments=5)
+    keys = [codec.ping(b"")[2:] for _ in range(10_000)]
+    assert all(len(key) == 4 for key in keys)
+    assert len(set(keys)) > 9_990  # 2**32 keys: a repeat among 10 000 is rare
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 1023, 1024, 65535, 65536, 70001])
+def test_the_codecs_frame_alike(size: int) -> None:
+    message = os.urandom(size)
+    for is_client in (True, False):
+        for sender in (WsprotoCodec, FrameCodec):
+            for receiver in (WsprotoCodec, FrameCodec):
+                one = sender(is_client=is_client, max_message_size=9, max_fragments=1)
+                other = receiver(
+                    is_client=not is_client, max_message_size=size + 1, max_fragments=1
+                )
+                assert feed(other, one.message(message)) == [message]
+
+
+# -- wsproto as the oracle ------------------------------------------------------
+
+FRAMES = st.lists(
+    st.builds(
+        frame,
+        st.sampled_from([0, 0, 0, 1, 1, 2, 2, 8, 9, 10, 3, 11]),
+        st.binary(max_size=12)
+        | st.text(max_size=6).map(str.encode)
+        | st.integers(900, 5100).map(lambda code: struct.pack("!H", code)),
+        fin=st.booleans(),
+        rsv=st.sampled_from([0] * 20 + [1, 2, 4]),
+        mask=st.sampled_from([b"\1\2\3\4"] * 20 + [None]),
+    ),
+    max_size=8,
+)
+
+
+def outcome(codec: Codec, chunks: Iterable[bytes]) -> tuple[list[Received], int | None]:
+    """Say what a codec makes of bytes, and with which code it fails, if it does."""
+    results: list[Received] = []
+    for chunk in chunks:
+        codec.feed(chunk)
+        try:
+            while (result := codec.next()) is not None:
+                results.append(result)
+                if isinstance(result, Close):
+                    return results, None  # nothing counts after it
+        except ProtocolViolation as exc:
+            return results, exc.code
+    return results, None
+
+
+@given(FRAMES, st.data())
+def test_the_codecs_agree(frames: list[bytes], data: st.DataObject) -> None:
+    """The reviewed differences: 1014, which wsproto refuses."""
+    wire = b"".join(frames)
+    assume(struct.pack("!H", 1014) not in b"".join(f[6:] for f in frames))
+    places = data.draw(st.lists(st.integers(0, len(wire)), max_size=5).map(sorted))
+    chunks = [wire[a:b] for a, b in pairwise([0, *places, len(wire)])]
+    outcomes = [
+        outcome(make(is_client=False, max_message_size=15, max_fragments=3), pieces)
+        for make in (WsprotoCodec, FrameCodec)
+        for pieces in ([wire], chunks)
+    ]
+    assert outcomes[1:] == outcomes[:1] * 3
