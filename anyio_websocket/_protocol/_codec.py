@@ -254,7 +254,10 @@ class _Guard(Extension):
         # the end of a frame counts it.
         self._control = opcode.iscontrol()
         if not self._control:
-            if self.assembled + payload_length > self.max_message_size:
+            size = payload_length
+            if opcode is Opcode.CONTINUATION:
+                size += self.assembled
+            if size > self.max_message_size:
                 return CloseReason.MESSAGE_TOO_BIG
             if self._fragments >= self.max_fragments:
                 return CloseReason.POLICY_VIOLATION

@@ -91,12 +91,12 @@ class FrameCodec:
         self._max_message_size = max_message_size
         self._max_fragments = max_fragments
         self._buffer = b""
-        self._offset = 0  # where in the buffer the next frame, or its rest, starts
+        self._offset: int = 0  # where in the buffer the next frame, or its rest, starts
         self._opcode = 0  # of the message that came in part; 0 for none
         self._fragments = 0  # complete ones of it
         self._message: bytearray | None = None  # its payload so far
         self._decoder: codecs.IncrementalDecoder | None = None  # checks it, if text
-        self._remaining = 0  # bytes of the current frame that are still to come
+        self._remaining: int = 0  # bytes of the current frame that are still to come
         self._fin = False  # whether the current frame is its message's last
         self._key = b""  # its mask, turned to the next byte
         self._keys = b""  # random bytes for masks of our own
