@@ -305,8 +305,6 @@ class WebSocketServer:
             _logger.debug("%s sent no complete request in time", transport.remote)
         except HandshakeError as exc:
             _logger.debug("%s: %s", transport.remote, exc)
-        except Exception:  # of a stream that is not ours: it shall end nobody else
-            _logger.exception("%s: the stream raised", transport.remote)
         except BaseException:
             await transport.abort()
             raise
@@ -353,7 +351,7 @@ async def _start_tls(stream: Any, context: ssl.SSLContext) -> TLSStream:
             # Few WebSocket peers send close_notify, and none waits for it.
             standard_compatible=False,
         )
-    except (OSError, anyio.EndOfStream, anyio.BrokenResourceError) as exc:
+    except Exception as exc:  # as in _transport: it ends nobody else
         raise HandshakeError(f"no TLS handshake: {exc!r}") from exc
 
 

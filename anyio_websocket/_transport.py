@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 import sys
 from contextlib import suppress
-from typing import Any, Final, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import anyio
 from anyio import CancelScope
@@ -70,14 +70,11 @@ class TrioStream(Protocol):
 
 AnyStream = ByteStream | TrioStream
 
-# ssl.SSLError is an OSError. BusyResourceError: a TLS stream may have to write while
-# it receives, and finds our writer there; the TLS state is beyond repair then.
-_ANYIO_LOST: Final = (
-    anyio.BrokenResourceError,
-    anyio.ClosedResourceError,
-    anyio.BusyResourceError,
-    OSError,
-)
+# Whatever a stream raises ends its own connection and nothing else, so all of it counts
+# as a loss, with the cause chained: OSError and ssl.SSLError, the resource errors of
+# anyio and trio (BusyResourceError when a TLS stream has to write while it receives,
+# and finds our writer there), and also RuntimeError, which is what uvloop's transports
+# say once a reset has closed them. Cancellation is no Exception.
 
 
 def wrap(stream: AnyStream) -> Transport:
@@ -102,16 +99,20 @@ class StreamTransport:
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
-        self.is_ssl = stream.extra(TLSAttribute.ssl_object, None) is not None
+        self.is_ssl = self._extra(TLSAttribute.ssl_object) is not None
         # Read now: a closed socket no longer knows its addresses.
         self.local = self._endpoint(SocketAttribute.local_address)
         self.remote = self._endpoint(SocketAttribute.remote_address)
 
+    def _extra(self, attribute: Any) -> Any:
+        # A socket whose peer is gone already says so in many ways: OSError, and where
+        # uvloop has closed its transport, AttributeError of a socket that is None.
+        with suppress(Exception):
+            return self._stream.extra(attribute)
+        return None
+
     def _endpoint(self, attribute: Any) -> Endpoint | str:
-        try:
-            address = self._stream.extra(attribute, None)
-        except OSError:  # the peer is gone already
-            address = None
+        address = self._extra(attribute)
         return endpoint_of(address, is_ssl=self.is_ssl) or repr(self._stream)
 
     async def receive(self, max_bytes: int | None) -> bytes:
@@ -121,13 +122,13 @@ class StreamTransport:
             return await self._stream.receive(max_bytes)
         except anyio.EndOfStream:
             return b""
-        except _ANYIO_LOST as exc:
+        except Exception as exc:
             raise TransportLost("the stream broke while receiving") from exc
 
     async def send(self, data: bytes) -> None:
         try:
             await self._stream.send(data)
-        except (*_ANYIO_LOST, anyio.EndOfStream) as exc:
+        except Exception as exc:
             raise TransportLost("the stream broke while sending") from exc
 
     async def send_eof(self) -> bool:
@@ -137,19 +138,19 @@ class StreamTransport:
             await self._stream.send_eof()
         except NotImplementedError:
             return False
-        except _ANYIO_LOST as exc:
+        except Exception as exc:
             raise TransportLost("the stream broke while closing") from exc
         return True
 
     async def aclose(self) -> None:
         try:
             await self._stream.aclose()
-        except (*_ANYIO_LOST, anyio.EndOfStream) as exc:
+        except Exception as exc:
             raise TransportLost("the stream broke while closing") from exc
 
     async def abort(self) -> None:
         # An error leaves the stream as closed as it will ever be.
-        with CancelScope(shield=True), suppress(*_ANYIO_LOST, anyio.EndOfStream):
+        with CancelScope(shield=True), suppress(Exception):
             await anyio.aclose_forcefully(self._stream)
 
 
@@ -159,12 +160,6 @@ class TrioTransport:
     def __init__(self, stream: TrioStream) -> None:
         # Somebody made a trio stream, so trio is there; nobody else shall need it.
         trio = sys.modules["trio"]
-        self._lost: tuple[type[Exception], ...] = (
-            trio.BrokenResourceError,
-            trio.ClosedResourceError,
-            trio.BusyResourceError,
-            OSError,
-        )
         self._stream = stream
         plain: Any = stream
         self.is_ssl = isinstance(stream, trio.SSLStream)
@@ -178,14 +173,14 @@ class TrioTransport:
     def _endpoint(self, method: str) -> Endpoint | str:
         address = None
         if self._socket is not None:
-            with suppress(OSError):  # the peer is gone already
+            with suppress(Exception):  # the peer is gone already
                 address = getattr(self._socket, method)()
         return endpoint_of(address, is_ssl=self.is_ssl) or repr(self._stream)
 
     async def receive(self, max_bytes: int | None) -> bytes:
         try:
             return bytes(await self._stream.receive_some(max_bytes))
-        except self._lost as exc:
+        except Exception as exc:
             if isinstance(exc.__cause__, ssl.SSLEOFError):
                 return b""  # a TLS peer that leaves without close_notify, as many do
             raise TransportLost("the stream broke while receiving") from exc
@@ -193,7 +188,7 @@ class TrioTransport:
     async def send(self, data: bytes) -> None:
         try:
             await self._stream.send_all(data)
-        except self._lost as exc:
+        except Exception as exc:
             raise TransportLost("the stream broke while sending") from exc
 
     async def send_eof(self) -> bool:
@@ -202,19 +197,19 @@ class TrioTransport:
             return False
         try:
             await half_close()
-        except self._lost as exc:
+        except Exception as exc:
             raise TransportLost("the stream broke while closing") from exc
         return True
 
     async def aclose(self) -> None:
         try:
             await self._stream.aclose()
-        except self._lost as exc:
+        except Exception as exc:
             raise TransportLost("the stream broke while closing") from exc
 
     async def abort(self) -> None:
         # An error leaves the stream as closed as it will ever be.
-        with CancelScope(shield=True), suppress(*self._lost), CancelScope() as scope:
+        with CancelScope(shield=True), suppress(Exception), CancelScope() as scope:
             scope.cancel()
             await self._stream.aclose()
 

@@ -161,6 +161,32 @@ async def test_A2_resets_during_the_handshake() -> None:
             assert await peer.receive() == Frame(TEXT, b"hello")
 
 
+async def test_G2_clients_that_come_and_vanish() -> None:
+    # Reset at any moment: between accept and handler, amid a closing handshake, ...
+    async def handler(request: WebSocketRequest) -> None:
+        ws = await request.accept()
+        await ws.aclose(4000)
+
+    async with serving(handler, handler_errors="raise") as port:
+
+        async def vanish(passes: int) -> None:
+            stream = await anyio.connect_tcp("127.0.0.1", port)
+            if passes:
+                await stream.send(request())
+                for _ in range(passes):
+                    await anyio.lowlevel.checkpoint()
+            reset_on_close(stream)
+            await stream.aclose()
+
+        for _ in range(3):
+            async with anyio.create_task_group() as tasks:
+                for passes in range(30):
+                    tasks.start_soon(vanish, passes)
+        async with raw_client(port) as peer:  # the server lives
+            assert await peer.receive() == Frame(CLOSE, close_payload(4000))
+            await peer.send_close(4000)
+
+
 async def test_A4_noise_at_a_tls_port(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
