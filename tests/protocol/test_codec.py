@@ -317,7 +317,7 @@ def test_D2_fragments_cost_no_memory_and_linear_time() -> None:
     def cost(count: int) -> float:
         best = float("inf")
         data = frame(2, b"ab", fin=False) + frame(0, b"ab", fin=False) * (count - 1)
-        for _ in range(3):
+        for _ in range(5):
             codec = FrameCodec(
                 is_client=False, max_message_size=2**20, max_fragments=count
             )
