@@ -11,10 +11,11 @@ leaves no trace, neither on the wire nor in a compressor.
 
 Answers to the peer come from whoever reads, and reading must never wait for writing:
 two peers that both wait for the other to read would wait for ever. So an answer is
-only noted (``answer``). The task that holds the lock writes it after its own frame;
-if nobody does, a job of the attendant's writes it. Of several pongs that wait the last
-one is enough (RFC 6455 section 5.5.3), so a peer that floods pings and reads nothing
-makes us keep one pong.
+only noted (``pong``, ``answer_close``), and a job of the attendant's writes it, unless
+a task that holds the lock comes first: a pong goes out before the next message, a
+Close after the frame that is being written. Of several pongs that wait the last one is
+enough (RFC 6455 section 5.5.3), so a peer that floods pings and reads nothing makes us
+keep one pong.
 
 A write that is cancelled in the middle leaves a part of a frame on the stream, after
 which no frame can follow: the connection is aborted (1006), on every backend, whatever

@@ -282,7 +282,7 @@ class Reader:
             self._scope = None
             if data:
                 self._engine.receive(data)
-            elif data is not None:  # which it is when the end has begun meanwhile
+            elif data is not None:  # None: the end has begun and woken us
                 self._closing.lost()
         finally:
             self._scope = None
