@@ -36,10 +36,12 @@ SHELVES = {"_endpoint", "_errors", "_options", "_url"}
 STAIRCASE = "_protocol"
 DOWNSTAIRS = {
     "_protocol._codec",
+    "_protocol._deflate",
     "_protocol._engine",
     "_protocol._frames",
     "_protocol._handshake",
     "_protocol._http",
+    "_protocol._masking",
     "_protocol._origins",
 }
 

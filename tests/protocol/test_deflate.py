@@ -1,0 +1,846 @@
+"""permessage-deflate: what is agreed on, what is sent, and what a peer may not do."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import time
+import tracemalloc
+import zlib
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anyio_websocket._protocol import (
+    Close,
+    FrameCodec,
+    Ping,
+    Pong,
+    ProtocolViolation,
+    Received,
+)
+from anyio_websocket._protocol._deflate import (
+    BadDeflate,
+    Inflater,
+    PerMessageDeflate,
+    agree,
+    answer,
+    offer,
+)
+
+from ..support.frames import MASK, frame, masked, take_frame
+
+LIMIT = 2**20  # bytes
+RSV1 = 4
+TAIL = b"\x00\x00\xff\xff"
+
+
+def deflated(data: bytes, bits: int = 15, **how: Any) -> bytes:
+    stream = zlib.compressobj(wbits=-bits, **how)
+    return flushed(stream, data)
+
+
+def flushed(stream: Any, data: bytes) -> bytes:
+    result: bytes = stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH)
+    assert result.endswith(TAIL)
+    return result[:-4]
+
+
+def codec_of(
+    is_client: bool = False,
+    limit: float = LIMIT,
+    deflate: PerMessageDeflate | None = None,
+    fragments: int = 100_000,
+) -> FrameCodec:
+    return FrameCodec(
+        is_client=is_client,
+        max_message_size=limit,
+        max_fragments=fragments,
+        deflate=deflate
+        or PerMessageDeflate(server_max_window_bits=15, client_max_window_bits=15),
+    )
+
+
+def feed(codec: FrameCodec, *chunks: bytes) -> list[Received]:
+    results: list[Received] = []
+    for chunk in chunks:
+        codec.feed(chunk)
+        while (result := codec.next()) is not None:
+            results.append(result)
+    return results
+
+
+def failure(codec: FrameCodec, *chunks: bytes) -> int:
+    with pytest.raises(ProtocolViolation) as caught:
+        feed(codec, *chunks)
+    assert 0 < len(caught.value.reason) <= 123
+    return caught.value.code
+
+
+def single(data: bytes) -> list[bytes]:
+    return [data[i : i + 1] for i in range(len(data))]
+
+
+# -- settings -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("server_max_window_bits", (8, 16, -12, 0)),
+        ("client_max_window_bits", (8, 16, -12, 0)),
+        ("level", (0, 10, -1)),
+        ("mem_level", (0, 10)),
+        ("threshold", (-1,)),
+    ],
+)
+def test_numbers_out_of_range(name: str, values: tuple[int, ...]) -> None:
+    for value in values:
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            PerMessageDeflate(**{name: value})  # type: ignore[arg-type]
+    for wrong in (True, 12.0, "12"):
+        with pytest.raises(TypeError, match=f"{name} must be an int"):
+            PerMessageDeflate(**{name: wrong})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "name", ["server_no_context_takeover", "client_no_context_takeover"]
+)
+def test_flags_are_bools(name: str) -> None:
+    for wrong in (0, None, "yes"):
+        with pytest.raises(TypeError, match=f"{name} must be a bool"):
+            PerMessageDeflate(**{name: wrong})  # type: ignore[arg-type]
+
+
+def test_settings_do_not_change() -> None:
+    settings = PerMessageDeflate()
+    with pytest.raises(FrozenInstanceError):
+        settings.level = 9  # type: ignore[misc]
+    assert settings == PerMessageDeflate(False, False, 12, 12, 6, 5, None)
+    assert hash(settings) == hash(PerMessageDeflate())
+
+
+# -- negotiation ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        (
+            PerMessageDeflate(),
+            (
+                "permessage-deflate; client_max_window_bits=12; "
+                "server_max_window_bits=12, "
+                "permessage-deflate; server_no_context_takeover; "
+                "client_max_window_bits=12"
+            ),
+        ),
+        (
+            PerMessageDeflate(True, False, 9, 15),
+            (
+                "permessage-deflate; server_no_context_takeover; "
+                "client_max_window_bits; server_max_window_bits=9, "
+                "permessage-deflate; server_no_context_takeover; "
+                "client_max_window_bits"
+            ),
+        ),
+        (
+            PerMessageDeflate(True, True, 15, 15),
+            (
+                "permessage-deflate; server_no_context_takeover; "
+                "client_no_context_takeover; client_max_window_bits"
+            ),
+        ),
+    ],
+)
+def test_offers(settings: PerMessageDeflate, text: str) -> None:
+    assert offer(settings) == text
+
+
+DEFAULTS = "permessage-deflate; server_max_window_bits=12"
+# to a client that cannot limit its window
+UNLIMITED = "permessage-deflate; client_no_context_takeover; server_max_window_bits=12"
+
+
+@pytest.mark.parametrize(
+    ("offers", "text"),
+    [
+        (["permessage-deflate"], UNLIMITED),
+        (
+            ["permessage-deflate; client_max_window_bits"],
+            f"{DEFAULTS}; client_max_window_bits=12",
+        ),
+        (
+            [
+                (
+                    "permessage-deflate;client_max_window_bits=10 ;\t"
+                    "server_max_window_bits = 9"
+                )
+            ],
+            "permessage-deflate; server_max_window_bits=9; client_max_window_bits=10",
+        ),
+        (
+            [
+                (
+                    "permessage-deflate; client_max_window_bits=15; "
+                    "server_max_window_bits=15"
+                )
+            ],
+            f"{DEFAULTS}; client_max_window_bits=12",
+        ),
+        (
+            [
+                (
+                    "permessage-deflate; server_no_context_takeover; "
+                    "client_no_context_takeover"
+                )
+            ],
+            (
+                "permessage-deflate; server_no_context_takeover; "
+                "client_no_context_takeover; server_max_window_bits=12"
+            ),
+        ),
+        (["x-webkit-deflate-frame", "permessage-deflate"], UNLIMITED),
+        (
+            ["permessage-deflate; server_max_window_bits=8", "permessage-deflate"],
+            UNLIMITED,
+        ),
+        (["permessage-deflate"] * 500, UNLIMITED),
+        ([], None),
+        (["permessage-bzip2"], None),
+        (["Permessage-Deflate"], None),
+    ],
+)
+def test_A10_offers_that_are_taken(offers: list[str], text: str | None) -> None:
+    found = answer(PerMessageDeflate(), offers)
+    assert (found and found[0]) == text
+
+
+BAD_PARAMETERS = (
+    *("", "x", "x=1", "=", "=12", "Server_max_window_bits=12"),
+    *("server_max_window_bits", "server_max_window_bits="),
+    *(
+        f"{side}_max_window_bits={value}"
+        for side in ("server", "client")
+        for value in (
+            *("7", "16", "99", "abc", "-9", "+9", "9.0", "0", "012", "1 2", "²"),
+            *('"12"', '"', "12=12", "", "9" * 5000),
+        )
+    ),
+    *("client_max_window_bits; client_max_window_bits=12",),
+    *("server_max_window_bits=9; server_max_window_bits=9",),
+    *("server_no_context_takeover; server_no_context_takeover",),
+    *("server_no_context_takeover=", "client_no_context_takeover=true"),
+    "; ".join(["client_no_context_takeover"] * 500),
+    ";" * 15_000,
+)
+
+
+@pytest.mark.parametrize("bad", [p[:60] for p in BAD_PARAMETERS])
+def test_A10_offers_that_are_declined(bad: str) -> None:
+    (parameters,) = {p for p in BAD_PARAMETERS if p[:60] == bad}
+    wrong = f"permessage-deflate; {parameters}"
+    assert answer(PerMessageDeflate(), [wrong]) is None
+    found = answer(PerMessageDeflate(), [wrong] * 50 + ["permessage-deflate"])
+    assert found is not None
+    assert found[0] == UNLIMITED
+
+
+def test_D9_a_client_that_cannot_limit_its_window_forgets_it() -> None:
+    wide = PerMessageDeflate(client_max_window_bits=15)
+    for settings, forgets in ((PerMessageDeflate(), True), (wide, False)):
+        found = answer(settings, ["permessage-deflate"])
+        assert found is not None
+        assert found[1].client_max_window_bits == 15
+        assert found[1].client_no_context_takeover is forgets
+
+
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_A10_a_window_that_zlib_has_not(side: str) -> None:
+    text = f"permessage-deflate; {side}_max_window_bits=8"
+    assert answer(PerMessageDeflate(), [text]) is None
+
+
+@given(st.lists(st.text(alphabet='permessage-deflate; =,"0189\x00é\t', max_size=60)))
+def test_A10_any_text_is_an_offer(offers: list[str]) -> None:
+    answer(PerMessageDeflate(), offers)
+    answer(PerMessageDeflate(), [f"permessage-deflate;{text}" for text in offers])
+
+
+def test_A10_many_offers_take_linear_time() -> None:
+    def cost(count: int) -> float:
+        best = math.inf
+        for _ in range(3):
+            started = time.process_time()
+            answer(PerMessageDeflate(), ["permessage-deflate; a; b"] * count)
+            answer(PerMessageDeflate(), ["permessage-deflate" + "; a" * count])
+            best = min(best, time.process_time() - started)
+        return best
+
+    assert cost(40_000) < 2.5 * cost(20_000)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "agreed"),
+    [
+        (
+            PerMessageDeflate(),
+            "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12",
+            PerMessageDeflate(),
+        ),
+        # a server that knows no windows, and forgets instead
+        (
+            PerMessageDeflate(),
+            "permessage-deflate; server_no_context_takeover",
+            PerMessageDeflate(True, False, 15, 12),
+        ),
+        (
+            PerMessageDeflate(server_max_window_bits=15),
+            "permessage-deflate",
+            PerMessageDeflate(server_max_window_bits=15),
+        ),
+        (
+            PerMessageDeflate(),
+            (
+                "permessage-deflate;server_no_context_takeover ; "
+                "client_no_context_takeover; client_max_window_bits=9"
+            ),
+            PerMessageDeflate(True, True, 15, 9),
+        ),
+        # RFC 7692 section 7.1.2.2: it may allow more than what was hinted at
+        (
+            PerMessageDeflate(),
+            "permessage-deflate; client_max_window_bits=15; server_max_window_bits=9",
+            PerMessageDeflate(server_max_window_bits=9),
+        ),
+        # what is compressed with 8 bits can be read with 9
+        (
+            PerMessageDeflate(level=1, mem_level=9, threshold=7),
+            "permessage-deflate; server_max_window_bits=8",
+            PerMessageDeflate(False, False, 9, 12, 1, 9, 7),
+        ),
+        (
+            PerMessageDeflate(client_no_context_takeover=True),
+            "permessage-deflate; server_max_window_bits=10",
+            PerMessageDeflate(False, True, 10, 12),
+        ),
+    ],
+)
+def test_answers_that_are_taken(
+    settings: PerMessageDeflate, text: str, agreed: PerMessageDeflate
+) -> None:
+    assert agree(settings, [text]) == agreed
+
+
+def test_a_server_may_decline() -> None:
+    assert agree(PerMessageDeflate(), []) is None
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        *([f"permessage-deflate; {p}"] for p in BAD_PARAMETERS if len(p) < 60),
+        ["permessage-deflate", "permessage-deflate"],
+        ["permessage-deflate", "x"],
+        ["x-webkit-deflate-frame"],
+        ["permessage-deflat\u00e9"],
+        [""],
+        ["permessage-deflate; client_max_window_bits"],
+        ["permessage-deflate; client_max_window_bits=8"],
+    ],
+)
+def test_B6_answers_that_are_wrong(answers: list[str]) -> None:
+    with pytest.raises(BadDeflate) as caught:
+        agree(PerMessageDeflate(server_max_window_bits=15), answers)
+    assert "99" not in str(caught.value)  # no words of the peer
+
+
+@pytest.mark.parametrize("bits", ["", "; server_max_window_bits=13"])
+def test_B6_neither_a_smaller_window_nor_a_forgotten_one(bits: str) -> None:
+    with pytest.raises(BadDeflate, match="server_max_window_bits is missing"):
+        agree(PerMessageDeflate(), [f"permessage-deflate{bits}"])
+    forgotten = f"permessage-deflate; server_no_context_takeover{bits}"
+    agreed = agree(PerMessageDeflate(), [forgotten])
+    assert agreed is not None
+    assert agreed.server_max_window_bits == int(bits[-2:] or 15)
+
+
+def test_B6_what_was_demanded_is_missing() -> None:
+    settings = PerMessageDeflate(server_no_context_takeover=True)
+    with pytest.raises(BadDeflate, match="server_no_context_takeover is missing"):
+        agree(settings, ["permessage-deflate"])
+
+
+# -- every combination ----------------------------------------------------------
+
+settings = st.builds(
+    PerMessageDeflate,
+    st.booleans(),
+    st.booleans(),
+    st.integers(9, 15),
+    st.integers(9, 15),
+    st.sampled_from([1, 6, 9]),
+    st.integers(1, 9),
+    st.sampled_from([None, 0, 100]),
+)
+# Repetitive at several distances, some of them longer than small windows.
+CORPUS = [
+    bytes(2000),
+    bytes(range(256)) * 20,
+    random.Random(1).randbytes(700) * 3,
+    random.Random(2).randbytes(5000),
+    b"".join(b'{"id": %d, "name": "caf\xc3\xa9"}' % i for i in range(2000)),
+]
+messages = st.lists(
+    st.one_of(
+        st.binary(max_size=50),
+        st.text(max_size=50),
+        st.sampled_from(CORPUS),
+        st.sampled_from(CORPUS).map(lambda data: data[: len(data) // 2]),
+    ),
+    max_size=6,
+)
+
+
+def negotiated(
+    client: PerMessageDeflate, server: PerMessageDeflate
+) -> tuple[PerMessageDeflate, PerMessageDeflate]:
+    """Play the handshake; return what each side believes was agreed on."""
+    found = answer(server, offer(client).split(", "))
+    assert found is not None
+    said = agree(client, [found[0]])
+    assert said is not None
+    return said, found[1]
+
+
+@given(settings, settings)
+def test_D8_both_sides_agree(
+    client: PerMessageDeflate, server: PerMessageDeflate
+) -> None:
+    by_client, by_server = negotiated(client, server)
+    for name in ("server_no_context_takeover", "client_no_context_takeover"):
+        asked = getattr(client, name) or getattr(server, name)
+        assert getattr(by_client, name) == getattr(by_server, name) == asked
+    for name in ("server_max_window_bits", "client_max_window_bits"):
+        most = min(getattr(client, name), getattr(server, name))
+        assert getattr(by_client, name) == getattr(by_server, name) == most
+    assert by_client.level == client.level
+    assert by_server.level == server.level
+
+
+ZLIB_COMBINATIONS = list(
+    itertools.product([False, True], [False, True], range(9, 16), [True, False])
+)
+
+
+@given(st.sampled_from(ZLIB_COMBINATIONS), messages, st.data())
+def test_D8_against_plain_zlib(
+    how: tuple[bool, bool, int, bool], sent: list[bytes | str], data: st.DataObject
+) -> None:
+    forgets, other_forgets, bits, is_client = how
+    agreed = (
+        PerMessageDeflate(other_forgets, forgets, 12, bits, threshold=0)
+        if is_client
+        else PerMessageDeflate(forgets, other_forgets, bits, 12, threshold=0)
+    )
+    sender = codec_of(is_client, deflate=agreed)
+    receiver = codec_of(not is_client, deflate=agreed)
+    inflate = zlib.decompressobj(-bits)
+    compress = zlib.compressobj(wbits=-bits)
+    mask = MASK if is_client else None
+    for message in sent:
+        payload = message.encode() if isinstance(message, str) else message
+        # what the codec sends, plain zlib reads
+        wire = bytearray(sender.message(message))
+        is_compressed = bool(wire[0] & 0x40)
+        found = take_frame(wire)
+        assert found is not None
+        assert not wire
+        plain = found.payload
+        if is_compressed:
+            assert not plain.endswith(TAIL)
+            plain = inflate.decompress(plain + TAIL)
+            if forgets:
+                inflate = zlib.decompressobj(-bits)
+        assert plain == payload
+        # and what plain zlib sends, the codec reads, in fragments cut anywhere
+        blob = flushed(compress, payload) if payload else b"\x00"
+        if forgets:
+            compress = zlib.compressobj(wbits=-bits)
+        place = data.draw(st.integers(0, len(blob)))
+        opcode = 1 if isinstance(message, str) else 2
+        assert feed(
+            receiver,
+            frame(opcode, blob[:place], fin=False, rsv=RSV1, mask=mask)
+            + frame(9, b"p", mask=mask)
+            + frame(0, blob[place:], mask=mask),
+        ) == [Ping(b"p"), message]
+
+
+@given(settings, settings, messages, st.booleans())
+def test_D8_what_is_sent_arrives(
+    client: PerMessageDeflate,
+    server: PerMessageDeflate,
+    sent: list[bytes | str],
+    from_client: bool,
+) -> None:
+    by_client, by_server = negotiated(client, server)
+    one = codec_of(True, deflate=by_client)
+    other = codec_of(False, deflate=by_server)
+    if not from_client:
+        one, other = other, one
+    for message in sent:
+        assert feed(other, one.message(message)) == [message]
+
+
+# -- the examples of RFC 7692 section 7.2.3 ---------------------------------------
+
+HELLO = bytes.fromhex("f248cdc9c90700")
+
+
+def test_rfc_examples() -> None:
+    assert feed(codec_of(), frame(1, HELLO, rsv=RSV1)) == ["Hello"]
+    pieces = frame(1, HELLO[:3], rsv=RSV1, fin=False) + frame(0, HELLO[3:])
+    assert feed(codec_of(), pieces) == ["Hello"]
+    again = frame(1, HELLO, rsv=RSV1) + frame(1, bytes.fromhex("f200110000"), rsv=RSV1)
+    assert feed(codec_of(), again) == ["Hello", "Hello"]
+    for text in (
+        "000500faff48656c6c6f00",  # without compression
+        "f348cdc9c9070000",  # with a final block
+        "f24805000000ffffcac9c90700",  # in two blocks
+    ):
+        assert feed(codec_of(), frame(1, bytes.fromhex(text), rsv=RSV1)) == ["Hello"]
+    for chunks in ([frame(2, b"\x00", rsv=RSV1)], single(frame(2, b"\x00", rsv=RSV1))):
+        assert feed(codec_of(), *chunks) == [b""]
+
+
+# -- D1: bombs --------------------------------------------------------------------
+
+BOMB = deflated(bytes(2**28), level=9)
+
+
+@pytest.mark.parametrize("is_client", [False, True])
+@pytest.mark.parametrize("opcode", [1, 2])
+@pytest.mark.parametrize("size", [10**9, 65_536, 999])
+def test_D1_a_bomb(is_client: bool, opcode: int, size: int) -> None:
+    data = frame(opcode, BOMB, rsv=RSV1, mask=None if is_client else bytes(4))
+    for limit in (LIMIT, len(BOMB) // 2):
+        codec = codec_of(is_client, limit)
+        chunks = [data[i : i + size] for i in range(0, len(data), size)]
+        tracemalloc.start()
+        try:
+            assert failure(codec, *chunks) == 1009
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak <= 3 * limit + 65_536
+
+
+@pytest.mark.parametrize("is_client", [False, True])
+@pytest.mark.parametrize("limit", [1, 1000, 32_767, 32_768, 32_769, 300_000])
+def test_D1_exactly_the_limit(is_client: bool, limit: int) -> None:
+    mask = None if is_client else MASK
+    letters = bytes(random.Random(3).choices(b"abcdefgh", k=limit + 1))
+    for content in (b"x" * (limit + 1), letters):
+        codec = codec_of(is_client, limit)
+        good = deflated(content[:-1])
+        whole = frame(2, good, rsv=RSV1, mask=mask)
+        assert feed(codec_of(is_client, limit), whole) == [content[:-1]]
+        pieces = (
+            frame(2, good[:5], rsv=RSV1, fin=False, mask=mask),
+            frame(0, good[5:], mask=mask),
+        )
+        assert feed(codec, *pieces) == [content[:-1]]
+        bad = deflated(content)
+        for chunks in (
+            [frame(2, bad, rsv=RSV1, mask=mask)],
+            [
+                frame(1, bad[:5], rsv=RSV1, fin=False, mask=mask),
+                frame(0, bad[5:], mask=mask),
+            ],
+        ):
+            assert failure(codec_of(is_client, limit), *chunks) == 1009
+
+
+def test_D1_memory_of_a_message_that_does_not_shrink() -> None:
+    content = random.Random(4).randbytes(LIMIT)
+    data = frame(2, deflated(content), rsv=RSV1, mask=bytes(4))
+    for size in (10**9, 65_536):
+        codec = codec_of()
+        tracemalloc.start()
+        try:
+            for start in range(0, len(data), size):
+                codec.feed(data[start : start + size])
+                result = codec.next()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert result == content
+        assert peak <= 3 * LIMIT + 65_536
+
+
+def test_no_limit() -> None:
+    codec = codec_of(limit=math.inf)
+    data = frame(2, deflated(bytes(10**7)), rsv=RSV1)
+    assert feed(codec, data) == [bytes(10**7)]
+
+
+def test_C4_compressed_bytes_have_a_limit_as_well() -> None:
+    most = 2 * 1000 + 1024
+    for length in (most + 1, 2**62, 2**63 - 1):
+        assert failure(codec_of(limit=1000), frame(2, rsv=4, length=length)) == 1009
+    assert feed(codec_of(limit=1000), frame(2, rsv=RSV1, length=most)) == []
+    empty_blocks = b"\x00\x00\x00\xff\xff" * 300
+    data = frame(2, empty_blocks, rsv=RSV1, fin=False)
+    codec = codec_of(limit=1000)
+    assert feed(codec, data) == []
+    assert feed(codec, frame(0, length=most - 1500)) == []
+    codec = codec_of(limit=1000)
+    assert failure(codec, data + frame(0, length=most - 1499)) == 1009
+    # what is not compressed keeps its own
+    assert failure(codec_of(limit=1000), frame(2, length=1001)) == 1009
+
+
+def test_limits_of_many_fragments() -> None:
+    stream = zlib.compressobj(wbits=-15)
+    blobs = [stream.compress(b"x") + stream.flush(2) for _ in range(1000)]
+    blobs[-1] = blobs[-1][:-4]
+    frames = [frame(0, blob, fin=False) for blob in blobs]
+    frames[0] = frame(1, blobs[0], rsv=RSV1, fin=False)
+    frames[-1] = frame(0, blobs[-1])
+    assert feed(codec_of(), *frames) == ["x" * 1000]
+    assert failure(codec_of(fragments=999), *frames) == 1008
+
+
+# -- D4, D5, D6 -------------------------------------------------------------------
+
+
+def test_D4_the_bit_of_compression() -> None:
+    begun = frame(2, HELLO[:2], rsv=RSV1, fin=False)
+    for data in (
+        frame(1, HELLO, rsv=2),
+        frame(1, HELLO, rsv=1),
+        frame(1, HELLO, rsv=6),
+        frame(8, rsv=RSV1),
+        frame(9, rsv=RSV1),
+        frame(10, rsv=RSV1),
+        frame(0, rsv=RSV1),
+        begun + frame(0, HELLO[2:], rsv=RSV1),
+        begun + frame(2, HELLO, rsv=RSV1),
+        frame(2, b"x", fin=False) + frame(0, HELLO, rsv=RSV1),
+    ):
+        for chunks in ([data], single(data)):
+            assert failure(codec_of(), *chunks) == 1002
+    plain = FrameCodec(is_client=False, max_message_size=99, max_fragments=9)
+    assert failure(plain, frame(1, HELLO, rsv=RSV1)) == 1002
+    assert plain.message("x", compress=True) == b"\x81\x01x"
+
+
+def test_compressed_and_plain_messages_take_turns() -> None:
+    data = frame(1, b"plain") + frame(1, HELLO, rsv=RSV1) + frame(1, b"plain")
+    for chunks in ([data], single(data)):
+        assert feed(codec_of(), *chunks) == ["plain", "Hello", "plain"]
+
+
+def test_D5_control_frames_inside_of_a_message() -> None:
+    blob = deflated(b"hello hello hello")
+    data = (
+        frame(2, blob[:4], fin=False, rsv=RSV1)
+        + frame(9, b"1")
+        + frame(0, blob[4:6], fin=False)
+        + frame(10, b"2")
+        + frame(0, blob[6:])
+    )
+    expected = [Ping(b"1"), Pong(b"2"), b"hello hello hello"]
+    for chunks in ([data], single(data)):
+        assert feed(codec_of(), *chunks) == expected
+    closed = frame(2, blob[:4], fin=False, rsv=RSV1) + frame(8)
+    assert feed(codec_of(), closed) == [Close(1005, "")]
+
+
+def codes_of(data: bytes) -> tuple[list[Received], int | None]:
+    results: list[Received] = []
+    codec = codec_of()
+    codec.feed(data)
+    try:
+        while (result := codec.next()) is not None:
+            results.append(result)
+    except ProtocolViolation as exc:
+        return results, exc.code
+    return results, None
+
+
+DYNAMIC = b"".join(b"%d bottles of beer on the wall; " % i for i in range(200))
+
+
+@pytest.mark.parametrize("agreed", [PerMessageDeflate(), PerMessageDeflate(True, True)])
+@pytest.mark.parametrize(
+    ("content", "how"),
+    [
+        (b"hello hello hello", {}),  # a fixed code
+        (DYNAMIC, {}),  # a code of its own
+        (random.Random(5).randbytes(200), {}),
+        (random.Random(5).randbytes(200), {"level": 0}),  # stored
+        (DYNAMIC * 20, {}),
+    ],
+)
+def test_D6_cut_short(
+    content: bytes, how: dict[str, Any], agreed: PerMessageDeflate
+) -> None:
+    blob = deflated(content, 12, **how)
+    # A stored block begins with the very byte that ends a message.
+    first = 2 if blob[0] == 0 else 0
+    assert feed(codec_of(deflate=agreed), frame(2, blob, rsv=RSV1)) == [content]
+    for size in range(first, len(blob), max(1, len(blob) // 300)):
+        data = frame(2, blob[:size], rsv=RSV1)
+        assert failure(codec_of(deflate=agreed), data) == 1007
+
+
+def test_D6_damaged() -> None:
+    dice = random.Random(6)
+    blob = deflated(DYNAMIC)
+    for _ in range(500):
+        bad = bytearray(blob)
+        bad[dice.randrange(len(bad))] ^= 1 << dice.randrange(8)
+        results, code = codes_of(frame(2, bytes(bad), rsv=RSV1))
+        assert code in (None, 1007)
+        assert len(results) == (code is None)
+    for noise in (b"\xff", b"\x06", b"\x07\xff", b"Hello", bytes(100), TAIL):
+        assert codes_of(frame(1, noise, rsv=RSV1)) == ([], 1007)
+
+
+@given(st.binary(max_size=50))
+def test_D6_noise(noise: bytes) -> None:
+    results, code = codes_of(frame(2, noise, rsv=RSV1))
+    assert code in (None, 1007, 1008)
+    assert len(results) == (code is None)
+
+
+def test_D6_text_that_is_not_utf8() -> None:
+    for bad in (b"\xff", b"a\xe2\x82", b"x" * 70_000 + b"\xed\xa0\x80"):
+        assert failure(codec_of(), frame(1, deflated(bad), rsv=RSV1)) == 1007
+    text = "aé€😀" * 9000
+    data = frame(1, deflated(text.encode()), rsv=RSV1)
+    for chunks in ([data], single(data)):
+        assert feed(codec_of(), *chunks) == [text]
+
+
+def test_D6_beyond_the_window() -> None:
+    stream = zlib.compressobj(wbits=-15)
+    random_bytes = random.Random(7).randbytes(3000)
+    first = flushed(stream, random_bytes + bytes(20_000))
+    second = flushed(stream, random_bytes)
+    assert len(second) < 1000  # it refers to what is 20 000 bytes away
+    agreed = PerMessageDeflate(client_max_window_bits=12)
+    codec = codec_of(deflate=agreed)
+    assert len(feed(codec, frame(2, first, rsv=RSV1))) == 1
+    assert failure(codec, frame(2, second, rsv=RSV1)) == 1007
+    # and before the beginning
+    assert failure(codec_of(), frame(2, second, rsv=RSV1)) == 1007
+
+
+def final(data: bytes) -> bytes:
+    stream = zlib.compressobj(wbits=-15)
+    return stream.compress(data) + stream.flush()
+
+
+@pytest.mark.parametrize("agreed", [PerMessageDeflate(), PerMessageDeflate(True, True)])
+def test_D6_final_blocks(agreed: PerMessageDeflate) -> None:
+    codec = codec_of(deflate=agreed)
+    for blob, text in (
+        (final(b"one") + b"\x00", "one"),  # RFC 7692 section 7.2.3.4
+        (HELLO, "Hello"),
+        (final(b"two"), "two"),  # without the byte to be flushed
+        (final(b"th") + final(b"ree") + b"\x00", "three"),
+        (final(b"f") + deflated(b"our"), "four"),
+        (HELLO, "Hello"),
+        (deflated(b"five") + TAIL + b"\x01", "five"),  # an empty one
+        (HELLO, "Hello"),
+    ):
+        for data in (
+            frame(1, blob, rsv=RSV1),
+            frame(1, blob[:3], fin=False, rsv=RSV1) + frame(0, blob[3:]),
+            frame(1, blob, fin=False, rsv=RSV1) + frame(0),
+        ):
+            for chunks in ([data], single(data)):
+                assert feed(codec, *chunks) == [text]
+    assert failure(codec, frame(1, final(b"x") + b"\x02", rsv=RSV1)) == 1007
+    assert failure(codec_of(), frame(1, final(b"x")[:-1], rsv=RSV1)) == 1007
+
+
+def test_D6_many_final_blocks() -> None:
+    blob = final(b"x") * 64
+    assert feed(codec_of(), frame(1, blob, rsv=RSV1)) == ["x" * 64]
+    assert failure(codec_of(), frame(1, blob + final(b"x"), rsv=RSV1)) == 1008
+    flood = final(b"") * 30_000
+    assert failure(codec_of(), frame(1, flood, rsv=RSV1)) == 1008
+
+
+def test_the_inflater_gives_one_more_than_there_is_room_for() -> None:
+    for room in (0, 1, 32_767, 32_768, 99_999):
+        inflater = Inflater(PerMessageDeflate(), is_client=False)
+        parts = list(inflater.inflate(BOMB, room))
+        assert sum(map(len, parts)) == room + 1
+
+
+# -- sending, and memory ----------------------------------------------------------
+
+
+def is_compressed(data: bytes) -> bool:
+    return bool(data[0] & 0x40)
+
+
+def test_the_threshold() -> None:
+    kept = codec_of()
+    assert is_compressed(kept.message("x"))
+    assert not is_compressed(kept.message(""))
+    assert not is_compressed(kept.message("", compress=True))
+    forgetful = codec_of(deflate=PerMessageDeflate(True, True))
+    assert not is_compressed(forgetful.message("x" * 1023))
+    assert is_compressed(forgetful.message("x" * 1024))
+    assert is_compressed(forgetful.message("x" * 100, compress=True))
+    assert not is_compressed(forgetful.message("x" * 5000, compress=False))
+    # What does not shrink goes as it is, where no window has to be kept in step.
+    assert not is_compressed(forgetful.message(random.Random(8).randbytes(5000)))
+    assert not is_compressed(forgetful.message("x", compress=True))
+    chosen = codec_of(deflate=PerMessageDeflate(threshold=100))
+    assert not is_compressed(chosen.message("x" * 99))
+    assert is_compressed(chosen.message("x" * 100))
+
+
+def test_D7_messages_that_are_not_compressed_do_not_disturb() -> None:
+    one, other = codec_of(True), codec_of(False)
+    for i in range(20):
+        message = f"message {i} of many"
+        wire = one.message(message, compress=bool(i % 3))
+        assert is_compressed(wire) == bool(i % 3)
+        assert feed(other, wire, one.ping(b"p")) == [message, Ping(b"p")]
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_D9_memory_between_messages(forgets: bool) -> None:
+    agreed = PerMessageDeflate(forgets, forgets)
+    one = codec_of(True, deflate=agreed)
+    other = codec_of(False, deflate=agreed)
+    text = "some text " * 500
+    tracemalloc.start()
+    try:
+        for _ in range(5):
+            assert feed(other, one.message(text)) == [text]
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    # Here are one compressor and one decompressor, which is what a side has.
+    assert kept <= (4096 if forgets else 65_536)
+
+
+def test_the_mask_is_over_the_compressed_bytes() -> None:
+    wire = codec_of(True).message("x" * 1000)
+    assert wire[0] == 0xC1
+    assert wire[1] == 0x80 | len(wire) - 6
+    blob = masked(wire[6:], wire[2:6])
+    assert zlib.decompressobj(-15).decompress(blob + TAIL) == b"x" * 1000
