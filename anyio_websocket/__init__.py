@@ -20,6 +20,7 @@ from ._errors import (
     HandshakeError,
     WebSocketError,
 )
+from ._protocol import PerMessageDeflate
 from ._request import WebSocketRequest
 from ._server import (
     WebSocketServer,
@@ -35,6 +36,7 @@ __all__ = [
     "DisconnectionTimeout",
     "Endpoint",
     "HandshakeError",
+    "PerMessageDeflate",
     "WebSocketConnection",
     "WebSocketError",
     "WebSocketRequest",

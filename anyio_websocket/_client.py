@@ -10,12 +10,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import cast
 
-import anyio
 from anyio import create_task_group, move_on_after
+from wsproto.extensions import Extension
 
 from . import _url
 from ._attendant import Attendant, Nursery
 from ._connection import WebSocketConnection
+from ._dialer import Dialer, Header
 from ._errors import ConnectionTimeout, DisconnectionTimeout, HandshakeError
 from ._handshake import ask, open_engine, rejection
 from ._link import Link
@@ -27,10 +28,8 @@ from ._options import (
     RECEIVE_BUFFER_SIZE,
     Options,
 )
-from ._protocol import Accepted, ClientHandshake
-from ._transport import AnyStream, StreamTransport, Transport, wrap
-
-Header = tuple[bytes, bytes] | tuple[str, str]
+from ._protocol import Accepted, ClientHandshake, Extensions, PerMessageDeflate
+from ._transport import AnyStream, Transport, wrap
 
 
 @asynccontextmanager
@@ -47,6 +46,8 @@ async def open_websocket(
     receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
     connect_timeout: float | None = CONNECT_TIMEOUT,
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
+    compression: PerMessageDeflate | bool | None = None,
+    extensions: Iterable[Extension] | None = None,
 ) -> AsyncGenerator[WebSocketConnection]:
     """Open a connection for the time of an ``async with`` block.
 
@@ -71,6 +72,11 @@ async def open_websocket(
     :param connect_timeout: seconds until the connection must be open, from the look-up
         of the name to the server's answer; ``None`` for no limit
     :param disconnect_timeout: seconds that closing may take; ``None`` for no limit
+    :param compression: ``True`` to offer permessage-deflate with the defaults of
+        `PerMessageDeflate`, or settings of your own; ``None`` for none. Which was
+        agreed on is in `WebSocketConnection.compression`
+    :param extensions: extensions of your own to offer, as wsproto has them, instead of
+        ``compression``; new objects for each connection. ``None`` for none
     :raises HandshakeError: if no connection could be made, with the error of the
         network or of TLS as ``__cause__``
     :raises ConnectionTimeout: if none was made in time
@@ -88,8 +94,13 @@ async def open_websocket(
         connect_timeout,
         disconnect_timeout,
     )
-    dialer = _Dialer(host, port, use_ssl)
-    handshake = dialer.handshake(resource, subprotocols, extra_headers)
+    dialer = Dialer(host, port, use_ssl)
+    handshake = dialer.handshake(
+        resource,
+        subprotocols,
+        extra_headers,
+        Extensions.wanted(compression, extensions),
+    )
     try:
         transport, accepted = await _establish(dialer.dial, handshake, options)
     except OSError as exc:
@@ -142,6 +153,8 @@ def open_websocket_url(
     receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
     connect_timeout: float | None = CONNECT_TIMEOUT,
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
+    compression: PerMessageDeflate | bool | None = None,
+    extensions: Iterable[Extension] | None = None,
 ) -> AbstractAsyncContextManager[WebSocketConnection]:
     """Open a connection to a URL for the time of an ``async with`` block.
 
@@ -168,6 +181,8 @@ def open_websocket_url(
         receive_buffer_size=receive_buffer_size,
         connect_timeout=connect_timeout,
         disconnect_timeout=disconnect_timeout,
+        compression=compression,
+        extensions=extensions,
     )
 
 
@@ -185,6 +200,8 @@ async def connect_websocket(
     receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
     connect_timeout: float | None = CONNECT_TIMEOUT,
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
+    compression: PerMessageDeflate | bool | None = None,
+    extensions: Iterable[Extension] | None = None,
 ) -> WebSocketConnection:
     """Open a connection that lives in a nursery, until somebody closes it.
 
@@ -208,8 +225,13 @@ async def connect_websocket(
         connect_timeout,
         disconnect_timeout,
     )
-    dialer = _Dialer(host, port, use_ssl)
-    handshake = dialer.handshake(resource, subprotocols, extra_headers)
+    dialer = Dialer(host, port, use_ssl)
+    handshake = dialer.handshake(
+        resource,
+        subprotocols,
+        extra_headers,
+        Extensions.wanted(compression, extensions),
+    )
     transport, accepted = await _establish(dialer.dial, handshake, options)
     return _connection(
         _link(nursery, transport, accepted, options), handshake, accepted
@@ -228,6 +250,8 @@ async def connect_websocket_url(
     receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
     connect_timeout: float | None = CONNECT_TIMEOUT,
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
+    compression: PerMessageDeflate | bool | None = None,
+    extensions: Iterable[Extension] | None = None,
 ) -> WebSocketConnection:
     """Open a connection to a URL that lives in a nursery.
 
@@ -255,6 +279,8 @@ async def connect_websocket_url(
         receive_buffer_size=receive_buffer_size,
         connect_timeout=connect_timeout,
         disconnect_timeout=disconnect_timeout,
+        compression=compression,
+        extensions=extensions,
     )
 
 
@@ -271,6 +297,8 @@ async def wrap_client_stream(
     receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
     connect_timeout: float | None = CONNECT_TIMEOUT,
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
+    compression: PerMessageDeflate | bool | None = None,
+    extensions: Iterable[Extension] | None = None,
 ) -> WebSocketConnection:
     """Open a connection over a stream that is connected already.
 
@@ -296,6 +324,7 @@ async def wrap_client_stream(
         target=_url.check_resource(resource),
         subprotocols=subprotocols,
         extra_headers=extra_headers,
+        extensions=Extensions.wanted(compression, extensions),
     )
 
     async def connected() -> Transport:
@@ -305,55 +334,6 @@ async def wrap_client_stream(
     return _connection(
         _link(nursery, transport, accepted, options), handshake, accepted
     )
-
-
-class _Dialer:
-    """Where a connection goes; every argument is checked before anything is sent."""
-
-    def __init__(self, host: str, port: int, use_ssl: object) -> None:
-        if use_ssl is True:
-            self._context: ssl.SSLContext | None = ssl.create_default_context()
-        elif use_ssl is False:
-            self._context = None
-        elif isinstance(use_ssl, ssl.SSLContext):
-            self._context = use_ssl
-        else:
-            raise TypeError("`use_ssl` argument must be bool or ssl.SSLContext")
-        self.host_header = _url.host_header(host, port)
-        self._host = host
-        self._port = port
-
-    def handshake(
-        self,
-        resource: str,
-        subprotocols: Iterable[str] | None,
-        extra_headers: Iterable[Header] | None,
-    ) -> ClientHandshake:
-        return ClientHandshake(
-            host=self.host_header,
-            target=_url.check_resource(resource),
-            subprotocols=subprotocols,
-            extra_headers=extra_headers,
-        )
-
-    async def dial(self) -> Transport:
-        if self._context is None:
-            return StreamTransport(await anyio.connect_tcp(self._host, self._port))
-        try:
-            return StreamTransport(
-                await anyio.connect_tcp(
-                    self._host,
-                    self._port,
-                    ssl_context=self._context,
-                    tls_hostname=_url.tls_name(self._host),
-                    # Few WebSocket peers send close_notify, and none waits for it.
-                    tls_standard_compatible=False,
-                )
-            )
-        except (anyio.EndOfStream, anyio.BrokenResourceError) as exc:
-            raise HandshakeError(
-                f"{self.host_header} closed the connection during the TLS handshake"
-            ) from exc
 
 
 def _combined(error: BaseException | None, internal: BaseException) -> BaseException:
@@ -409,7 +389,9 @@ def _link(
 ) -> Link:
     return Link(
         transport,
-        open_engine(options, is_client=True, trailing=accepted.trailing),
+        open_engine(
+            options, accepted.extensions, is_client=True, trailing=accepted.trailing
+        ),
         Attendant(nursery),
         options,
         is_client=True,
@@ -423,5 +405,6 @@ def _connection(
         link,
         path=handshake.target,
         subprotocol=accepted.subprotocol,
+        compression=accepted.extensions.deflate,
         handshake_headers=accepted.headers,
     )

@@ -9,7 +9,8 @@ rooms behind it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import ClassVar
 
@@ -20,6 +21,7 @@ from ._errors import CloseReason, ConnectionClosed
 from ._link import Link
 from ._protocol import (
     MAX_CONTROL_PAYLOAD,
+    PerMessageDeflate,
     close_code_to_send,
     close_reason_to_send,
 )
@@ -51,11 +53,13 @@ class WebSocketConnection(AsyncResource):
         *,
         path: str,
         subprotocol: str | None,
+        compression: PerMessageDeflate | None,
         handshake_headers: tuple[tuple[bytes, bytes], ...],
     ) -> None:
         self._link = link
         self._path = path
         self._subprotocol = subprotocol
+        self._compression = compression
         self._handshake_headers = handshake_headers
 
     # -- facts -----------------------------------------------------------------
@@ -100,6 +104,11 @@ class WebSocketConnection(AsyncResource):
         return self._subprotocol
 
     @property
+    def compression(self) -> PerMessageDeflate | None:
+        """How messages are compressed, as negotiated; ``None`` if they are not."""
+        return self._compression
+
+    @property
     def handshake_headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """The headers that came with the peer's part of the handshake.
 
@@ -110,13 +119,19 @@ class WebSocketConnection(AsyncResource):
 
     # -- messages --------------------------------------------------------------
 
-    async def send_message(self, message: str | _Buffer) -> None:
+    async def send_message(
+        self, message: str | _Buffer, *, compress: bool | None = None
+    ) -> None:
         """Send a message: text for a ``str``, binary for anything else.
 
         Returns when the stream has taken all of it, which is the backpressure: a peer
         that reads slowly makes the sender wait.
 
         :param message: the message, of any size; a buffer must not change meanwhile
+        :param compress: ``False`` to send it as it is, ``True`` to compress it however
+            short it is, ``None`` to go by the threshold; without a negotiated
+            `compression` it makes no difference. What an attacker can read along must
+            not be compressed together with a secret, see `PerMessageDeflate`
         :raises ConnectionClosed: if the connection is closed or closing
         :raises ValueError: if it is of another type, a text with lone surrogates, or
             a memoryview that is not a row of bytes; nothing was sent then
@@ -135,7 +150,10 @@ class WebSocketConnection(AsyncResource):
                 "message must be str, bytes, bytearray or memoryview, not "
                 f"{type(message).__name__}"
             )
-        await self._link.outbox.send(self._link.engine.message, payload)
+        frame: Callable[[str | bytes], bytes] = self._link.engine.message
+        if compress is not None:
+            frame = partial(self._link.engine.message, compress=compress)
+        await self._link.outbox.send(frame, payload)
 
     async def get_message(self) -> str | bytes:
         """Return the next message, waiting for it if need be.

@@ -16,13 +16,16 @@ from ._options import LINGER_TIMEOUT, MAX_FRAGMENTS, Options
 from ._protocol import (
     Accepted,
     ClientHandshake,
+    Codec,
     Engine,
+    Extensions,
     FrameCodec,
     HandshakeFailure,
     Refusal,
     Rejected,
     Request,
     ServerHandshake,
+    WsprotoCodec,
 )
 from ._transport import Transport, TransportLost
 
@@ -107,21 +110,33 @@ async def dismiss(transport: Transport, response: bytes) -> None:
         pass  # the client did not wait for it
 
 
-def open_engine(options: Options, *, is_client: bool, trailing: bytes) -> Engine:
+def open_engine(
+    options: Options, extensions: Extensions, *, is_client: bool, trailing: bytes
+) -> Engine:
     """Make the engine of a connection whose handshake is done.
 
     :param options: the limits
+    :param extensions: what was agreed on
     :param is_client: which side this is
     :param trailing: what came right behind the peer's part of the handshake
 
     """
-    engine = Engine(
-        FrameCodec(
+    codec: Codec
+    if extensions.own:
+        codec = WsprotoCodec(
             is_client=is_client,
             max_message_size=options.max_message_size,
             max_fragments=MAX_FRAGMENTS,
+            extensions=extensions.own,
         )
-    )
+    else:
+        codec = FrameCodec(
+            is_client=is_client,
+            max_message_size=options.max_message_size,
+            max_fragments=MAX_FRAGMENTS,
+            deflate=extensions.deflate,
+        )
+    engine = Engine(codec)
     if trailing:
         engine.receive(trailing)
     return engine

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from anyio import move_on_after
+from wsproto.extensions import Extension
 
 from ._attendant import Attendant
 from ._connection import WebSocketConnection
@@ -16,7 +17,7 @@ from ._errors import CloseReason, ConnectionClosed
 from ._handshake import dismiss, open_engine
 from ._link import Link
 from ._options import Options
-from ._protocol import Request, ServerHandshake
+from ._protocol import Extensions, Request, ServerHandshake
 from ._transport import Transport, TransportLost
 
 Header = tuple[bytes, bytes] | tuple[str, str]
@@ -52,12 +53,18 @@ class Opening:
         self._closed: CloseReason | None = None  # where no connection came of it
 
     async def accept(
-        self, subprotocol: str | None, extra_headers: Iterable[Header] | None
-    ) -> Link:
+        self,
+        subprotocol: str | None,
+        extra_headers: Iterable[Header] | None,
+        extensions: Iterable[Extension] | None,
+    ) -> tuple[Link, Extensions]:
         """Write the 101; see `WebSocketRequest.accept`."""
         self._check_unanswered()
-        response = self._handshake.accept(
-            subprotocol=subprotocol, extra_headers=extra_headers
+        own = None if extensions is None else Extensions.wanted(None, extensions)
+        response, agreed = self._handshake.accept(
+            subprotocol=subprotocol,
+            extra_headers=extra_headers,
+            extensions=own,
         )
         self._answered = True
         text: str | None = None
@@ -65,8 +72,8 @@ class Opening:
         try:
             with move_on_after(self._options.connect_seconds):
                 await self.transport.send(response)
-                self.link = self._open()
-                return self.link
+                self.link = self._open(agreed)
+                return self.link, agreed
             text = "the client did not read the answer to its request"
         except TransportLost as exc:
             cause = exc.__cause__
@@ -116,11 +123,14 @@ class Opening:
         if self._answered:
             raise RuntimeError("the request is answered already")
 
-    def _open(self) -> Link:
+    def _open(self, agreed: Extensions) -> Link:
         return Link(
             self.transport,
             open_engine(
-                self._options, is_client=False, trailing=self._handshake.trailing
+                self._options,
+                agreed,
+                is_client=False,
+                trailing=self._handshake.trailing,
             ),
             self._attendant,
             self._options,
@@ -172,25 +182,34 @@ class WebSocketRequest:
         *,
         subprotocol: str | None = None,
         extra_headers: Iterable[Header] | None = None,
+        extensions: Iterable[Extension] | None = None,
     ) -> WebSocketConnection:
         """Accept the request: from now on there is a connection.
 
         :param subprotocol: one of those that were proposed; ``None`` for none
         :param extra_headers: headers to send beside those of the handshake, as pairs
             of ``bytes`` or of ``str``; ``None`` for none
+        :param extensions: extensions of your own that may be used, new objects for
+            each connection; they come in the place of the server's ``compression``,
+            which ``None`` leaves as it is
         :return: the open connection
         :raises ConnectionClosed: if the client has left, or does not read the answer
             within ``connect_timeout``
         :raises ValueError: if the subprotocol was not proposed, or a header cannot be
-            sent or is the handshake's own; nothing was sent then
+            sent or is the handshake's own, or two extensions have one name; nothing
+            was sent then
+        :raises TypeError: if an argument is of the wrong type
         :raises RuntimeError: if the request is answered already
 
         """
-        link = await self._opening.accept(subprotocol, extra_headers)
+        link, agreed = await self._opening.accept(
+            subprotocol, extra_headers, extensions
+        )
         return WebSocketConnection(
             link,
             path=self.path,
             subprotocol=subprotocol,
+            compression=agreed.deflate,
             handshake_headers=tuple(self.headers),
         )
 

@@ -29,7 +29,7 @@ from ._options import (
     RECEIVE_BUFFER_SIZE,
     Options,
 )
-from ._protocol import Origins, ServerHandshake
+from ._protocol import Extensions, Origins, PerMessageDeflate, ServerHandshake
 from ._request import Opening, WebSocketRequest
 from ._transport import AnyStream, Transport, wrap
 
@@ -55,6 +55,7 @@ async def wrap_server_stream(
     connect_timeout: float | None = CONNECT_TIMEOUT,
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
     origins: Iterable[str] | str | None = None,
+    compression: PerMessageDeflate | bool | None = None,
 ) -> WebSocketRequest:
     """Read a client's request from a stream.
 
@@ -79,7 +80,9 @@ async def wrap_server_stream(
         disconnect_timeout,
     )
     transport = wrap(stream)
-    handshake = ServerHandshake(origins=Origins(origins))
+    handshake = ServerHandshake(
+        origins=Origins(origins), extensions=Extensions.wanted(compression)
+    )
     try:
         with move_on_after(options.connect_seconds):
             request = await hear(transport, handshake)
@@ -109,6 +112,7 @@ async def serve_websocket(
     task_status: TaskStatus = TASK_STATUS_IGNORED,
     origins: Iterable[str] | str | None = None,
     handler_errors: Literal["log", "raise"] = "log",
+    compression: PerMessageDeflate | bool | None = None,
 ) -> NoReturn:
     """Serve WebSockets on a TCP port until cancelled.
 
@@ -141,6 +145,9 @@ async def serve_websocket(
         that names no origin, which no browser does, is always let in
     :param handler_errors: ``"log"`` to log an exception of a handler and close its
         connection with code 1011, ``"raise"`` to let it end the server as well
+    :param compression: ``True`` to take up a client's offer of permessage-deflate with
+        the defaults of `PerMessageDeflate`, or settings of your own; ``None`` to
+        decline it. Which was agreed on is in `WebSocketConnection.compression`
     :raises OSError: if the port cannot be listened on
     :raises ValueError: if an argument cannot be right
     :raises TypeError: if an argument is of the wrong type
@@ -161,6 +168,7 @@ async def serve_websocket(
             disconnect_timeout=disconnect_timeout,
             origins=origins,
             handler_errors=handler_errors,
+            compression=compression,
         )
     except BaseException:
         await listener.aclose()
@@ -195,6 +203,7 @@ class WebSocketServer:
         disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
         origins: Iterable[str] | str | None = None,
         handler_errors: Literal["log", "raise"] = "log",
+        compression: PerMessageDeflate | bool | None = None,
     ) -> None:
         if len(listeners) == 0:
             raise ValueError("Listeners must contain at least one item.")
@@ -206,6 +215,7 @@ class WebSocketServer:
         self._handler_nursery = handler_nursery
         self._handler_errors = handler_errors
         self._origins = Origins(origins)
+        self._extensions = Extensions.wanted(compression)
         self._options = Options(
             message_queue_size,
             max_message_size,
@@ -299,7 +309,9 @@ class WebSocketServer:
             with move_on_after(self._options.connect_seconds):
                 if context is not None:
                     transport = wrap(await _start_tls(stream, context))
-                handshake = ServerHandshake(origins=self._origins)
+                handshake = ServerHandshake(
+                    origins=self._origins, extensions=self._extensions
+                )
                 request = await hear(transport, handshake)
                 return Opening(transport, handshake, request, attendant, self._options)
             _logger.debug("%s sent no complete request in time", transport.remote)

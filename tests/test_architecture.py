@@ -22,6 +22,7 @@ CORRIDOR = {
     "_attendant",
     "_closing",
     "_connection",
+    "_dialer",
     "_handshake",
     "_link",
     "_listeners",
@@ -38,11 +39,14 @@ DOWNSTAIRS = {
     "_protocol._codec",
     "_protocol._deflate",
     "_protocol._engine",
+    "_protocol._extensions",
     "_protocol._frames",
-    "_protocol._handshake",
+    "_protocol._client_handshake",
     "_protocol._http",
     "_protocol._masking",
     "_protocol._origins",
+    "_protocol._permessage_deflate",
+    "_protocol._server_handshake",
 }
 
 # What knows an event loop, or does I/O.

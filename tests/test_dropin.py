@@ -23,13 +23,20 @@ DEFAULTS = {
     "disconnect_timeout": 10.0,
 }
 # Parameters that they have not; all of them are for keywords only, after theirs.
+CLIENT = {"compression", "extensions"}
 NEW = {
-    "connect_websocket": {"connect_timeout", "disconnect_timeout"},
-    "connect_websocket_url": {"connect_timeout", "disconnect_timeout"},
-    "wrap_client_stream": {"connect_timeout", "disconnect_timeout"},
-    "wrap_server_stream": {"connect_timeout", "disconnect_timeout", "origins"},
-    "serve_websocket": {"handler_errors", "origins"},
-    "WebSocketServer": {"handler_errors", "origins"},
+    "open_websocket": CLIENT,
+    "open_websocket_url": CLIENT,
+    "connect_websocket": {"connect_timeout", "disconnect_timeout", *CLIENT},
+    "connect_websocket_url": {"connect_timeout", "disconnect_timeout", *CLIENT},
+    "wrap_client_stream": {"connect_timeout", "disconnect_timeout", *CLIENT},
+    "wrap_server_stream": {
+        *("connect_timeout", "disconnect_timeout", "origins", "compression"),
+    },
+    "serve_websocket": {"handler_errors", "origins", "compression"},
+    "WebSocketServer": {"handler_errors", "origins", "compression"},
+    "accept": {"extensions"},
+    "send_message": {"compress"},
 }
 # Made by the library alone, so what they take is its own.
 PRIVATE_CONSTRUCTORS = {"WebSocketConnection", "WebSocketRequest"}

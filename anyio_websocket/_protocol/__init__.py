@@ -6,6 +6,7 @@ that the rooms upstairs may use.
 
 from __future__ import annotations
 
+from ._client_handshake import Accepted, ClientHandshake, HandshakeFailure, Rejected
 from ._codec import (
     Close,
     Codec,
@@ -23,17 +24,11 @@ from ._engine import (
     close_code_to_send,
     close_reason_to_send,
 )
+from ._extensions import Extensions
 from ._frames import FrameCodec
-from ._handshake import (
-    Accepted,
-    ClientHandshake,
-    HandshakeFailure,
-    Refusal,
-    Rejected,
-    Request,
-    ServerHandshake,
-)
 from ._origins import Origins
+from ._permessage_deflate import PerMessageDeflate
+from ._server_handshake import Refusal, Request, ServerHandshake
 
 __all__ = [
     "MAX_CONTROL_PAYLOAD",
@@ -43,10 +38,12 @@ __all__ = [
     "Codec",
     "Engine",
     "Event",
+    "Extensions",
     "Failure",
     "FrameCodec",
     "HandshakeFailure",
     "Origins",
+    "PerMessageDeflate",
     "Ping",
     "Pong",
     "ProtocolViolation",

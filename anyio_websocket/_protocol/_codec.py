@@ -85,8 +85,16 @@ class Codec(Protocol):
             after that
         """
 
-    def message(self, message: str | bytes) -> bytes:
-        """Frame a whole message."""
+    def message(self, message: str | bytes, *, compress: bool | None = None) -> bytes:
+        """Frame a whole message.
+
+        What is returned must be written, in the order in which it was made: a
+        compressed message refers to those before.
+
+        :param message: the message
+        :param compress: whether to compress it, where that was negotiated; ``None``
+            for what the settings say
+        """
         ...
 
     def ping(self, payload: bytes) -> bytes:
@@ -198,7 +206,8 @@ class WsprotoCodec:
             TOO_BIG, f"Exceeded maximum message size: {self._max_message_size} bytes"
         )
 
-    def message(self, message: str | bytes) -> bytes:
+    def message(self, message: str | bytes, *, compress: bool | None = None) -> bytes:
+        # Whether to compress is for the extensions to say.
         if isinstance(message, str):
             return bytes(self._connection.send(TextMessage(data=message)))
         return bytes(self._connection.send(BytesMessage(data=message)))

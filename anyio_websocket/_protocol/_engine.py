@@ -82,9 +82,9 @@ class Engine:
             self.close_received = event
         return event
 
-    def message(self, message: str | bytes) -> bytes:
-        """Frame a message."""
-        return self._codec.message(message)
+    def message(self, message: str | bytes, *, compress: bool | None = None) -> bytes:
+        """Frame a message, which must be written before the next one."""
+        return self._codec.message(message, compress=compress)
 
     def ping(self, payload: bytes) -> bytes:
         """Frame a Ping."""

@@ -39,8 +39,9 @@ from ._codec import (
     ProtocolViolation,
     Received,
 )
-from ._deflate import Deflater, Inflater, PerMessageDeflate
+from ._deflate import Deflater, Inflater
 from ._masking import BLOCK, mask_keys, masked, short_masked
+from ._permessage_deflate import PerMessageDeflate
 
 _CONTINUATION: Final = 0
 _TEXT: Final = 1
@@ -338,16 +339,6 @@ class FrameCodec:
     # -- sending ---------------------------------------------------------------
 
     def message(self, message: str | bytes, *, compress: bool | None = None) -> bytes:
-        """Frame a whole message.
-
-        What is returned must be written, in the order in which it was made: a
-        compressed message refers to those before.
-
-        :param message: the message
-        :param compress: whether to compress it, where that was negotiated; ``None``
-            for the threshold that was set
-
-        """
         first = _WHOLE_BINARY
         if isinstance(message, str):
             first = _WHOLE_TEXT

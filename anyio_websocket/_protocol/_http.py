@@ -22,6 +22,7 @@ STATUS_LINE: Final = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: .*)?")
 STATUS_START: Final = re.compile(rb"H(?:$|T(?:$|T(?:$|P(?:$|/))))")
 
 Headers = Sequence[tuple[bytes, bytes]]
+ExtraHeaders = Iterable[tuple[bytes, bytes] | tuple[str, str]] | None
 
 # bytes; what websockets and most HTTP servers allow
 MAX_LINE: Final = 8192
@@ -166,9 +167,7 @@ def check_host(host: str) -> None:
             raise BadHead(400, "Host is not a valid international name") from None
 
 
-def checked_headers(
-    headers: Iterable[tuple[bytes, bytes] | tuple[str, str]] | None,
-) -> list[tuple[bytes, bytes]]:
+def checked_headers(headers: ExtraHeaders) -> list[tuple[bytes, bytes]]:
     """Check headers that an application wants sent beside the handshake's.
 
     :raises ValueError: if a name or a value cannot be sent, or the name is one of the

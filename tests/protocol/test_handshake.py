@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from anyio_websocket._protocol import (
     Accepted,
     ClientHandshake,
+    Extensions,
     HandshakeFailure,
     Origins,
     Refusal,
@@ -25,6 +26,7 @@ from anyio_websocket._protocol import (
 
 from ..support.peer import KEY, accept_of, request, response
 
+NO_EXTENSIONS = Extensions()
 SAMPLE_ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # of RFC 6455 section 1.3
 
 
@@ -109,12 +111,11 @@ def test_a_request_and_its_answer() -> None:
             (b"x-empty", b""),
         ],
         ("chat", "superchat", "third"),
-        ("permessage-deflate; client_max_window_bits", "x"),
         "example.org",
         None,
     )
     assert handshake.trailing == b""
-    answer = handshake.accept(
+    answer, agreed = handshake.accept(
         subprotocol="superchat",
         extra_headers=[(b"X-Bytes", b"1"), ("X-Text", " é "), (b"X-None", b"")],
     )
@@ -128,6 +129,7 @@ def test_a_request_and_its_answer() -> None:
         b"X-Text: \xe9\r\n"
         b"X-None: \r\n\r\n"
     )
+    assert agreed == NO_EXTENSIONS
 
 
 def test_A3_long_request_line() -> None:
@@ -338,7 +340,7 @@ def test_A10_extensions_are_no_reason_to_refuse() -> None:
     ):
         handshake, outcome = serve(request(b"Sec-WebSocket-Extensions: " + offer))
         assert isinstance(outcome, Request)
-        assert b"Extensions" not in handshake.accept()
+        assert b"Extensions" not in handshake.accept()[0]
 
 
 @pytest.mark.parametrize(
@@ -644,10 +646,10 @@ def test_B8_subprotocols_of_the_wrong_type(offer: list[str]) -> None:
 
 def test_accepted() -> None:
     assert answered(None, b"X: y", b"Set-Cookie: a=b") == Accepted(
-        None, ((b"x", b"y"), (b"set-cookie", b"a=b")), (), b""
+        None, ((b"x", b"y"), (b"set-cookie", b"a=b")), NO_EXTENSIONS, b""
     )
     outcome = answered(None, b"Sec-WebSocket-Protocol: b", offer=["a", "b"])
-    assert outcome == Accepted("b", (), (), b"")
+    assert outcome == Accepted("b", (), NO_EXTENSIONS, b"")
 
 
 def test_accept_of_the_rfc() -> None:
@@ -655,7 +657,9 @@ def test_accept_of_the_rfc() -> None:
 
 
 def test_B9_frames_glued_to_the_101() -> None:
-    assert answered(rest=b"\x81\x02hi") == Accepted(None, (), (), b"\x81\x02hi")
+    assert answered(rest=b"\x81\x02hi") == Accepted(
+        None, (), NO_EXTENSIONS, b"\x81\x02hi"
+    )
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,11 @@ from anyio_websocket._protocol import (
     Close,
     Codec,
     FrameCodec,
+    PerMessageDeflate,
     ProtocolViolation,
     Received,
     WsprotoCodec,
 )
-from anyio_websocket._protocol._deflate import PerMessageDeflate
 
 from ..support.frames import MASK, close_payload, frame
 

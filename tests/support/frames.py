@@ -49,6 +49,7 @@ class Frame(NamedTuple):
     opcode: int
     payload: bytes
     fin: bool = True
+    rsv: int = 0
 
 
 def take_frame(buffer: bytearray) -> Frame | None:
@@ -71,6 +72,7 @@ def take_frame(buffer: bytearray) -> Frame | None:
         buffer[0] & 15,
         payload if mask is None else masked(payload, mask),
         bool(buffer[0] & 128),
+        buffer[0] >> 4 & 7,
     )
     del buffer[: start + size]
     return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -80,15 +80,17 @@ class RawPeer:
         self.buffer = bytearray()
 
     async def send(
-        self, opcode: int, payload: bytes = b"", *, fin: bool = True
+        self, opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0
     ) -> None:
         """Send a frame."""
-        await self.stream.send(self.frame(opcode, payload, fin=fin))
+        await self.stream.send(self.frame(opcode, payload, fin=fin, rsv=rsv))
 
-    def frame(self, opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
+    def frame(
+        self, opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0
+    ) -> bytes:
         """Build a frame as this side sends them."""
         mask = b"\x05\x06\x07\x08" if self._masks else None
-        return frame(opcode, payload, fin=fin, mask=mask)
+        return frame(opcode, payload, fin=fin, rsv=rsv, mask=mask)
 
     async def send_close(self, code: int, reason: str = "") -> None:
         """Send a Close."""
@@ -127,10 +129,16 @@ class RawPeer:
 
 
 async def client_of_raw_server(
-    tasks: TaskGroup, *, capacity: int = 65536, glued: bytes = b"", **options: Any
+    tasks: TaskGroup,
+    *,
+    capacity: int = 65536,
+    lines: Iterable[bytes] = (),
+    glued: bytes = b"",
+    **options: Any,
 ) -> tuple[WebSocketConnection, RawPeer, MemoryStream]:
     """Make a client's connection to a server by hand.
 
+    :param lines: further headers of its answer
     :param glued: what the server sends right behind its 101
     :return: the connection, the server, and the client's stream to play tricks with
 
@@ -139,7 +147,7 @@ async def client_of_raw_server(
     peer = RawPeer(theirs, masks=False)
 
     async def answer() -> None:
-        await theirs.send(response(await peer.receive_head()) + glued)
+        await theirs.send(response(await peer.receive_head(), *lines) + glued)
 
     tasks.start_soon(answer)
     connection = await wrap_client_stream(tasks, ours, "example.org", "/", **options)
@@ -147,17 +155,23 @@ async def client_of_raw_server(
 
 
 async def server_of_raw_client(
-    tasks: TaskGroup, *, capacity: int = 65536, glued: bytes = b"", **options: Any
+    tasks: TaskGroup,
+    *,
+    capacity: int = 65536,
+    lines: Iterable[bytes] = (),
+    glued: bytes = b"",
+    **options: Any,
 ) -> tuple[WebSocketConnection, RawPeer, MemoryStream]:
     """Make a server's connection to a client by hand.
 
+    :param lines: further headers of its request
     :param glued: what the client sends right behind its request
     :return: the connection, the client, and the server's stream to play tricks with
 
     """
     ours, theirs = stream_pair(capacity)
     peer = RawPeer(theirs, masks=True)
-    await theirs.send(request() + glued)
+    await theirs.send(request(*lines) + glued)
     asked = await wrap_server_stream(tasks, ours, **options)
     connection = await asked.accept()
     assert (await peer.receive_head()).startswith(b"HTTP/1.1 101 ")
@@ -169,6 +183,7 @@ async def linked(
     capacity: int = 65536,
     client: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,
+    accept: dict[str, Any] | None = None,
 ) -> AsyncGenerator[tuple[WebSocketConnection, WebSocketConnection]]:
     """Connect a client and a server of ours; both are closed in the end."""
     ours, theirs = stream_pair(capacity)
@@ -177,7 +192,7 @@ async def linked(
 
         async def serve() -> None:
             asked = await wrap_server_stream(tasks, theirs, **(server or {}))
-            accepted.append(await asked.accept())
+            accepted.append(await asked.accept(**(accept or {})))
 
         tasks.start_soon(serve)
         connection = await wrap_client_stream(

@@ -1,42 +1,32 @@
-"""The opening handshake without I/O (RFC 6455 section 4), both sides.
+"""The client's side of the opening handshake (RFC 6455 section 4.1), without I/O.
 
-In: received bytes, and what the application decides. Out: requests, answers, and what
-the two sides agreed on.
-
-h11 parses what the peer sends, once `HeadReader` has found it whole, within limits and
-strict; wsproto makes the nonce and the accept token. All rules of the upgrade itself
-are here, for each of them has been somebody's vulnerability.
+In: what the application asks for; received bytes. Out: a request, and what the server
+made of it.
 """
 
 from __future__ import annotations
 
-import binascii
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import h11
 from wsproto.utilities import generate_accept_token, generate_nonce
 
+from ._extensions import NO_EXTENSIONS, BadExtensions, Extensions
 from ._http import (
-    REQUEST_LINE,
-    REQUEST_START,
     STATUS_LINE,
     STATUS_START,
     TARGET,
     BadHead,
+    ExtraHeaders,
     HeadReader,
-    answer,
-    check_host,
     checked_headers,
     has_token,
-    head,
     is_token,
     list_of,
-    path_of,
     values_of,
 )
-from ._origins import Origins
 
 MAX_REJECT_BODY: Final = 65536  # bytes that a client keeps of a refusal's body
 MAX_INTERIM: Final = 10  # 1xx answers that a client skips
@@ -44,192 +34,13 @@ MAX_SHOWN: Final = 60  # characters of the peer's that an exception tells
 
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
-ExtraHeaders = Iterable[tuple[bytes, bytes] | tuple[str, str]] | None
-
-
-class Request(NamedTuple):
-    """What a client asks for."""
-
-    target: str  # path and query, not decoded
-    headers: list[tuple[bytes, bytes]]  # without those that stand for themselves here
-    subprotocols: tuple[str, ...]
-    extensions: tuple[str, ...]  # each offer as it came
-    host: str
-    origin: str | None
-
-
-class Refusal(NamedTuple):
-    """A request that is none: to be answered, and the connection closed."""
-
-    status_code: int
-    response: bytes
-    reason: str  # for the log
-
-
-class ServerHandshake:
-    """The server's side of one handshake.
-
-    :param origins: which web pages may connect, see `Origins`
-
-    """
-
-    def __init__(self, *, origins: Origins) -> None:
-        self._origins = origins
-        self._reader = HeadReader(REQUEST_LINE, REQUEST_START)
-        self._key = b""
-        self._subprotocols: tuple[str, ...] = ()
-
-    def receive(self, data: bytes) -> Request | Refusal | None:
-        """Take bytes; return what became of the request, ``None`` if more is needed."""
-        try:
-            request = self._reader.feed(data)
-            return None if request is None else self._check(request)
-        except BadHead as exc:
-            return self._refuse(exc.status_code, exc.reason)
-        except UnicodeDecodeError:
-            return self._refuse(400, "a header of the handshake is not ASCII")
-
-    @property
-    def trailing(self) -> bytes:
-        """What came behind the request: the first frames."""
-        return self._reader.rest
-
-    def _check(self, request: bytes) -> Request | Refusal:
-        connection = h11.Connection(h11.SERVER)
-        connection.receive_data(request)
-        try:
-            event = connection.next_event()
-        except h11.RemoteProtocolError:
-            if request.lower().count(b"\nhost:") != 1:  # h11 does not say it safely
-                raise BadHead(400, "there must be one Host header") from None
-            raise BadHead(400, "this is not an HTTP/1.1 request") from None
-        assert isinstance(event, h11.Request)  # the head is complete
-        headers = [(bytes(name), bytes(value)) for name, value in event.headers]
-        if event.http_version != b"1.1":
-            return self._refuse(505, "the version of HTTP must be 1.1")
-        if event.method != b"GET":
-            return self._refuse(405, "the method must be GET", (b"Allow", b"GET"))
-        if values_of(headers, b"transfer-encoding") or any(
-            value.strip(b"0") for value in values_of(headers, b"content-length")
-        ):
-            return self._refuse(400, "the request must not have a body")
-        target = path_of(event.target.decode("ascii"))
-        host = _only(headers, b"host").decode("ascii")
-        check_host(host)
-        if not has_token(headers, b"connection", "upgrade"):
-            raise BadHead(400, "Connection has no token Upgrade")
-        if not has_token(headers, b"upgrade", "websocket"):
-            raise BadHead(400, "Upgrade has no token websocket")
-        version = values_of(headers, b"sec-websocket-version")
-        if not version:
-            raise BadHead(400, "there is no Sec-WebSocket-Version")
-        if version != [b"13"]:
-            return self._refuse(
-                426,
-                "the version of WebSocket must be 13",
-                (b"Upgrade", b"websocket"),  # RFC 9110 section 15.5.22
-                (b"Sec-WebSocket-Version", b"13"),
-            )
-        self._key = _only(headers, b"sec-websocket-key")
-        _check_key(self._key)
-        self._subprotocols = tuple(list_of(headers, b"sec-websocket-protocol"))
-        if not all(map(is_token, self._subprotocols)):
-            raise BadHead(400, "a subprotocol is not a token")
-        extensions = tuple(list_of(headers, b"sec-websocket-extensions"))
-        origin = None
-        if values_of(headers, b"origin"):
-            origin = _only(headers, b"origin").decode("ascii")
-        if not self._origins.allow(origin, host):
-            return self._refuse(403, "pages of this origin may not connect")
-        return Request(
-            target,
-            [field for field in headers if field[0] not in _KEPT_FROM_SERVERS],
-            self._subprotocols,
-            extensions,
-            host,
-            origin,
-        )
-
-    def accept(
-        self, *, subprotocol: str | None = None, extra_headers: ExtraHeaders = None
-    ) -> bytes:
-        """Make the answer that opens the connection.
-
-        :param subprotocol: one of those that were proposed, ``None`` for none
-        :param extra_headers: headers to send as well
-        :raises ValueError: if the subprotocol was not proposed, or a header may not
-            be sent
-
-        """
-        headers = [
-            (b"Upgrade", b"websocket"),
-            (b"Connection", b"Upgrade"),
-            (b"Sec-WebSocket-Accept", generate_accept_token(self._key)),
-        ]
-        if subprotocol is not None:
-            if subprotocol not in self._subprotocols:
-                raise ValueError(
-                    f"subprotocol {subprotocol!r} is not among those that the client "
-                    f"proposed: {', '.join(self._subprotocols) or 'none'}"
-                )
-            headers.append((b"Sec-WebSocket-Protocol", subprotocol.encode()))
-        headers += checked_headers(extra_headers)
-        return head(b"HTTP/1.1 101 Switching Protocols", headers)
-
-    def reject(
-        self,
-        status_code: int,
-        *,
-        extra_headers: ExtraHeaders = None,
-        body: bytes | None = None,
-    ) -> bytes:
-        """Make the answer that refuses the connection.
-
-        :param status_code: the status, 200 to 999
-        :param extra_headers: headers to send as well
-        :param body: what to say, ``None`` for nothing
-        :raises ValueError: if that is no final answer, or a header may not be sent
-        :raises TypeError: if the status is no int, or the body no bytes
-
-        """
-        return answer(status_code, checked_headers(extra_headers), body)
-
-    def _refuse(
-        self, status_code: int, reason: str, *extra: tuple[bytes, bytes]
-    ) -> Refusal:
-        fields = [(b"Content-Type", b"text/plain; charset=utf-8"), *extra]
-        body = f"{reason}\n".encode()
-        return Refusal(status_code, answer(status_code, fields, body), reason)
-
-
-_KEPT_FROM_SERVERS: Final = frozenset(
-    {b"host", b"sec-websocket-extensions", b"sec-websocket-protocol"}
-)
-
-
-def _only(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes:
-    values = values_of(headers, name)
-    if len(values) != 1:
-        title = name.decode().title()
-        raise BadHead(400, f"there must be one {title} header, not {len(values)}")
-    return values[0]
-
-
-def _check_key(key: bytes) -> None:
-    try:
-        nonce = binascii.a2b_base64(key, strict_mode=True)
-    except binascii.Error:
-        nonce = b""
-    if len(nonce) != 16:  # RFC 6455 section 4.2.1
-        raise BadHead(400, "Sec-WebSocket-Key is not 16 bytes in base64")
-
 
 class Accepted(NamedTuple):
     """What the server agreed to."""
 
     subprotocol: str | None
     headers: tuple[tuple[bytes, bytes], ...]  # without the handshake's own
-    extensions: tuple[str, ...]
+    extensions: Extensions
     trailing: bytes
 
 
@@ -252,6 +63,7 @@ class ClientHandshake:
     :param target: path and query
     :param subprotocols: what to offer, best first
     :param extra_headers: headers to send as well
+    :param extensions: what to offer of them
     :raises ValueError: if one of them cannot be sent, or a header may not be given
     :raises TypeError: if subprotocols are one text, or headers no pairs
 
@@ -264,6 +76,7 @@ class ClientHandshake:
         target: str,
         subprotocols: Iterable[str] | None = None,
         extra_headers: ExtraHeaders = None,
+        extensions: Extensions = NO_EXTENSIONS,
     ) -> None:
         # Not shown: a user may have left a password in.
         if not _VISIBLE.fullmatch(host):
@@ -273,6 +86,7 @@ class ClientHandshake:
         #: path and query
         self.target = target
         self._subprotocols = _checked_subprotocols(subprotocols)
+        header, self._extensions = extensions.offer()
         self._key = generate_nonce()
         extra = checked_headers(extra_headers)
         hosts = [value for name, value in extra if name.lower() == b"host"]
@@ -286,8 +100,10 @@ class ClientHandshake:
             (b"Sec-WebSocket-Version", b"13"),
         ]
         if self._subprotocols:
-            offer = ", ".join(self._subprotocols).encode()
-            headers.append((b"Sec-WebSocket-Protocol", offer))
+            proposed = ", ".join(self._subprotocols).encode()
+            headers.append((b"Sec-WebSocket-Protocol", proposed))
+        if header:
+            headers.append((b"Sec-WebSocket-Extensions", header.encode()))
         headers += [field for field in extra if field[0].lower() != b"host"]
         # h11 parses the answer, which depends on what was asked.
         self._connection = h11.Connection(h11.CLIENT)
@@ -394,7 +210,7 @@ class ClientHandshake:
                 value.decode("ascii")
                 for value in values_of(headers, b"sec-websocket-protocol")
             ]
-            extensions = list_of(headers, b"sec-websocket-extensions")
+            chosen = list_of(headers, b"sec-websocket-extensions")
         except UnicodeDecodeError:
             raise HandshakeFailure("a header of the answer is not ASCII") from None
         if values_of(headers, b"sec-websocket-accept") != [
@@ -408,15 +224,14 @@ class ClientHandshake:
                 f"the server chose subprotocol {subprotocols[0][:MAX_SHOWN]!r}, "
                 "which was not offered"
             )
-        if extensions:
-            raise HandshakeFailure(
-                f"the server chose extension {extensions[0][:MAX_SHOWN]!r}, "
-                "which was not offered"
-            )
+        try:
+            extensions = self._extensions.agree(chosen)
+        except BadExtensions as exc:
+            raise HandshakeFailure(str(exc)) from exc.__cause__
         return Accepted(
             subprotocols[0] if subprotocols else None,
             tuple(field for field in headers if field[0] not in _KEPT_FROM_CLIENTS),
-            (),
+            extensions,
             rest,
         )
 

@@ -1,0 +1,227 @@
+"""The server's side of the opening handshake (RFC 6455 section 4.2), without I/O.
+
+In: received bytes, and what the application decides. Out: a request, and the answer.
+
+h11 parses what the peer sends, once `HeadReader` has found it whole, within limits and
+strict; wsproto makes the accept token. All rules of the upgrade itself are here and in
+``_client_handshake``, for each of them has been somebody's vulnerability.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import h11
+from wsproto.utilities import generate_accept_token
+
+from ._extensions import NO_EXTENSIONS, Extensions
+from ._http import (
+    REQUEST_LINE,
+    REQUEST_START,
+    BadHead,
+    ExtraHeaders,
+    HeadReader,
+    answer,
+    check_host,
+    checked_headers,
+    has_token,
+    head,
+    is_token,
+    list_of,
+    path_of,
+    values_of,
+)
+from ._origins import Origins
+
+
+class Request(NamedTuple):
+    """What a client asks for."""
+
+    target: str  # path and query, not decoded
+    headers: list[tuple[bytes, bytes]]  # without those that stand for themselves here
+    subprotocols: tuple[str, ...]
+    host: str
+    origin: str | None
+
+
+class Refusal(NamedTuple):
+    """A request that is none: to be answered, and the connection closed."""
+
+    status_code: int
+    response: bytes
+    reason: str  # for the log
+
+
+class ServerHandshake:
+    """The server's side of one handshake.
+
+    :param origins: which web pages may connect, see `Origins`
+    :param extensions: those that may be used
+
+    """
+
+    def __init__(
+        self, *, origins: Origins, extensions: Extensions = NO_EXTENSIONS
+    ) -> None:
+        self._origins = origins
+        self._extensions = extensions
+        self._reader = HeadReader(REQUEST_LINE, REQUEST_START)
+        self._key = b""
+        self._subprotocols: tuple[str, ...] = ()
+        self._offers: list[str] = []  # of extensions
+
+    def receive(self, data: bytes) -> Request | Refusal | None:
+        """Take bytes; return what became of the request, ``None`` if more is needed."""
+        try:
+            request = self._reader.feed(data)
+            return None if request is None else self._check(request)
+        except BadHead as exc:
+            return self._refuse(exc.status_code, exc.reason)
+        except UnicodeDecodeError:
+            return self._refuse(400, "a header of the handshake is not ASCII")
+
+    @property
+    def trailing(self) -> bytes:
+        """What came behind the request: the first frames."""
+        return self._reader.rest
+
+    def _check(self, request: bytes) -> Request | Refusal:
+        connection = h11.Connection(h11.SERVER)
+        connection.receive_data(request)
+        try:
+            event = connection.next_event()
+        except h11.RemoteProtocolError:
+            if request.lower().count(b"\nhost:") != 1:  # h11 does not say it safely
+                raise BadHead(400, "there must be one Host header") from None
+            raise BadHead(400, "this is not an HTTP/1.1 request") from None
+        assert isinstance(event, h11.Request)  # the head is complete
+        headers = [(bytes(name), bytes(value)) for name, value in event.headers]
+        if event.http_version != b"1.1":
+            return self._refuse(505, "the version of HTTP must be 1.1")
+        if event.method != b"GET":
+            return self._refuse(405, "the method must be GET", (b"Allow", b"GET"))
+        if values_of(headers, b"transfer-encoding") or any(
+            value.strip(b"0") for value in values_of(headers, b"content-length")
+        ):
+            return self._refuse(400, "the request must not have a body")
+        target = path_of(event.target.decode("ascii"))
+        host = _only(headers, b"host").decode("ascii")
+        check_host(host)
+        if not has_token(headers, b"connection", "upgrade"):
+            raise BadHead(400, "Connection has no token Upgrade")
+        if not has_token(headers, b"upgrade", "websocket"):
+            raise BadHead(400, "Upgrade has no token websocket")
+        version = values_of(headers, b"sec-websocket-version")
+        if not version:
+            raise BadHead(400, "there is no Sec-WebSocket-Version")
+        if version != [b"13"]:
+            return self._refuse(
+                426,
+                "the version of WebSocket must be 13",
+                (b"Upgrade", b"websocket"),  # RFC 9110 section 15.5.22
+                (b"Sec-WebSocket-Version", b"13"),
+            )
+        self._key = _only(headers, b"sec-websocket-key")
+        _check_key(self._key)
+        self._subprotocols = tuple(list_of(headers, b"sec-websocket-protocol"))
+        if not all(map(is_token, self._subprotocols)):
+            raise BadHead(400, "a subprotocol is not a token")
+        self._offers = list_of(headers, b"sec-websocket-extensions")
+        origin = None
+        if values_of(headers, b"origin"):
+            origin = _only(headers, b"origin").decode("ascii")
+        if not self._origins.allow(origin, host):
+            return self._refuse(403, "pages of this origin may not connect")
+        return Request(
+            target,
+            [field for field in headers if field[0] not in _KEPT_FROM_SERVERS],
+            self._subprotocols,
+            host,
+            origin,
+        )
+
+    def accept(
+        self,
+        *,
+        subprotocol: str | None = None,
+        extra_headers: ExtraHeaders = None,
+        extensions: Extensions | None = None,
+    ) -> tuple[bytes, Extensions]:
+        """Make the answer that opens the connection.
+
+        :param subprotocol: one of those that were proposed, ``None`` for none
+        :param extra_headers: headers to send as well
+        :param extensions: those that may be used this time; ``None`` for the usual
+        :return: the answer, and the extensions that are used
+        :raises ValueError: if the subprotocol was not proposed, or a header may not
+            be sent
+
+        """
+        headers = [
+            (b"Upgrade", b"websocket"),
+            (b"Connection", b"Upgrade"),
+            (b"Sec-WebSocket-Accept", generate_accept_token(self._key)),
+        ]
+        if subprotocol is not None:
+            if subprotocol not in self._subprotocols:
+                raise ValueError(
+                    f"subprotocol {subprotocol!r} is not among those that the client "
+                    f"proposed: {', '.join(self._subprotocols) or 'none'}"
+                )
+            headers.append((b"Sec-WebSocket-Protocol", subprotocol.encode()))
+        headers += checked_headers(extra_headers)
+        if extensions is None:
+            extensions = self._extensions
+        chosen, agreed = extensions.answer(self._offers)
+        if chosen:
+            headers.append((b"Sec-WebSocket-Extensions", chosen.encode()))
+        return head(b"HTTP/1.1 101 Switching Protocols", headers), agreed
+
+    def reject(
+        self,
+        status_code: int,
+        *,
+        extra_headers: ExtraHeaders = None,
+        body: bytes | None = None,
+    ) -> bytes:
+        """Make the answer that refuses the connection.
+
+        :param status_code: the status, 200 to 999
+        :param extra_headers: headers to send as well
+        :param body: what to say, ``None`` for nothing
+        :raises ValueError: if that is no final answer, or a header may not be sent
+        :raises TypeError: if the status is no int, or the body no bytes
+
+        """
+        return answer(status_code, checked_headers(extra_headers), body)
+
+    def _refuse(
+        self, status_code: int, reason: str, *extra: tuple[bytes, bytes]
+    ) -> Refusal:
+        fields = [(b"Content-Type", b"text/plain; charset=utf-8"), *extra]
+        body = f"{reason}\n".encode()
+        return Refusal(status_code, answer(status_code, fields, body), reason)
+
+
+_KEPT_FROM_SERVERS: Final = frozenset(
+    {b"host", b"sec-websocket-extensions", b"sec-websocket-protocol"}
+)
+
+
+def _only(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes:
+    values = values_of(headers, name)
+    if len(values) != 1:
+        title = name.decode().title()
+        raise BadHead(400, f"there must be one {title} header, not {len(values)}")
+    return values[0]
+
+
+def _check_key(key: bytes) -> None:
+    try:
+        nonce = binascii.a2b_base64(key, strict_mode=True)
+    except binascii.Error:
+        nonce = b""
+    if len(nonce) != 16:  # RFC 6455 section 4.2.1
+        raise BadHead(400, "Sec-WebSocket-Key is not 16 bytes in base64")

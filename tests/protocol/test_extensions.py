@@ -1,0 +1,248 @@
+"""Sec-WebSocket-Extensions: what is offered, what is answered, and what holds then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import wsproto.extensions
+from wsproto.extensions import Extension
+
+from anyio_websocket._protocol import (
+    Accepted,
+    ClientHandshake,
+    Extensions,
+    HandshakeFailure,
+    Origins,
+    PerMessageDeflate,
+    Request,
+    ServerHandshake,
+)
+
+from ..support.peer import request, response
+
+NOTHING = Extensions()
+
+
+class Named(Extension):
+    """An extension that does nothing, and says what it is told to say."""
+
+    def __init__(self, name: str, *, says: Any = True) -> None:
+        self.name = name
+        self.says = says
+        self.accepted: list[str] = []
+        self.finalized: list[str] = []
+
+    def offer(self) -> bool | str:
+        result: bool | str = self.says
+        return result
+
+    def accept(self, offer: str) -> bool | str | None:
+        self.accepted.append(offer)
+        if isinstance(self.says, Exception):
+            raise self.says
+        result: bool | str | None = self.says
+        return result
+
+    def finalize(self, offer: str) -> None:
+        self.finalized.append(offer)
+        if offer.endswith("bad"):
+            raise IndexError("a parameter is missing")
+
+
+def offered(extensions: Extensions) -> bytes | None:
+    """Return the header that a client sends."""
+    handshake = ClientHandshake(host="x", target="/", extensions=extensions)
+    return header_of(handshake.request())
+
+
+def header_of(head: bytes) -> bytes | None:
+    lines = [
+        line.split(b": ", 1)[1]
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"sec-websocket-extensions: ")
+    ]
+    assert len(lines) < 2
+    return lines[0] if lines else None
+
+
+def answered(wanted: Extensions, *offers: bytes) -> tuple[bytes | None, Extensions]:
+    """Return the header that a server sends, and what holds for it."""
+    handshake = ServerHandshake(origins=Origins(None), extensions=wanted)
+    lines = [b"Sec-WebSocket-Extensions: " + offer for offer in offers]
+    assert isinstance(handshake.receive(request(*lines)), Request)
+    answer, taken = handshake.accept()
+    return header_of(answer), taken
+
+
+def agreed(wanted: Extensions, *answers: bytes) -> Extensions:
+    """Return what holds for a client that is answered so."""
+    handshake = ClientHandshake(host="x", target="/", extensions=wanted)
+    lines = [b"Sec-WebSocket-Extensions: " + answer for answer in answers]
+    outcome = handshake.receive(response(handshake.request(), *lines))
+    assert isinstance(outcome, Accepted)
+    return outcome.extensions
+
+
+# -- what a user wants ---------------------------------------------------------
+
+
+def test_settings() -> None:
+    for nothing in (None, False):
+        assert Extensions.wanted(nothing) == NOTHING
+    assert Extensions.wanted(True).deflate == PerMessageDeflate()
+    chosen = PerMessageDeflate(level=1)
+    assert Extensions.wanted(chosen, []).deflate is chosen
+    own = Named("x")
+    assert Extensions.wanted(None, iter([own])) == Extensions(own=(own,))
+
+
+@pytest.mark.parametrize("compression", [1, "deflate", PerMessageDeflate, -1.5])
+def test_H3_compression_of_the_wrong_type(compression: Any) -> None:
+    with pytest.raises(TypeError, match="compression must be None, True or a PerMess"):
+        Extensions.wanted(compression)
+
+
+def test_H3_extensions_that_cannot_be() -> None:
+    with pytest.raises(TypeError, match=r"is no wsproto\.extensions\.Extension"):
+        Extensions.wanted(None, [Named])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="two extensions of one name"):
+        Extensions.wanted(None, [Named("x"), Named("x")])
+    with pytest.raises(ValueError, match="exclude each other"):
+        Extensions.wanted(True, [Named("x")])
+
+
+# -- a client ------------------------------------------------------------------
+
+
+def test_offers() -> None:
+    assert offered(NOTHING) is None
+    assert offered(Extensions(PerMessageDeflate())) == (
+        b"permessage-deflate; client_max_window_bits=12; server_max_window_bits=12, "
+        b"permessage-deflate; server_no_context_takeover; client_max_window_bits=12"
+    )
+    own = (
+        Named("a"),
+        Named("b", says=False),
+        Named("c", says="d=1"),
+        Named("e", says=""),
+    )
+    assert offered(Extensions(own=own)) == b"a, c; d=1, e"
+    assert offered(Extensions(own=(Named("b", says=False),))) is None
+
+
+@pytest.mark.parametrize("bad", ["a\r\nX: y", "é", "a, b", "\0"])
+def test_B8_offers_that_cannot_be_sent(bad: str) -> None:
+    for extension in (Named("x", says=bad), Named(bad)):
+        with pytest.raises(ValueError, match="cannot stand in Sec-WebSocket-Ext"):
+            offered(Extensions(own=(extension,)))
+    with pytest.raises(ValueError, match="cannot stand in Sec-WebSocket-Ext"):
+        answered(Extensions(own=(Named("x", says=bad),)), b"x")
+
+
+def test_answers() -> None:
+    deflate = Extensions(PerMessageDeflate())
+    assert agreed(deflate) == NOTHING
+    assert agreed(
+        deflate,
+        b"permessage-deflate; server_max_window_bits=10; client_no_context_takeover",
+    ) == Extensions(
+        PerMessageDeflate(client_no_context_takeover=True, server_max_window_bits=10)
+    )
+    one, other = Named("a"), Named("b", says="c")
+    assert agreed(Extensions(own=(one, other)), b"b; d=e") == Extensions(own=(other,))
+    assert (one.finalized, other.finalized) == ([], ["b; d=e"])
+    assert agreed(Extensions(own=(one, other)), b"b", b"a").own == (other, one)
+    assert agreed(Extensions(own=(one,))) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("wanted", "answers"),
+    [
+        (NOTHING, [b"permessage-deflate"]),
+        (Extensions(PerMessageDeflate()), [b"permessage-deflate"]),
+        (Extensions(PerMessageDeflate()), [b"x"]),
+        (
+            Extensions(PerMessageDeflate()),
+            [b"permessage-deflate; server_max_window_bits=9, x"],
+        ),
+        (
+            Extensions(PerMessageDeflate()),
+            [b"permessage-deflate; server_max_window_bits=9"] * 2,
+        ),
+        (Extensions(own=(Named("a"),)), [b"b"]),
+        (Extensions(own=(Named("a"),)), [b"a, a"]),
+        (Extensions(own=(Named("a"),)), [b"A"]),
+        (Extensions(own=(Named("a"),)), [b"a; bad"]),
+        (Extensions(own=(Named("a", says=False),)), [b"a"]),
+    ],
+)
+def test_B6_answers_that_are_wrong(wanted: Extensions, answers: list[bytes]) -> None:
+    with pytest.raises(HandshakeFailure) as caught:
+        agreed(wanted, *answers)
+    assert "the server" in str(caught.value)
+    assert isinstance(caught.value.__cause__, IndexError) == (answers == [b"a; bad"])
+
+
+def test_B6_the_text_of_a_failure_has_an_end() -> None:
+    with pytest.raises(HandshakeFailure) as caught:
+        agreed(NOTHING, b"x" * 5000)
+    assert len(str(caught.value)) < 200
+
+
+# -- a server ------------------------------------------------------------------
+
+
+def test_A10_what_a_server_answers() -> None:
+    deflate = Extensions(PerMessageDeflate())
+    assert answered(NOTHING, b"permessage-deflate") == (None, NOTHING)
+    assert answered(deflate) == (None, NOTHING)
+    assert answered(deflate, b"x", b"permessage-deflate; a=b") == (None, NOTHING)
+    assert answered(
+        deflate,
+        b"permessage-deflate; nonsense",
+        b"permessage-deflate; server_max_window_bits=9; client_max_window_bits, x",
+    ) == (
+        b"permessage-deflate; server_max_window_bits=9; client_max_window_bits=12",
+        Extensions(PerMessageDeflate(server_max_window_bits=9)),
+    )
+
+
+def test_A10_what_extensions_answer() -> None:
+    one = Named("a")
+    other = Named("b", says="c=d")
+    empty = Named("e", says="")
+    unwilling = Named("f", says=None)
+    broken = Named("g", says=ValueError("whatever"))
+    wanted = Extensions(own=(one, other, empty, unwilling, broken))
+    header, taken = answered(wanted, b"g, f; 1, e, f; 2, b; x=y", b"g, b, a")
+    assert header == b"a, b; c=d, e"
+    assert taken == Extensions(own=(one, other, empty))
+    assert other.accepted == ["b; x=y"]
+    assert unwilling.accepted == ["f; 1", "f; 2"]
+    assert broken.accepted == ["g"]  # who knows what state that left it in
+    assert answered(Extensions(own=(one,)), b"b") == (None, NOTHING)
+
+
+def test_extensions_of_one_answer() -> None:
+    handshake = ServerHandshake(
+        origins=Origins(None), extensions=Extensions(PerMessageDeflate())
+    )
+    handshake.receive(request(b"Sec-WebSocket-Extensions: a, permessage-deflate"))
+    own = Extensions(own=(Named("a"),))
+    answer, taken = handshake.accept(extensions=own)
+    assert header_of(answer) == b"a"
+    assert taken == own
+
+
+def test_A10_wsprotos_own_deflate() -> None:
+    theirs = wsproto.extensions.PerMessageDeflate
+    for offer in (b"x=1", b"server_max_window_bits=abc", b'client_max_window_bits="9"'):
+        deflate = theirs()
+        header, taken = answered(
+            Extensions(own=(deflate,)), b"permessage-deflate; " + offer
+        )
+        assert (header is None) == (taken == NOTHING)
+    for answer in (b"client_max_window_bits", b"client_max_window_bits=8"):
+        with pytest.raises(HandshakeFailure):
+            agreed(Extensions(own=(theirs(),)), b"permessage-deflate; " + answer)
