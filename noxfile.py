@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -21,7 +22,8 @@ nox.options.sessions = [
     "tests",
     "alone",
     "oldest",
-    "autobahn",
+    "interop",
+    "autobahn-quick",
     "coverage",
 ]
 
@@ -31,6 +33,10 @@ PYTHONS = nox.project.python_versions(PYPROJECT)  # read from the classifiers
 # The tests shall see the package as it is installed. Without the first, Python puts the
 # checkout in front of it; the second has a test look where the package came from.
 INSTALLED = {"PYTHONSAFEPATH": "1", "ANYIO_WEBSOCKET_INSTALLED": "1"}
+
+
+# Other libraries and a browser have a session of their own.
+OTHERS = "--ignore=tests/interop"
 
 
 def _install(session: nox.Session, *groups: str, extra: str = "[trio]") -> None:
@@ -79,13 +85,17 @@ def package(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests on every event loop, against the installed package."""
-    _install(session, "test", "uvloop", "interop")
+    """All tests on every event loop, against the installed package.
+
+    What is optional is left out on one Python, and there on all the others.
+    """
+    extra = "[trio]" if session.python == PYTHONS[0] else "[trio,fast]"
+    _install(session, "test", "uvloop", "parity", extra=extra)
     data = f".coverage.{session.python}"
     for old in Path().glob(f"{data}.*"):  # what a run left that was broken off
         old.unlink()
     session.run(
-        *("coverage", "run", "-m", "pytest", *session.posargs),
+        *("coverage", "run", "-m", "pytest", OTHERS, *session.posargs),
         env={**INSTALLED, "COVERAGE_FILE": data},
     )
 
@@ -97,30 +107,55 @@ def alone(session: nox.Session) -> None:
     session.run(
         *("python", "-c", "import importlib.util as u; assert not u.find_spec('trio')")
     )
-    session.run("pytest", *session.posargs, env=INSTALLED)
+    session.run("pytest", OTHERS, *session.posargs, env=INSTALLED)
 
 
 @nox.session(python=PYTHONS[0], venv_backend="uv")
 def oldest(session: nox.Session) -> None:
     """The tests with the lowest versions that pyproject.toml allows."""
     session.install(
-        *(".[trio]", "--group", "test", "--group", "uvloop", "--group", "interop"),
+        *(".[trio,fast]", "--group=test", "--group=uvloop", "--group=parity"),
         "--resolution=lowest-direct",
     )
-    session.run("pytest", *session.posargs, env=INSTALLED)
+    session.run("pytest", OTHERS, *session.posargs, env=INSTALLED)
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Other libraries and a browser on the far end, with and without compression.
+
+    Those that are not installed are skipped by name: npm's ws needs Node.js, Chromium
+    needs chromium and chromedriver.
+    """
+    _install(session, "test", "uvloop", "interop")
+    if shutil.which("npm") is not None:
+        with session.chdir("tests/interop/node"):
+            session.run("npm", "ci", "--no-audit", "--no-fund", external=True)
+    session.run("pytest", "tests/interop", *session.posargs, env=INSTALLED)
+
+
+@nox.session(name="autobahn-quick")
+def autobahn_quick(session: nox.Session) -> None:
+    """The Autobahn|Testsuite but for compression: two minutes instead of twenty."""
+    _autobahn(session, "quick")
 
 
 @nox.session
 def autobahn(session: nox.Session) -> None:
     """The Autobahn|Testsuite against client and server, on asyncio and on trio.
 
-    It is a program for Python 2.7, and is skipped where there is none. Arguments: a
-    role, a backend.
+    It is a program for Python 2.7, and is skipped where there is none. Arguments:
+    quick, most (the default) or full; a role; a backend.
     """
+    _autobahn(session, *session.posargs)
+
+
+def _autobahn(session: nox.Session, *arguments: str) -> None:
     _install(session)
-    folder = session.create_tmp()
+    # Both sessions share an installation of the suite.
+    folder = Path(session.cache_dir, "autobahn")
     session.run(
-        *("python", "tests/autobahn/suite.py", folder, *session.posargs), env=INSTALLED
+        *("python", "tests/autobahn/suite.py", str(folder), *arguments), env=INSTALLED
     )
 
 

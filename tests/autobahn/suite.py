@@ -3,7 +3,8 @@
 ``python suite.py FOLDER [SIZE] [ROLE ...] [BACKEND ...]``: FOLDER keeps the suite's
 environment between runs. SIZE is ``quick`` for the cases without compression, ``most``
 for all but the largest messages (every parameter of compression is among them, and it
-takes a quarter of the time), which is the default, or ``full``.
+takes a quarter of the time), which is the default, or ``full``. A whole full run
+writes its result to full.md, to be committed with a change of codec or compression.
 
 The suite is a program for Python 2.7. It exits with 0 whatever it found, and leaves out
 of its report what it could not run; so the report is read here, and counted.
@@ -40,6 +41,12 @@ SIZES: dict[str, tuple[list[str], int]] = {
 # The last virtualenv that makes environments for Python 2.7.
 VIRTUALENV = "virtualenv==20.21.1"
 GOOD = {"OK", "INFORMATIONAL"}
+FULL = """# All cases of the Autobahn|Testsuite
+
+What the last whole run found, written by ``nox -s autobahn -- full``. Groups 1 to 10 are
+the protocol, 12 and 13 permessage-deflate. The INFORMATIONAL cases are 7.1.6, 7.13.1 and
+7.13.2, in which the suite judges nothing.
+"""
 
 
 def main(arguments: list[str]) -> int:
@@ -54,21 +61,37 @@ def main(arguments: list[str]) -> int:
         return 0
     explained: dict[str, str] = json.loads((HERE / "expected.json").read_text())
     bad = 0
+    tables: list[str] = []
     for role in roles:
         for backend in backends:
             started = time.monotonic()
             report = run(wstest, size, role, backend)
             seconds = time.monotonic() - started
             problems = list(judge(report, SIZES[size][1], explained))
-            counts = Counter(case["behavior"] for case in report.values())
-            print(f"\n{role} on {backend}: {len(report)} cases in {seconds:.0f} s")
-            for verdict, count in counts.most_common():
-                print(f"  {count:4} {verdict}")
-            for problem in problems:
-                print(f"  {problem}")
+            title = f"{role} on {backend}: {len(report)} cases"
+            tables.append("\n".join([f"## {title}", "", *table(report), *problems, ""]))
+            print(f"\n{title} in {seconds:.0f} s", *table(report), sep="\n")
+            print(*problems, sep="\n", flush=True)
             bad += len(problems)
+    if size == "full" and len(tables) == len(ROLES) * len(BACKENDS):
+        (HERE / "full.md").write_text("\n".join([FULL, *tables]))
     print(f"\n{bad} problems" if bad else "\nno problems")
     return 1 if bad else 0
+
+
+def table(report: dict[str, Any]) -> Iterator[str]:
+    """Write how many cases of each group ended with which verdict."""
+    verdicts = sorted({case["behavior"] for case in report.values()})
+    groups: dict[int, Counter[str]] = {}
+    for name, case in report.items():
+        groups.setdefault(int(name.split(".")[0]), Counter())[case["behavior"]] += 1
+    yield f"| group | {' | '.join(verdicts)} |"
+    yield "| --- |" + " ---: |" * len(verdicts)
+    for group, counts in sorted(groups.items()):
+        cells = " | ".join(str(counts[verdict]) for verdict in verdicts)
+        yield f"| {group} | {cells} |"
+    total = Counter(case["behavior"] for case in report.values())
+    yield f"| all | {' | '.join(str(total[verdict]) for verdict in verdicts)} |"
 
 
 def judge(
