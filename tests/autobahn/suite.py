@@ -43,9 +43,9 @@ VIRTUALENV = "virtualenv==20.21.1"
 GOOD = {"OK", "INFORMATIONAL"}
 FULL = """# All cases of the Autobahn|Testsuite
 
-What the last whole run found, written by ``nox -s autobahn -- full``. Groups 1 to 10 are
-the protocol, 12 and 13 permessage-deflate. The INFORMATIONAL cases are 7.1.6, 7.13.1 and
-7.13.2, in which the suite judges nothing.
+What the last whole run found, written by `nox -s autobahn -- full`. Groups 1 to 10
+are the protocol, 12 and 13 permessage-deflate. The INFORMATIONAL cases are 7.1.6,
+7.13.1 and 7.13.2, in which the suite judges nothing.
 """
 
 
