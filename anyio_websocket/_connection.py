@@ -36,9 +36,10 @@ class WebSocketConnection(AsyncResource):
 
     Any number of tasks may call any method at the same time. Messages are sent in the
     order of the calls, and each received message goes to one task. Every method that
-    waits may be cancelled; only a `send_message` that is cancelled while its bytes are
-    being written costs the connection, which is closed then (1006), for nothing can
-    follow half a frame.
+    waits may be cancelled. A `send_message` that is cancelled sends nothing, or the
+    rest of its message is sent in the background. Only over a stream of the user's is
+    the connection closed (1006) if that happens while bytes are being written, for
+    nothing tells how many have left, and nothing can follow half a frame.
 
     ``async with connection:`` closes it in the end, and ``async for message in
     connection:`` yields messages until the peer closes.

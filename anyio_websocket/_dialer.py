@@ -13,7 +13,10 @@ import anyio
 from . import _url
 from ._errors import HandshakeError
 from ._protocol import ClientHandshake, Extensions
-from ._transport import StreamTransport, Transport
+from ._readiness import can_wait
+from ._sockets import connect
+from ._tls import TlsTransport
+from ._transport import StreamTransport, Transport, TransportLost
 
 Header = tuple[bytes, bytes] | tuple[str, str]
 
@@ -65,6 +68,22 @@ class Dialer:
         :raises HandshakeError: if the server leaves in the middle of TLS
 
         """
+        if not can_wait():
+            return await self._dial_by_anyio()
+        transport = await connect(self._host, self._port)
+        if self._context is None:
+            return transport
+        try:
+            tls = TlsTransport(transport, self._context, _url.tls_name(self._host))
+            await tls.handshake()
+        except BaseException as exc:
+            await transport.abort()
+            if isinstance(exc, TransportLost):
+                raise self._tls_failed() from exc.__cause__ or exc
+            raise
+        return tls
+
+    async def _dial_by_anyio(self) -> Transport:
         if self._context is None:
             return StreamTransport(await anyio.connect_tcp(self._host, self._port))
         try:
@@ -74,11 +93,13 @@ class Dialer:
                     self._port,
                     ssl_context=self._context,
                     tls_hostname=_url.tls_name(self._host),
-                    # Few WebSocket peers send close_notify, and none waits for it.
                     tls_standard_compatible=False,
                 )
             )
         except (anyio.EndOfStream, anyio.BrokenResourceError) as exc:
-            raise HandshakeError(
-                f"{self.host_header} closed the connection during the TLS handshake"
-            ) from exc
+            raise self._tls_failed() from exc
+
+    def _tls_failed(self) -> HandshakeError:
+        return HandshakeError(
+            f"{self.host_header} closed the connection during the TLS handshake"
+        )

@@ -27,7 +27,7 @@ from ._protocol import (
     ServerHandshake,
     WsprotoCodec,
 )
-from ._transport import Transport, TransportLost
+from ._transport import Transport, TransportLost, send
 
 _logger = logging.getLogger("anyio_websocket")
 
@@ -46,7 +46,7 @@ async def ask(transport: Transport, handshake: ClientHandshake) -> Accepted:
 
     """
     try:
-        await transport.send(handshake.request())
+        await send(transport, handshake.request())
         answer: Accepted | Rejected | None = None
         while answer is None:
             data = await transport.receive(RECEIVE_SIZE)
@@ -98,7 +98,7 @@ async def hear(transport: Transport, handshake: ServerHandshake) -> Request:
 async def dismiss(transport: Transport, response: bytes) -> None:
     """Write an answer that ends the connection, and close the transport."""
     try:
-        await transport.send(response)
+        await send(transport, response)
         # A stream closed with unread bytes (a request body) is reset, and the reset
         # can overtake the answer; so close our half and let the client go first.
         if await transport.send_eof():

@@ -20,6 +20,7 @@ from anyio.streams.tls import TLSListener
 
 from ._attendant import Nursery
 from ._endpoint import Endpoint
+from ._sockets import SocketTransport
 from ._transport import endpoint_of, wrap
 
 _logger = logging.getLogger("anyio_websocket")
@@ -122,7 +123,8 @@ class Listening:
                 try:
                     handlers.start_soon(handle, stream, self._ssl_context)
                 except BaseException:  # a nursery of the user's that is closed
-                    await wrap(stream).abort()
+                    own = isinstance(stream, SocketTransport)
+                    await (stream if own else wrap(stream)).abort()
                     raise
 
     def _with_context(

@@ -5,34 +5,45 @@ bytes to the transport.
 
 Theory of operation
 -------------------
-Whoever sends writes, in turn: a fair lock makes the order that of the calls. A frame
-is made only by the task that holds the lock, so a sender that gives up while it waits
-leaves no trace, neither on the wire nor in a compressor.
+Whoever sends writes. As long as the network takes everything at once, which is nearly
+always, that is all there is to it: nobody waits, and nothing is kept. What it does not
+take the sender waits for, holding a fair lock; whoever comes then waits in turn. A
+frame is made only by the task whose turn it is, so a sender that gives up before leaves
+no trace, neither on the wire nor in a compressor.
+
+Messages that arrived together are mostly answered together. While the reader has more
+of them at hand, ``hold`` says so, and what is sent is held back: until the reader has
+none left, or 64 KiB are together, or anything else is written, and in any case no
+longer than until the scheduler's next pass. So many small answers share a system call,
+and one alone is not delayed.
 
 Answers to the peer come from whoever reads, and reading must never wait for writing:
-two peers that both wait for the other to read would wait for ever. So an answer is
-only noted (``pong``, ``answer_close``), and a job of the attendant's writes it, unless
-a task that holds the lock comes first: a pong goes out before the next message, a
-Close after the frame that is being written. Of several pongs that wait the last one is
-enough (RFC 6455 section 5.5.3), so a peer that floods pings and reads nothing makes us
-keep one pong.
+two peers that both wait for the other to read would wait for ever. So an answer that
+cannot be written at once is only noted (``pong``, ``answer_close``), and a job of the
+attendant's writes it, unless a task that holds the lock comes first: a pong goes out
+before the next message, a Close after the frame that is being written. Of several
+pongs that wait the last one is enough (RFC 6455 section 5.5.3), so a peer that floods
+pings and reads nothing makes us keep one pong.
 
-A write that is cancelled in the middle leaves a part of a frame on the stream, after
-which no frame can follow: the connection is aborted (1006), on every backend, whatever
-the stream made of it.
+A sender that is cancelled in the middle of its frame leaves the rest to that same job,
+where the transport knows what the rest is (our own sockets do). Where it does not,
+no frame can follow: the connection is aborted (1006).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from anyio import CancelScope, Lock
-from anyio.lowlevel import checkpoint_if_cancelled
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from ._attendant import Attendant
 from ._closing import Closing
 from ._transport import Transport, TransportLost
+
+TURN: Final = 64  # sends that did not wait; then the other tasks have a turn
+HELD: Final = 65536  # bytes that are held back at the most
 
 _T = TypeVar("_T")
 
@@ -51,9 +62,13 @@ class Outbox:
         "_attendant",
         "_close",
         "_closing",
+        "_held",
+        "_held_size",
         "_lock",
         "_pong",
         "_transport",
+        "_turn",
+        "hold",
     )
 
     def __init__(
@@ -66,6 +81,11 @@ class Outbox:
         self._pong = b""  # at most one waits
         self._close = b""  # at most one is ever sent
         self._answering = False
+        self._held: list[bytes] = []  # only while nobody writes
+        self._held_size = 0  # bytes
+        self._turn = 0  # sends since somebody else had a turn
+        #: whether there will soon be more to send
+        self.hold = False
 
     async def send(self, frame: Callable[[_T], bytes], payload: _T) -> None:
         """Frame a payload when its turn comes, and write it.
@@ -75,16 +95,36 @@ class Outbox:
         :raises ConnectionClosed: if the connection is closing, or is lost meanwhile
 
         """
-        async with self._lock:
+        # Last chance to leave without a trace.
+        if self._turn >= TURN:
+            self._turn = 0
+            await checkpoint()
+        else:
+            await checkpoint_if_cancelled()
+        if self._lock.locked() or self._transport.has_rest:
+            await self._send_in_turn(frame, payload)
+            return
+        self._turn += 1
+        if self._closing.reason is not None:
+            await self._closing.refuse()
+        data = frame(payload)
+        try:
+            if (self.hold and self._hold_back(data)) or self._write(data):
+                return
+            self._lock.acquire_nowait()
             try:
-                # Last chance to leave without a trace.
-                await checkpoint_if_cancelled()
-                if self._closing.reason is not None:
-                    await self._closing.refuse()
-                await self._write(frame(payload))
+                await self._drain()
             finally:
-                if self._pong or self._close:
-                    self._answer_soon()
+                self._release_lock()
+        except TransportLost as exc:
+            self._closing.lost(cause=exc.__cause__)
+            await self._closing.refuse()
+
+    def release(self) -> None:
+        """There is nothing more to send for now: write what was held back."""
+        self.hold = False
+        if self._held:
+            self._write_or_leave()
 
     @property
     def has_pong(self) -> bool:
@@ -94,12 +134,12 @@ class Outbox:
     def pong(self, frame: bytes) -> None:
         """Write a pong as soon as may be, instead of one that still waits."""
         self._pong = frame
-        self._answer_soon()
+        self._answer()
 
     def answer_close(self, frame: bytes) -> None:
         """Write a Close as soon as may be, and nothing after it."""
         self._close = frame
-        self._answer_soon()
+        self._answer()
 
     def note_close(self, frame: bytes) -> None:
         """Write a Close with the next `flush`."""
@@ -113,14 +153,96 @@ class Outbox:
         """
         async with self._lock:
             if not self._closing.finished:
-                await self._write_answers()
+                await self._drain()
+
+    # -- without waiting -------------------------------------------------------
+
+    def _write(self, data: bytes = b"") -> bool:
+        """Write what waits, and then some data; say whether all of it is written."""
+        if self._held or self._pong:
+            data = b"".join([*self._held, self._pong, data])
+            self._held.clear()
+            self._held_size = 0
+            self._pong = b""
+        return self._transport.write(data)
+
+    def _hold_back(self, data: bytes) -> bool:
+        if not self._held and not self._transport.soon(self.release):
+            return False
+        self._held.append(data)
+        self._held_size += len(data)
+        if self._held_size >= HELD:
+            self._write_or_leave()
+        return True
+
+    def _write_or_leave(self) -> None:
+        """Write what waits, or leave it to a job; never raises."""
+        if self._closing.finished:
+            self._held.clear()
+            return
+        try:
+            complete = self._write(self._close)
+            self._close = b""
+        except TransportLost as exc:
+            self._closing.lost(cause=exc.__cause__)
+        else:
+            if not complete:
+                self._answer_soon()
+
+    def _answer(self) -> None:
+        transport = self._transport
+        if transport.keeps_rest and not (self._lock.locked() or transport.has_rest):
+            self._write_or_leave()
+        else:
+            self._answer_soon()
+
+    # -- with waiting ----------------------------------------------------------
+
+    async def _send_in_turn(self, frame: Callable[[_T], bytes], payload: _T) -> None:
+        await self._lock.acquire()
+        try:
+            await self._drain()
+            await checkpoint_if_cancelled()
+            if self._closing.reason is not None:
+                await self._closing.refuse()
+            if not self._write(frame(payload)):
+                await self._drain()
+        except TransportLost as exc:
+            self._closing.lost(cause=exc.__cause__)
+            await self._closing.refuse()
+        finally:
+            self._release_lock()
+
+    def _release_lock(self) -> None:
+        self._turn = 0
+        self._lock.release()
+        if self._pong or self._close or self._transport.has_rest:
+            self._answer_soon()
+
+    async def _drain(self) -> None:
+        """Write what waits, holding the lock."""
+        while True:
+            try:
+                if self._transport.has_rest:
+                    await self._transport.flush()
+            except TransportLost:
+                raise
+            except BaseException:  # cancelled
+                if not self._transport.keeps_rest:  # who knows how much is written
+                    self._closing.lost("sending was cancelled in the middle of a frame")
+                    await self._closing.abort()
+                raise
+            if not (self._held or self._pong or self._close):
+                return
+            data, self._close = self._close, b""
+            self._write(data)
 
     def _answer_soon(self) -> None:
         if not self._answering and not self._closing.finished:
             self._answering = True
-            self._attendant.start_soon(self._answer)
+            self._attendant.start_soon(self._answer_now)
 
-    async def _answer(self) -> None:
+    async def _answer_now(self) -> None:
         # Shielded, for a frame cut short is worse than a late end: the transport is
         # closed within the close timeout, which ends the write.
         with CancelScope(shield=True):
@@ -130,29 +252,3 @@ class Outbox:
                 self._closing.lost(cause=exc.__cause__)
             finally:
                 self._answering = False
-
-    async def _write(self, frame: bytes) -> None:
-        if self._pong:  # asked for before the message was
-            frame = self._pong + frame
-            self._pong = b""
-        try:
-            await self._send_whole(frame)
-            await self._write_answers()
-        except TransportLost as exc:
-            self._closing.lost(cause=exc.__cause__)
-            await self._closing.refuse()
-
-    async def _write_answers(self) -> None:
-        while data := self._pong + self._close:
-            self._pong = self._close = b""
-            await self._send_whole(data)
-
-    async def _send_whole(self, data: bytes) -> None:
-        try:
-            await self._transport.send(data)
-        except TransportLost:
-            raise
-        except BaseException:  # cancelled, with who knows how much of it written
-            self._closing.lost("sending was cancelled in the middle of a frame")
-            await self._closing.abort()
-            raise

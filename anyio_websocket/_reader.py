@@ -5,7 +5,7 @@ In: bytes of the transport. Out: messages, answered pings, the beginning of the 
 Theory of operation
 -------------------
 A task that waits in ``get_message()`` or ``ping()`` reads from the transport itself.
-It holds the baton while it is inside ``receive``; ``_scope`` is that baton. What it
+It holds the baton while it is inside ``receive`` (``_is_taken``). What it
 finds it deals out: its own message it takes along, another one goes to the inbox and
 wakes a waiting task, a Ping is answered, a Pong noted, a Close begins the end. When it
 leaves, it wakes one of those who wait, who takes the baton up (``_pass_on``). So a
@@ -25,7 +25,9 @@ they are woken.
 
 Events that are at hand are dealt out without going round the event loop. After
 ``TURN`` of them the task gives the others a turn, so that a burst of tiny frames on one
-connection holds up nobody, and so that a cancellation is seen.
+connection holds up nobody, and so that a cancellation is seen. It counts on while it
+receives, for not every ``receive()`` waits. As long as more is at hand, the outbox is
+told to hold answers back, which then leave together.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from anyio import CancelScope, Event, move_on_after
+from anyio import Event, move_on_after
 from anyio.lowlevel import checkpoint
 
 from ._attendant import Attendant, Member
@@ -84,9 +86,9 @@ class Reader:
         "_others",
         "_outbox",
         "_pings",
+        "_reading",
         "_receive_size",
         "_receivers",
-        "_scope",
         "_transport",
         "_turn",
     )
@@ -112,7 +114,7 @@ class Reader:
         self._attendant = attendant
         self._member = member
         self._receive_size = receive_size
-        self._scope: CancelScope | None = None  # of the task that is in receive()
+        self._reading = False  # whether a task is in receive()
         self._receivers: deque[Event] = deque()
         self._others: deque[Event] = deque()
         self._turn = 0  # events dealt out since somebody else had a turn
@@ -132,15 +134,18 @@ class Reader:
                     await self._give_way()
                 message = self._take()
                 if message is not None:
+                    self._outbox.hold = self._engine.has_more or len(self._inbox) > 0
                     return message
                 if self._turn >= TURN:
                     continue  # more may be at hand
                 if self._closing.reason is not None:
                     await self._closing.refuse()
-                if self._scope is None:
-                    await self._receive()
-                else:
+                if self._outbox.hold:
+                    self._outbox.release()
+                if self._reading:
                     await _park(self._receivers)
+                else:
+                    await self._receive()
         finally:
             self._pass_on()
 
@@ -163,14 +168,14 @@ class Reader:
         """
         self._handed_over = False
         await self._serve(self._is_taken)
-        return self._scope is not None
+        return self._reading
 
     def wake_all(self) -> None:
         """The end has begun: let every waiting task see it, and nobody read on."""
         if self._closing.by_us:
             self._inbox.clear()
-        if self._scope is not None:
-            self._scope.cancel()
+        if self._reading:
+            self._transport.interrupt()
         for queue in (self._receivers, self._others):
             while queue:
                 queue.popleft().set()
@@ -183,7 +188,7 @@ class Reader:
         :raises TransportLost: if the stream is lost meanwhile
 
         """
-        while self._scope is not None:
+        while self._reading:
             await _park(self._others)
         engine = self._engine
         while engine.close_received is None and not engine.failed:
@@ -205,7 +210,7 @@ class Reader:
     async def _serve(self, done: Callable[[], bool]) -> None:
         try:
             while not done() and self._closing.reason is None:
-                if self._scope is not None or not self._has_room():
+                if self._reading or not self._has_room():
                     await _park(self._others)
                     continue
                 self._fill_inbox()
@@ -217,7 +222,7 @@ class Reader:
             self._pass_on()
 
     def _is_taken(self) -> bool:
-        return self._handed_over or self._scope is not None
+        return self._handed_over or self._reading
 
     def _has_room(self) -> bool:
         return self._inbox.has_room(len(self._receivers))
@@ -259,49 +264,50 @@ class Reader:
                 while self._others:
                     self._others.popleft().set()
         elif isinstance(event, Close):
-            self._outbox.answer_close(self._engine.close(event.code, event.reason))
+            # First the reason, for to answer may fail, and then it would be 1006.
             self._closing.received(CloseReason(event.code, event.reason or None))
+            self._outbox.answer_close(self._engine.close(event.code, event.reason))
         else:  # nothing of the peer's counts any more
             assert isinstance(event, Failure)
             reason = close_reason_to_send(event.reason)
-            self._outbox.answer_close(self._engine.close(event.code, reason))
             self._closing.begin(CloseReason(event.code, reason))
+            self._outbox.answer_close(self._engine.close(event.code, reason))
 
     async def _receive(self) -> None:
         """Take the baton and receive once."""
         self._attendant.taken_up(self._member)
-        self._turn = 0
-        data = None
+        self._reading = True
         try:
-            with CancelScope() as self._scope:
-                data = await self._transport.receive(self._receive_size)
+            data = await self._transport.receive(self._receive_size)
         except TransportLost as exc:
-            self._scope = None
+            self._reading = False
             self._closing.lost(cause=exc.__cause__)
         else:
-            self._scope = None
+            self._reading = False
             if data:
                 self._engine.receive(data)
             elif data is not None:  # None: the end has begun and woken us
                 self._closing.lost()
         finally:
-            self._scope = None
+            self._reading = False
             self._attendant.left_alone(self._member)
 
     async def _receive_and_drop(self) -> bool:
         """Receive while closing; say whether there may be more."""
         data = await self._transport.receive(self._receive_size)
+        if not data:
+            return False
         self._engine.receive(data)
         while (event := self._engine.next_event()) is not None:
             if isinstance(event, Close):
                 self._closing.received(CloseReason(event.code, event.reason or None))
-        return bool(data)
+        return True
 
     def _pass_on(self) -> None:
         """Wake one of those who wait, for there is a message or the baton to take."""
-        if self._receivers and (self._scope is None or self._inbox):
+        if self._receivers and (not self._reading or self._inbox):
             self._receivers.popleft().set()
-        elif self._others and self._scope is None:
+        elif self._others and not self._reading:
             self._others.popleft().set()
 
     async def _give_way(self) -> None:

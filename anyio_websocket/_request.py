@@ -18,7 +18,7 @@ from ._handshake import dismiss, open_engine
 from ._link import Link
 from ._options import Options
 from ._protocol import Extensions, Request, ServerHandshake
-from ._transport import Transport, TransportLost
+from ._transport import Transport, TransportLost, send
 
 Header = tuple[bytes, bytes] | tuple[str, str]
 
@@ -71,7 +71,7 @@ class Opening:
         cause: BaseException | None = None
         try:
             with move_on_after(self._options.connect_seconds):
-                await self.transport.send(response)
+                await send(self.transport, response)
                 self.link = self._open(agreed)
                 return self.link, agreed
             text = "the client did not read the answer to its request"

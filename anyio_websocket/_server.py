@@ -13,6 +13,7 @@ from typing import Any, Literal, NoReturn, Protocol, cast
 
 import anyio
 from anyio import TASK_STATUS_IGNORED, CancelScope, create_task_group, move_on_after
+from anyio.streams.stapled import MultiListener
 from anyio.streams.tls import TLSListener, TLSStream
 
 from ._attendant import Attendant, Nursery
@@ -30,7 +31,10 @@ from ._options import (
     Options,
 )
 from ._protocol import Extensions, Origins, PerMessageDeflate, ServerHandshake
+from ._readiness import can_wait
 from ._request import Opening, WebSocketRequest
+from ._sockets import OwnListener, SocketTransport
+from ._tls import TlsTransport
 from ._transport import AnyStream, Transport, wrap
 
 _logger = logging.getLogger("anyio_websocket")
@@ -154,6 +158,8 @@ async def serve_websocket(
 
     """
     listener: Any = await anyio.create_tcp_listener(local_host=host, local_port=port)
+    if can_wait():
+        listener = MultiListener([OwnListener(part) for part in listener.listeners])
     try:
         if ssl_context is not None:
             listener = TLSListener(listener, ssl_context, standard_compatible=False)
@@ -282,7 +288,7 @@ class WebSocketServer:
     ) -> None:
         # Shielded, so that a cancelled server can say good-bye before its handlers
         # end; _farewell() cancels this scope then.
-        transport = wrap(stream)
+        transport = stream if isinstance(stream, SocketTransport) else wrap(stream)
         with CancelScope(shield=True) as scope:
             self._handling[scope] = None
             attendant.hold()
@@ -308,7 +314,7 @@ class WebSocketServer:
         try:
             with move_on_after(self._options.connect_seconds):
                 if context is not None:
-                    transport = wrap(await _start_tls(stream, context))
+                    transport = await _start_tls(stream, context)
                 handshake = ServerHandshake(
                     origins=self._origins, extensions=self._extensions
                 )
@@ -354,14 +360,16 @@ class WebSocketServer:
             scope.cancel()
 
 
-async def _start_tls(stream: Any, context: ssl.SSLContext) -> TLSStream:
+async def _start_tls(stream: Any, context: ssl.SSLContext) -> Transport:
     try:
-        return await TLSStream.wrap(
-            stream,
-            server_side=True,
-            ssl_context=context,
-            # Few WebSocket peers send close_notify, and none waits for it.
-            standard_compatible=False,
+        if isinstance(stream, SocketTransport):
+            tls = TlsTransport(stream, context, None)
+            await tls.handshake()
+            return tls
+        return wrap(
+            await TLSStream.wrap(
+                stream, server_side=True, ssl_context=context, standard_compatible=False
+            )
         )
     except Exception as exc:  # as in _transport: it ends nobody else
         raise HandshakeError(f"no TLS handshake: {exc!r}") from exc

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -26,22 +27,55 @@ class TransportLost(Exception):
 class Transport(Protocol):
     """What a connection needs of the network.
 
-    One task at a time may receive, and one may send. Every coroutine raises
-    `TransportLost` for any failure of the stream, and nothing else but cancellation.
+    One task at a time may receive, and one may send. Everything raises `TransportLost`
+    for any failure of the stream, and coroutines nothing else but cancellation.
     """
 
     #: whether bytes travel over TLS, as far as the stream tells
     is_ssl: bool
-    #: this side's and the peer's address, or a text where there is none
-    local: Endpoint | str
-    remote: Endpoint | str
+    #: whether what a cancelled `flush` left is still sent by the next one; where not,
+    #: nothing sent makes sense any more after it
+    keeps_rest: bool
 
-    async def receive(self, max_bytes: int | None) -> bytes:
-        """Return some bytes, ``b""`` at the end. Cancelling loses none."""
+    @property
+    def local(self) -> Endpoint | str:
+        """This side's address, or a text where there is none."""
         ...
 
-    async def send(self, data: bytes) -> None:
-        """Write all of it. After a cancellation nothing sent makes sense any more."""
+    @property
+    def remote(self) -> Endpoint | str:
+        """The peer's address, or a text where there is none."""
+        ...
+
+    async def receive(self, max_bytes: int | None) -> bytes | None:
+        """Return some bytes, ``b""`` at the end, ``None`` if interrupted.
+
+        Cancelling loses none.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Make ``receive()`` return, if a task is in there."""
+        ...
+
+    def write(self, data: bytes) -> bool:
+        """Send what can be sent without waiting; say whether that is all.
+
+        If not, the rest is kept for ``flush()``.
+        """
+        ...
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether something waits for ``flush()``."""
+        ...
+
+    async def flush(self) -> None:
+        """Send the rest, waiting for the peer to take it."""
+        ...
+
+    def soon(self, callback: Callable[[], None]) -> bool:
+        """Call in the next pass of the scheduler; ``False`` if there is no way to."""
         ...
 
     async def send_eof(self) -> bool:
@@ -55,6 +89,12 @@ class Transport(Protocol):
     async def abort(self) -> None:
         """Close the stream without waiting for anybody; never raises."""
         ...
+
+
+async def send(transport: Transport, data: bytes) -> None:
+    """Send all of some bytes."""
+    if not transport.write(data):
+        await transport.flush()
 
 
 @runtime_checkable
@@ -94,10 +134,65 @@ def wrap(stream: AnyStream) -> Transport:
     )
 
 
-class StreamTransport:
+class _Stream:
+    """What transports over streams have in common: every send waits.
+
+    Nothing tells how much of a send that was cancelled has left, so nothing may follow.
+    """
+
+    is_ssl: bool = False
+    keeps_rest: bool = False
+    local: Endpoint | str
+    remote: Endpoint | str
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._receiving: CancelScope | None = None
+
+    async def receive(self, max_bytes: int | None) -> bytes | None:
+        try:
+            with CancelScope() as self._receiving:
+                return await self._receive(max_bytes)
+            return None
+        except Exception as exc:
+            raise TransportLost("the stream broke while receiving") from exc
+        finally:
+            self._receiving = None
+
+    def interrupt(self) -> None:
+        if self._receiving is not None:
+            self._receiving.cancel()
+
+    def write(self, data: bytes) -> bool:
+        self._rest += data
+        return False
+
+    @property
+    def has_rest(self) -> bool:
+        return self._rest != b""
+
+    async def flush(self) -> None:
+        data, self._rest = self._rest, b""
+        try:
+            await self._send(data)
+        except Exception as exc:
+            raise TransportLost("the stream broke while sending") from exc
+
+    def soon(self, callback: Callable[[], None]) -> bool:
+        return False
+
+    async def _receive(self, max_bytes: int | None) -> bytes:
+        raise NotImplementedError
+
+    async def _send(self, data: bytes) -> None:
+        raise NotImplementedError
+
+
+class StreamTransport(_Stream):
     """A transport over an anyio stream."""
 
     def __init__(self, stream: ByteStream) -> None:
+        super().__init__()
         self._stream = stream
         self.is_ssl = self._extra(TLSAttribute.ssl_object) is not None
         # Read now: a closed socket no longer knows its addresses.
@@ -115,21 +210,16 @@ class StreamTransport:
         address = self._extra(attribute)
         return endpoint_of(address, is_ssl=self.is_ssl) or repr(self._stream)
 
-    async def receive(self, max_bytes: int | None) -> bytes:
+    async def _receive(self, max_bytes: int | None) -> bytes:
         try:
             if max_bytes is None:
                 return await self._stream.receive()
             return await self._stream.receive(max_bytes)
         except anyio.EndOfStream:
             return b""
-        except Exception as exc:
-            raise TransportLost("the stream broke while receiving") from exc
 
-    async def send(self, data: bytes) -> None:
-        try:
-            await self._stream.send(data)
-        except Exception as exc:
-            raise TransportLost("the stream broke while sending") from exc
+    async def _send(self, data: bytes) -> None:
+        await self._stream.send(data)
 
     async def send_eof(self) -> bool:
         if self.is_ssl:
@@ -154,10 +244,11 @@ class StreamTransport:
             await anyio.aclose_forcefully(self._stream)
 
 
-class TrioTransport:
+class TrioTransport(_Stream):
     """A transport over a trio stream, for users of trio's own streams."""
 
     def __init__(self, stream: TrioStream) -> None:
+        super().__init__()
         # Somebody made a trio stream, so trio is there; nobody else shall need it.
         trio = sys.modules["trio"]
         self._stream = stream
@@ -177,19 +268,16 @@ class TrioTransport:
                 address = getattr(self._socket, method)()
         return endpoint_of(address, is_ssl=self.is_ssl) or repr(self._stream)
 
-    async def receive(self, max_bytes: int | None) -> bytes:
+    async def _receive(self, max_bytes: int | None) -> bytes:
         try:
             return bytes(await self._stream.receive_some(max_bytes))
         except Exception as exc:
             if isinstance(exc.__cause__, ssl.SSLEOFError):
                 return b""  # a TLS peer that leaves without close_notify, as many do
-            raise TransportLost("the stream broke while receiving") from exc
+            raise
 
-    async def send(self, data: bytes) -> None:
-        try:
-            await self._stream.send_all(data)
-        except Exception as exc:
-            raise TransportLost("the stream broke while sending") from exc
+    async def _send(self, data: bytes) -> None:
+        await self._stream.send_all(data)
 
     async def send_eof(self) -> bool:
         half_close = getattr(self._stream, "send_eof", None)

@@ -30,7 +30,10 @@ CORRIDOR = {
     "_outbox",
     "_pings",
     "_reader",
+    "_readiness",
     "_request",
+    "_sockets",
+    "_tls",
     "_transport",
 }
 SHELVES = {"_endpoint", "_errors", "_options", "_url"}
@@ -53,7 +56,7 @@ DOWNSTAIRS = {
 BACKENDS = {"asyncio", "sniffio", "trio", "uvloop"}
 INPUT_OUTPUT = BACKENDS | {"anyio", "select", "selectors", "socket", "ssl"}
 # Rooms that may name a backend; everywhere else anyio stands between.
-KNOW_A_BACKEND: set[str] = set()
+KNOW_A_BACKEND = {"_readiness"}
 
 
 def modules() -> dict[str, ast.Module]:

@@ -75,6 +75,11 @@ class Codec(Protocol):
     not asked for yet stays bytes.
     """
 
+    @property
+    def has_more(self) -> bool:
+        """Whether fed bytes wait to be decoded, as far as the codec can tell."""
+        ...
+
     def feed(self, data: bytes) -> None:
         """Take received bytes."""
 
@@ -143,6 +148,10 @@ class WsprotoCodec:
         self._events: Generator[Event, None, None] | None = None
         self._text: list[str] = []
         self._binary = bytearray()
+
+    @property
+    def has_more(self) -> bool:
+        return False  # wsproto does not tell
 
     def feed(self, data: bytes) -> None:
         self._connection.receive_data(data)

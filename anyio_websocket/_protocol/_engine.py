@@ -68,6 +68,11 @@ class Engine:
         if self.close_received is None and not self.failed:
             self._codec.feed(data)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether received bytes wait to be decoded, as far as the codec tells."""
+        return self._codec.has_more
+
     def next_event(self) -> Event | None:
         """Return the next thing the peer said, ``None`` if more bytes are needed."""
         if self.close_received is not None or self.failed:

@@ -135,6 +135,10 @@ class FrameCodec:
 
     # -- receiving -------------------------------------------------------------
 
+    @property
+    def has_more(self) -> bool:
+        return self._offset < len(self._buffer)
+
     def feed(self, data: bytes) -> None:
         if self._offset < len(self._buffer):
             self._buffer = self._buffer[self._offset :] + data

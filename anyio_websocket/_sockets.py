@@ -1,0 +1,245 @@
+"""Sockets of our own: connecting, accepting, and the transport over them.
+
+In: addresses; a listening socket. Out: ``SocketTransport``, which sends without waiting
+where it can, keeps what the network did not take, and half-closes.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import ip_address
+from itertools import chain, zip_longest
+from typing import Any, Final
+
+import anyio
+from anyio import create_task_group, move_on_after
+from anyio.abc import SocketAttribute, SocketListener
+from anyio.lowlevel import checkpoint
+
+from ._endpoint import Endpoint
+from ._readiness import readiness_of
+from ._transport import TransportLost, endpoint_of
+
+RECEIVE_SIZE: Final = 65536  # bytes, where the caller leaves it to us
+# seconds until the next address is tried beside the one before (RFC 8305 section 5)
+NEXT_ADDRESS: Final = 0.25
+
+_IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN})
+
+
+class SocketTransport:
+    """A transport over a TCP socket.
+
+    :param sock: a connected socket, which belongs to the transport from now on
+
+    """
+
+    __slots__ = ("_local", "_readiness", "_remote", "_rest", "_socket", "is_ssl")
+
+    #: whether what a cancelled `flush` left is still sent by the next one
+    keeps_rest = True
+
+    def __init__(self, sock: socket.socket) -> None:
+        #: whether bytes travel over TLS
+        self.is_ssl = False
+        self._socket = sock
+        # Read now: a closed socket no longer knows its addresses.
+        self._local = _name(sock.getsockname)
+        self._remote = _name(sock.getpeername)
+        self._readiness = readiness_of(sock)
+        self._rest: bytes | memoryview = b""
+
+    @property
+    def local(self) -> Endpoint | str:
+        return endpoint_of(self._local, is_ssl=self.is_ssl) or repr(self._socket)
+
+    @property
+    def remote(self) -> Endpoint | str:
+        return endpoint_of(self._remote, is_ssl=self.is_ssl) or repr(self._socket)
+
+    async def receive(self, max_bytes: int | None) -> bytes | None:
+        try:
+            return await self._readiness.receive(max_bytes or RECEIVE_SIZE)
+        except Exception as exc:
+            raise TransportLost("the socket broke while receiving") from exc
+
+    def interrupt(self) -> None:
+        self._readiness.interrupt()
+
+    def write(self, data: bytes) -> bool:
+        if self._rest:
+            self._rest = b"".join((self._rest, data))
+            return False
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as exc:
+            raise TransportLost("the socket broke while sending") from exc
+        if sent == len(data):
+            return True
+        self._rest = memoryview(data)[sent:]
+        return False
+
+    @property
+    def has_rest(self) -> bool:
+        return len(self._rest) > 0
+
+    async def flush(self) -> None:
+        try:
+            while self._rest:
+                await self._readiness.writable()
+                with suppress(BlockingIOError):
+                    self._rest = self._rest[self._socket.send(self._rest) :]
+        except Exception as exc:
+            raise TransportLost("the socket broke while sending") from exc
+
+    def soon(self, callback: Callable[[], None]) -> bool:
+        self._readiness.soon(callback)
+        return True
+
+    async def send_eof(self) -> bool:
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as exc:
+            raise TransportLost("the socket broke while closing") from exc
+        return True
+
+    async def aclose(self) -> None:
+        self._close()
+        await checkpoint()
+
+    async def abort(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._readiness.close()
+            self._socket.close()
+        self._rest = b""
+
+
+def _name(method: Callable[[], Any]) -> Any:
+    try:
+        return method()
+    except OSError:  # the peer is gone already
+        return None
+
+
+class OwnListener(SocketListener):
+    """Accepts on a listening socket of anyio's, without making streams of it.
+
+    :param listener: whose socket it is; nobody else may accept there
+
+    """
+
+    def __init__(self, listener: SocketListener) -> None:
+        self._listener = listener
+        self._socket: socket.socket = listener.extra(SocketAttribute.raw_socket)
+
+    @property
+    def _raw_socket(self) -> socket.socket:
+        return self._socket
+
+    async def accept(self) -> SocketTransport:  # type: ignore[override]
+        await checkpoint()
+        while True:
+            try:
+                sock, _ = self._socket.accept()
+            except BlockingIOError:
+                await anyio.wait_readable(self._socket)
+            else:
+                return SocketTransport(_prepared(sock))
+
+    async def aclose(self) -> None:
+        await self._listener.aclose()
+
+
+def _prepared(sock: socket.socket) -> socket.socket:
+    sock.setblocking(False)
+    # A frame is written whole, and shall not wait for the next one.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+async def connect(host: str, port: int) -> SocketTransport:
+    """Connect to the first of a host's addresses that answers (RFC 8305).
+
+    :param host: a name or an IP address
+    :param port: the TCP port
+    :raises OSError: if none does
+
+    """
+    addresses = await _addresses(host, port)
+    if len(addresses) == 1:
+        return SocketTransport(await _connect(*addresses[0]))
+    winners: list[socket.socket] = []
+    errors: list[OSError] = []
+
+    async def attempt(family: int, address: Any, done: anyio.Event) -> None:
+        try:
+            sock = await _connect(family, address)
+        except OSError as exc:
+            errors.append(exc)
+            done.set()
+            return
+        if winners:
+            sock.close()
+        winners.append(sock)
+        tasks.cancel_scope.cancel()
+
+    try:
+        async with create_task_group() as tasks:
+            for family, address in addresses:
+                done = anyio.Event()
+                tasks.start_soon(attempt, family, address, done)
+                with move_on_after(NEXT_ADDRESS):
+                    await done.wait()
+    except BaseException:
+        for sock in winners:
+            sock.close()
+        raise
+    if not winners:
+        causes = ExceptionGroup(f"{len(errors)} addresses were tried", errors)
+        raise OSError(f"none of its {len(errors)} addresses answers") from causes
+    return SocketTransport(winners[0])
+
+
+async def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
+    """Look a host up; its addresses take turns by family, best first."""
+    try:
+        is_ipv6 = ip_address(host).version == 6
+    except ValueError:
+        found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    else:
+        if "%" not in host:
+            family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
+            return [(family, (host, port))]
+        found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    families: dict[int, list[tuple[int, Any]]] = {}
+    for family, _, _, _, address in found:
+        families.setdefault(family, []).append((family, address))
+    return [
+        address
+        for address in chain.from_iterable(zip_longest(*families.values()))
+        if address is not None
+    ]
+
+
+async def _connect(family: int, address: Any) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        _prepared(sock)
+        code = sock.connect_ex(address)
+        if code in _IN_PROGRESS:
+            await anyio.wait_writable(sock)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, f"{errno.errorcode.get(code, code)} from {address[0]}")
+        return sock
+    except BaseException:
+        sock.close()
+        raise

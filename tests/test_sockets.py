@@ -1,0 +1,504 @@
+"""Sockets of our own: what they send and keep, how they wait, and how they connect."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+import struct
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from anyio_websocket import (
+    WebSocketConnection,
+    WebSocketRequest,
+    open_websocket,
+    open_websocket_url,
+    serve_websocket,
+)
+from anyio_websocket._readiness import can_wait
+from anyio_websocket._sockets import NEXT_ADDRESS, SocketTransport, connect
+from anyio_websocket._transport import TransportLost, send
+
+from .support.frames import BINARY, TEXT, frame, take_frame
+from .support.peer import request
+
+BIG = bytes(range(256)) * 2**14  # 4 MiB, more than any buffer of a socket holds
+
+
+@asynccontextmanager
+async def pair() -> AsyncGenerator[tuple[SocketTransport, socket.socket]]:
+    """A transport, and the other end of its connection as a plain socket."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        transport = await connect("127.0.0.1", listener.getsockname()[1])
+        theirs, _ = listener.accept()
+    theirs.setblocking(False)
+    with theirs:
+        try:
+            yield transport, theirs
+        finally:
+            await transport.abort()
+
+
+async def read(theirs: socket.socket, size: int) -> bytes:
+    """Read so many bytes by hand."""
+    data = bytearray()
+    while len(data) < size:
+        try:
+            piece = theirs.recv(size - len(data))
+        except BlockingIOError:
+            await anyio.wait_readable(theirs)
+        else:
+            assert piece, f"the end after {len(data)} bytes"
+            data += piece
+    return bytes(data)
+
+
+def reset(sock: socket.socket) -> None:
+    """Close so that the peer gets a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+# -- sending -------------------------------------------------------------------
+
+
+async def test_what_is_written_at_once() -> None:
+    async with pair() as (transport, theirs):
+        assert transport.write(b"abc")
+        assert not transport.has_rest
+        assert await read(theirs, 3) == b"abc"
+
+
+async def test_what_the_network_does_not_take_is_kept() -> None:
+    async with pair() as (transport, theirs):
+        assert not transport.write(BIG)
+        assert transport.has_rest
+        assert not transport.write(b"behind")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            with anyio.fail_after(10):
+                assert await read(theirs, len(BIG) + 6) == BIG + b"behind"
+        assert transport.write(b"x")  # so nothing was left
+
+
+async def test_F3_a_cancelled_flush_keeps_the_rest() -> None:
+    async with pair() as (transport, theirs):
+        assert not transport.write(BIG)
+        for _ in range(3):
+            with anyio.move_on_after(0.01) as scope:
+                await transport.flush()
+            assert scope.cancelled_caught
+            assert transport.has_rest
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            with anyio.fail_after(10):
+                assert await read(theirs, len(BIG)) == BIG
+
+
+async def test_half_close() -> None:
+    async with pair() as (transport, theirs):
+        assert await transport.send_eof()
+        with anyio.fail_after(5):
+            await anyio.wait_readable(theirs)
+            assert theirs.recv(1) == b""
+            theirs.send(b"more")
+            assert await transport.receive(None) == b"more"
+
+
+# -- receiving -----------------------------------------------------------------
+
+
+async def test_the_end() -> None:
+    async with pair() as (transport, theirs):
+        theirs.send(b"last")
+        theirs.close()
+        with anyio.fail_after(5):
+            assert await transport.receive(10) == b"last"
+            assert await transport.receive(10) == b""
+
+
+async def test_interrupted() -> None:
+    async with pair() as (transport, theirs):
+        transport.interrupt()  # nobody is in there: it means nothing
+        results: list[bytes | None] = []
+
+        async def receive() -> None:
+            results.append(await transport.receive(10))
+
+        for _ in range(2):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(receive)
+                await anyio.wait_all_tasks_blocked()
+                transport.interrupt()
+                transport.interrupt()
+        theirs.send(b"x")
+        with anyio.fail_after(5):
+            await receive()
+        assert results == [None, None, b"x"]
+
+
+async def test_interrupting_the_reader_leaves_the_writer_alone() -> None:
+    async with pair() as (transport, theirs):
+        transport.write(BIG)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            tasks.start_soon(transport.receive, 10)
+            await anyio.wait_all_tasks_blocked()
+            transport.interrupt()
+            with anyio.fail_after(10):
+                assert await read(theirs, len(BIG)) == BIG
+
+
+async def test_F1_cancelling_loses_nothing() -> None:
+    async with pair() as (transport, theirs):
+        got = b""
+        sent = b""
+        async with anyio.create_task_group() as tasks:
+            for i in range(100):
+                sent += bytes([i])
+
+                async def receive(scope: anyio.CancelScope) -> None:
+                    nonlocal got
+                    with scope:
+                        got += await transport.receive(10) or b""
+
+                scope = anyio.CancelScope()
+                tasks.start_soon(receive, scope)
+                await anyio.lowlevel.checkpoint()
+                theirs.send(bytes([i]))
+                for _ in range(i % 5):  # in whatever state it is then
+                    await anyio.lowlevel.checkpoint()
+                scope.cancel()
+                await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(5):
+            while got != sent:
+                got += await transport.receive(10) or b""
+
+
+async def test_N1_nothing_is_read_that_nobody_asks_for() -> None:
+    async with pair() as (transport, theirs):
+        theirs.send(b"a")
+        assert await transport.receive(10) == b"a"
+        sent = 0
+        with anyio.move_on_after(0.3):  # the network may take its time
+            while True:
+                try:
+                    sent += theirs.send(bytes(2**16))
+                except BlockingIOError:
+                    await anyio.wait_writable(theirs)
+        assert sent < 2**24
+        with anyio.fail_after(10):
+            while sent:
+                sent -= len(await transport.receive(2**16) or b"")
+
+
+async def test_F8_full_reads_give_others_a_turn() -> None:
+    async with pair() as (transport, theirs):
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(others)
+            await anyio.lowlevel.checkpoint()
+            theirs.send(bytes(10_000))
+            before = turns
+            for _ in range(10_000):
+                assert await transport.receive(1) == b"\0"
+            assert turns - before >= 1000
+            tasks.cancel_scope.cancel()
+
+
+# -- what goes wrong -----------------------------------------------------------
+
+
+async def test_F7_a_reset() -> None:
+    async with pair() as (transport, theirs):
+        reset(theirs)
+        with anyio.fail_after(5), pytest.raises(TransportLost) as caught:
+            while await transport.receive(10) != b"":
+                pass
+        assert isinstance(caught.value.__cause__, ConnectionResetError)
+        with pytest.raises(TransportLost) as caught:
+            for _ in range(3):
+                await send(transport, BIG)
+        assert isinstance(caught.value.__cause__, OSError)
+        assert "127.0.0.1" in str(transport.remote)
+
+
+async def test_F7_a_reset_while_waiting() -> None:
+    async with pair() as (transport, theirs):
+        errors: list[BaseException | None] = []
+
+        async def flush() -> None:
+            with pytest.raises(TransportLost) as caught:
+                await transport.flush()
+            errors.append(caught.value.__cause__)
+
+        async def receive() -> None:
+            try:
+                # The kernel tells only one of two that there was a reset, and the
+                # other one that this is the end.
+                assert await transport.receive(10) == b""
+            except TransportLost as exc:
+                errors.append(exc.__cause__)
+
+        transport.write(BIG)
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(flush)
+                tasks.start_soon(receive)
+                await anyio.wait_all_tasks_blocked()
+                reset(theirs)
+        assert errors
+        assert all(isinstance(error, OSError) for error in errors)
+
+
+async def test_closed_under_who_waits() -> None:
+    async with pair() as (transport, _):
+        results: list[object] = []
+
+        async def receive() -> None:
+            results.append(await transport.receive(10))
+
+        async def flush() -> None:
+            with pytest.raises(TransportLost):
+                await transport.flush()
+            results.append("lost")
+
+        transport.write(BIG)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(receive)
+            tasks.start_soon(flush)
+            await anyio.wait_all_tasks_blocked()
+            await transport.abort()
+        assert sorted(map(str, results)) == ["None", "lost"]
+        await transport.abort()
+        await transport.aclose()
+        for call in (
+            partial(transport.receive, 10),
+            transport.send_eof,
+            partial(send, transport, b"x"),
+        ):
+            with pytest.raises(TransportLost):
+                await call()
+
+
+# -- connecting ----------------------------------------------------------------
+
+
+def addresses(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, int]) -> None:
+    """Let a name have these addresses."""
+
+    async def look_up(host: str, port: int, **_: object) -> list[Any]:
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in found
+        ]
+
+    monkeypatch.setattr(anyio, "getaddrinfo", look_up)
+
+
+async def test_a_name() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        transport = await connect("localhost", listener.getsockname()[1])
+        assert transport.remote == transport.remote
+        await transport.aclose()
+
+
+async def test_refused() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError):
+            await connect("127.0.0.1", port)
+
+
+async def test_the_first_address_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused, socket.create_server(("127.0.0.1", 0)) as good:
+        unused.bind(("127.0.0.1", 0))
+        addresses(monkeypatch, unused.getsockname(), good.getsockname())
+        transport = await connect("example.org", 1)
+        assert str(good.getsockname()[1]) in str(transport.remote)
+        await transport.aclose()
+        addresses(monkeypatch, unused.getsockname(), unused.getsockname())
+        with pytest.raises(OSError, match="none of its 2 addresses") as caught:
+            await connect("example.org", 1)
+        assert isinstance(caught.value.__cause__, ExceptionGroup)
+
+
+async def test_B1_an_address_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as full, socket.create_server(("127.0.0.1", 0)) as good:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(3)]
+        try:
+            for sock in waiting:  # its queue is full, so it drops who comes next
+                sock.setblocking(False)
+                assert sock.connect_ex(full.getsockname()) in (0, errno.EINPROGRESS)
+            addresses(monkeypatch, full.getsockname(), good.getsockname())
+            started = anyio.current_time()
+            with anyio.fail_after(5):
+                transport = await connect("example.org", 1)
+            assert anyio.current_time() - started >= NEXT_ADDRESS
+            assert str(good.getsockname()[1]) in str(transport.remote)
+            await transport.aclose()
+            # and nobody answers: cancelled, nothing is left
+            addresses(monkeypatch, full.getsockname(), full.getsockname())
+            with anyio.move_on_after(0.4) as scope:
+                await connect("example.org", 1)
+            assert scope.cancelled_caught
+        finally:
+            for sock in waiting:
+                sock.close()
+
+
+# -- whole connections ---------------------------------------------------------
+
+
+@asynccontextmanager
+async def served(
+    handler: Callable[[WebSocketConnection], Any],
+    context: ssl.SSLContext | None = None,
+    **options: Any,
+) -> AsyncGenerator[int]:
+    """Serve while the block lasts; give the port."""
+
+    async def accept(request: WebSocketRequest) -> None:
+        await handler(await request.accept())
+
+    async with anyio.create_task_group() as tasks:
+        serve = partial(serve_websocket, disconnect_timeout=1, **options)
+        server = await tasks.start(serve, accept, "127.0.0.1", 0, context)
+        yield server.port
+        tasks.cancel_scope.cancel()
+
+
+async def raw_client(port: int) -> socket.socket:
+    """Connect by hand, up to the end of the handshake."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.setblocking(False)
+    sock.send(request(host=b"127.0.0.1:%d" % port))
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += await read(sock, 1)
+    return sock
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+async def test_F3_a_message_that_is_cancelled_half_way_arrives_whole(
+    secure: bool, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    cancelled = anyio.Event()
+
+    async def handler(ws: WebSocketConnection) -> None:
+        with anyio.move_on_after(0.1) as scope:
+            await ws.send_message(BIG)
+        assert scope.cancelled_caught
+        cancelled.set()
+        for i in range(10):  # the same again, by others that wait behind it
+            with anyio.move_on_after(0.001):
+                await ws.send_message(b"never" * (i + 1))
+        await ws.send_message("next")
+        await ws.wait_closed()
+
+    async with served(handler, server_tls if secure else None) as port:
+        scheme, context = ("wss", client_tls) if secure else ("ws", None)
+        async with open_websocket_url(
+            f"{scheme}://127.0.0.1:{port}", context, max_message_size=2 * len(BIG)
+        ) as ws:
+            with anyio.fail_after(20):
+                await cancelled.wait()
+                assert await ws.get_message() == BIG
+                while (message := await ws.get_message()) != "next":
+                    assert isinstance(message, bytes)
+                    assert message.startswith(b"never")
+
+
+async def test_F3_the_rest_is_sent_though_nobody_sends_more() -> None:
+    async def handler(ws: WebSocketConnection) -> None:
+        with anyio.move_on_after(0.1):
+            await ws.send_message(BIG)
+        await ws.wait_closed()
+
+    async with served(handler) as port:
+        sock = await raw_client(port)
+        with sock, anyio.fail_after(20):
+            await anyio.sleep(0.2)
+            data = await read(sock, len(BIG) + 10)
+            sent = take_frame(bytearray(data))
+            assert sent is not None
+            assert sent.payload == BIG
+
+
+async def test_an_answer_is_held_back_for_a_pass_at_the_most() -> None:
+    async def handler(ws: WebSocketConnection) -> None:
+        await ws.send_message(await ws.get_message())
+        await anyio.sleep_forever()  # and never asks for the second one
+
+    async with served(handler) as port:
+        sock = await raw_client(port)
+        with sock, anyio.fail_after(5):
+            sock.send(frame(TEXT, b"one") + frame(TEXT, b"two"))
+            assert take_frame(bytearray(await read(sock, 5)))
+
+
+async def test_answers_leave_together_and_in_order() -> None:
+    async def handler(ws: WebSocketConnection) -> None:
+        async for message in ws:
+            await ws.send_message(message)
+
+    async with served(handler) as port:
+        sock = await raw_client(port)
+        with sock, anyio.fail_after(10):
+            count = 1000
+            payloads = [b"%d" % i * (i % 7) for i in range(count)]
+            sock.send(b"".join(frame(BINARY, payload) for payload in payloads))
+            size = sum(len(payload) + 2 for payload in payloads)
+            buffer = bytearray(await read(sock, size))
+            for payload in payloads:
+                sent = take_frame(buffer)
+                assert sent is not None
+                assert sent.payload == payload
+
+
+async def test_what_is_held_back_leaves_before_the_close() -> None:
+    async def handler(ws: WebSocketConnection) -> None:
+        await ws.send_message(await ws.get_message())
+
+    async with served(handler) as port:
+        sock = await raw_client(port)
+        with sock, anyio.fail_after(5):
+            sock.send(frame(TEXT, b"one") + frame(TEXT, b"two"))
+            assert await read(sock, 9) == b"\x81\x03one\x88\x02\x03\xe8"
+
+
+async def test_where_the_loop_cannot_wait_for_sockets(
+    monkeypatch: pytest.MonkeyPatch,
+    server_tls: ssl.SSLContext,
+    client_tls: ssl.SSLContext,
+) -> None:
+    token: Any = anyio.lowlevel.current_token().native_token
+    monkeypatch.setattr(asyncio, "ProactorEventLoop", type(token), raising=False)
+    assert not can_wait()
+
+    async def handler(ws: WebSocketConnection) -> None:
+        async for message in ws:
+            await ws.send_message(message)
+
+    for context, use_ssl in ((None, False), (server_tls, client_tls)):
+        async with served(handler, context) as port:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=use_ssl) as ws:
+                await ws.send_message(BIG[:100_000])
+                assert await ws.get_message() == BIG[:100_000]

@@ -1,0 +1,232 @@
+"""TLS over our own sockets: a real one on both ends, and what may come between."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import NamedTuple
+
+import anyio
+import pytest
+
+from anyio_websocket import Endpoint
+from anyio_websocket._sockets import SocketTransport, connect
+from anyio_websocket._tls import TlsTransport
+from anyio_websocket._transport import TransportLost, send
+
+BIG = bytes(range(256)) * 2**14  # 4 MiB
+
+
+class Ends(NamedTuple):
+    """Both ends of a connection, and the sockets below them."""
+
+    client: TlsTransport
+    server: TlsTransport
+    client_socket: SocketTransport
+    server_socket: SocketTransport
+
+
+@asynccontextmanager
+async def strangers(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext, name: str = "localhost"
+) -> AsyncGenerator[Ends]:
+    """Two ends that have not shaken hands yet."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = await connect("127.0.0.1", listener.getsockname()[1])
+        sock, _ = listener.accept()
+    sock.setblocking(False)
+    server = SocketTransport(sock)
+    ends = Ends(
+        TlsTransport(client, client_tls, name),
+        TlsTransport(server, server_tls, None),
+        client,
+        server,
+    )
+    try:
+        with anyio.fail_after(10):
+            yield ends
+    finally:
+        await ends.client.abort()
+        await ends.server.aclose()
+
+
+@asynccontextmanager
+async def pair(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> AsyncGenerator[Ends]:
+    """Two ends that have shaken hands."""
+    async with strangers(client_tls, server_tls) as ends:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ends.client.handshake)
+            tasks.start_soon(ends.server.handshake)
+        yield ends
+
+
+async def read(transport: TlsTransport, size: int, step: int | None = None) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = await transport.receive(step)
+        assert piece
+        assert step is None or len(piece) <= step
+        data += piece
+    return data
+
+
+async def test_both_ways(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        for one, other in ((ends.client, ends.server), (ends.server, ends.client)):
+            assert one.write(b"abc")
+            assert await read(other, 3) == b"abc"
+            assert one.is_ssl
+            assert str(one.local) == str(other.remote)
+            assert isinstance(one.local, Endpoint)
+            assert one.local.is_ssl
+
+
+async def test_more_than_a_record_and_more_than_was_asked_for(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        for step in (1000, 16384, 20000, None):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(send, ends.client, BIG[:100_000])
+                assert await read(ends.server, 100_000, step) == BIG[:100_000]
+
+
+async def test_small_records_are_given_out_together(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        for i in range(100):
+            ends.client._tls.write(b"%02d" % i)
+        beginning = b"\x17\x03\x03"  # of another one
+        assert ends.client_socket.write(ends.client._outgoing.read() + beginning)
+        data = await ends.server.receive(None)
+        assert data == b"".join(b"%02d" % i for i in range(100))
+        with anyio.move_on_after(0.05) as scope:
+            await ends.server.receive(None)
+        assert scope.cancelled_caught
+
+
+async def test_F3_what_the_socket_does_not_take_is_kept(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        assert not ends.client.write(BIG)
+        assert ends.client.has_rest
+        with anyio.move_on_after(0.01):
+            await ends.client.flush()
+        assert not ends.client.write(b"behind")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ends.client.flush)
+            assert await read(ends.server, len(BIG) + 6) == BIG + b"behind"
+        assert not ends.client.has_rest
+
+
+async def test_the_end_is_told(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        ends.client.write(b"last")
+        assert await ends.client.send_eof()
+        assert await read(ends.server, 4) == b"last"
+        assert await ends.server.receive(None) == b""
+        # It was only half of the end.
+        assert ends.server.write(b"answer")
+        assert await read(ends.client, 6) == b"answer"
+        with pytest.raises(TransportLost) as caught:
+            ends.client.write(b"after the end")
+        assert isinstance(caught.value.__cause__, ssl.SSLError)
+
+
+async def test_E7_an_end_without_close_notify(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        await ends.client_socket.send_eof()
+        assert await ends.server.receive(None) == b""
+
+
+async def test_interrupt(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        results: list[bytes | None] = []
+
+        async def receive() -> None:
+            results.append(await ends.server.receive(None))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(receive)
+            await anyio.wait_all_tasks_blocked()
+            ends.server.interrupt()
+        assert results == [None]
+
+
+async def test_C_noise_in_the_middle(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        ends.client_socket.write(b"GET / HTTP/1.1\r\n\r\n" * 100)
+        with pytest.raises(TransportLost) as caught:
+            await ends.server.receive(None)
+        assert isinstance(caught.value.__cause__, ssl.SSLError)
+        # An alert says why.
+        with pytest.raises(TransportLost):
+            await ends.client.receive(None)
+
+
+async def test_A4_noise_instead_of_a_handshake(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with strangers(client_tls, server_tls) as ends:
+        ends.client_socket.write(b"GET / HTTP/1.1\r\n\r\n" * 100)
+        with pytest.raises(ssl.SSLError):
+            await ends.server.handshake()
+
+
+@pytest.mark.parametrize("how", ["end", "close"])
+async def test_leaving_during_the_handshake(
+    how: str, client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with strangers(client_tls, server_tls) as ends:
+        if how == "end":
+            await ends.server_socket.send_eof()
+        else:
+            await ends.server_socket.abort()
+        with pytest.raises(TransportLost):
+            await ends.client.handshake()
+
+
+async def test_B10_another_name(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with strangers(client_tls, server_tls, "example.org") as ends:
+        async with anyio.create_task_group() as tasks:
+
+            async def serve() -> None:
+                # It may hear of it only afterwards: TLS 1.3 is done before the client
+                # has looked at the certificate.
+                with pytest.raises((ssl.SSLError, TransportLost)):
+                    await ends.server.handshake()
+                    await ends.server.receive(None)
+
+            tasks.start_soon(serve)
+            with pytest.raises(ssl.SSLCertVerificationError, match=r"example\.org"):
+                await ends.client.handshake()
+
+
+async def test_two_tasks_at_once(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        async with anyio.create_task_group() as tasks:
+            for one in (ends.client, ends.server):
+                tasks.start_soon(send, one, BIG)
+            tasks.start_soon(partial(read, ends.client, len(BIG)))
+            assert await read(ends.server, len(BIG)) == BIG
