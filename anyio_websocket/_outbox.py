@@ -167,12 +167,12 @@ class Outbox:
         return self._transport.write(data)
 
     def _hold_back(self, data: bytes) -> bool:
+        if self._held_size + len(data) > HELD:
+            return False
         if not self._held and not self._transport.soon(self.release):
             return False
         self._held.append(data)
         self._held_size += len(data)
-        if self._held_size >= HELD:
-            self._write_or_leave()
         return True
 
     def _write_or_leave(self) -> None:

@@ -168,37 +168,31 @@ class _Registered:
 class _OneByOne:
     """On trio: each wait is a registration of its own."""
 
-    __slots__ = ("_full", "_interrupted", "_is_closed", "_socket", "_token", "_waits")
+    __slots__ = ("_full", "_is_closed", "_socket", "_token", "_waits")
 
     def __init__(self, token: Any, sock: socket.socket) -> None:
         self._token = token
         self._socket = sock
         self._full = 0  # reads in a row that came back full
         self._waits = False
-        self._interrupted = False
         self._is_closed = False
 
     async def receive(self, size: int) -> bytes | None:
-        if 0 < self._full <= FULL_READS:
-            try:
-                return self._read(size)
-            except BlockingIOError:
-                pass
-        self._full = 0
+        at_once = 0 < self._full <= FULL_READS
         while True:
-            self._waits = True
-            try:
-                await anyio.wait_readable(self._socket)
-            except anyio.ClosedResourceError:
-                if self._interrupted or self._is_closed:
+            if not at_once:
+                self._full = 0
+                self._waits = True
+                try:
+                    await anyio.wait_readable(self._socket)
+                except anyio.ClosedResourceError:  # by interrupt() or close()
                     return None
-                raise
-            finally:
-                self._waits = self._interrupted = False
+                finally:
+                    self._waits = False
             try:
                 return self._read(size)
             except BlockingIOError:
-                pass
+                at_once = False
 
     def _read(self, size: int) -> bytes:
         data = self._socket.recv(size)
@@ -207,7 +201,6 @@ class _OneByOne:
 
     def interrupt(self) -> None:
         if self._waits:
-            self._interrupted = True
             anyio.notify_closing(self._socket)  # wakes who waits, and closes nothing
 
     async def writable(self) -> None:

@@ -176,7 +176,7 @@ async def connect(host: str, port: int) -> SocketTransport:
     addresses = await _addresses(host, port)
     if len(addresses) == 1:
         return SocketTransport(await _connect(*addresses[0]))
-    winners: list[socket.socket] = []
+    connected: list[socket.socket] = []  # more than one, if it is the same moment
     errors: list[OSError] = []
 
     async def attempt(family: int, address: Any, done: anyio.Event) -> None:
@@ -186,9 +186,7 @@ async def connect(host: str, port: int) -> SocketTransport:
             errors.append(exc)
             done.set()
             return
-        if winners:
-            sock.close()
-        winners.append(sock)
+        connected.append(sock)
         tasks.cancel_scope.cancel()
 
     try:
@@ -198,14 +196,13 @@ async def connect(host: str, port: int) -> SocketTransport:
                 tasks.start_soon(attempt, family, address, done)
                 with move_on_after(NEXT_ADDRESS):
                     await done.wait()
-    except BaseException:
-        for sock in winners:
+        if not connected:
+            causes = ExceptionGroup(f"{len(errors)} addresses were tried", errors)
+            raise OSError(f"none of its {len(errors)} addresses answers") from causes
+        return SocketTransport(connected.pop(0))
+    finally:
+        for sock in connected:
             sock.close()
-        raise
-    if not winners:
-        causes = ExceptionGroup(f"{len(errors)} addresses were tried", errors)
-        raise OSError(f"none of its {len(errors)} addresses answers") from causes
-    return SocketTransport(winners[0])
 
 
 async def _addresses(host: str, port: int) -> list[tuple[int, Any]]:

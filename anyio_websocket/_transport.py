@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, cast, runtime_checkable
@@ -134,7 +135,7 @@ def wrap(stream: AnyStream) -> Transport:
     )
 
 
-class _Stream:
+class _Stream(ABC):
     """What transports over streams have in common: every send waits.
 
     Nothing tells how much of a send that was cancelled has left, so nothing may follow.
@@ -181,11 +182,11 @@ class _Stream:
     def soon(self, callback: Callable[[], None]) -> bool:
         return False
 
-    async def _receive(self, max_bytes: int | None) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    async def _receive(self, max_bytes: int | None) -> bytes: ...
 
-    async def _send(self, data: bytes) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _send(self, data: bytes) -> None: ...
 
 
 class StreamTransport(_Stream):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Awaitable, Callable
 from functools import wraps
 
@@ -10,6 +11,7 @@ import pytest
 
 from anyio_websocket import WebSocketConnection, open_websocket
 
+from .support.sockets import pair
 from .test_client import serving
 
 
@@ -69,3 +71,19 @@ async def test_cancelled_task() -> None:
             await task
         assert opened[0].closed is not None
         assert opened[0].closed.code == 1006
+
+
+@under_asyncio
+async def test_F1_cancelled_with_the_bytes_in_hand() -> None:
+    # The socket's callback has given a task its bytes, and before the task runs it is
+    # cancelled: the next one gets them.
+    async with pair() as (transport, theirs):
+        task = asyncio.create_task(transport.receive(10))
+        await asyncio.sleep(0)
+        theirs.send(b"bytes")
+        select.select([transport._socket], [], [])
+        transport._readiness._readable()  # type: ignore[attr-defined]
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await transport.receive(10) == b"bytes"

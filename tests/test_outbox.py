@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 import anyio
 import pytest
 
 from anyio_websocket import CloseReason, ConnectionClosed
 from anyio_websocket._attendant import Attendant
 from anyio_websocket._closing import Closing
-from anyio_websocket._outbox import Outbox
+from anyio_websocket._outbox import HELD, Outbox
 from anyio_websocket._transport import wrap
 
+from .support.sockets import pair, read, reset
 from .support.streams import MemoryStream, stream_pair
 
 
@@ -58,3 +63,89 @@ async def test_nothing_goes_out_once_it_is_over() -> None:
         await box.flush()
         with pytest.raises(anyio.EndOfStream):
             await theirs.receive()
+
+
+async def test_a_message_that_waits_longer_than_others() -> None:
+    # A job of the attendant's that was asked for before there is an attendant's task.
+    ours, theirs = stream_pair()
+    async with anyio.create_task_group() as tasks:
+        attendant = Attendant(tasks)
+        attendant.hold()
+        box, _ = outbox(ours, attendant)
+        box.pong(b"pong")
+        with anyio.fail_after(5):
+            assert await theirs.receive() == b"pong"
+        attendant.release()
+
+
+async def test_a_stream_has_no_next_pass() -> None:
+    ours, theirs = stream_pair()
+    async with anyio.create_task_group() as tasks:
+        box, _ = outbox(ours, Attendant(tasks))
+        box.hold = True
+        await box.send(same, b"message")
+        assert await theirs.receive() == b"message"
+
+
+# -- over sockets of our own, which take what they can at once -------------------
+
+
+@asynccontextmanager
+async def box_and_peer() -> AsyncGenerator[tuple[Outbox, Closing, socket.socket]]:
+    """An outbox over a socket with small buffers, and the socket at its other end."""
+    async with pair() as (transport, theirs), anyio.create_task_group() as tasks:
+        transport._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        attendant = Attendant(tasks)
+        attendant.hold()
+        closing = Closing(transport, lambda: None, lambda: None)
+        box = Outbox(transport, closing, attendant)
+        box.hold = True
+        with anyio.fail_after(10):
+            yield box, closing, theirs
+        attendant.release()
+
+
+async def test_what_is_held_back_leaves_with_what_is_written() -> None:
+    async with box_and_peer() as (box, _, theirs):
+        await box.send(same, b"held, ")
+        await box.send(same, b"held too, ")
+        box.pong(b"pong")
+        assert await read(theirs, 20) == b"held, held too, pong"
+
+
+async def test_no_more_is_held_back_than_the_limit() -> None:
+    async with box_and_peer() as (box, _, theirs):
+        half = bytes(HELD // 2)
+        with anyio.move_on_after(0.05) as scope:
+            await box.send(same, half)
+            await box.send(same, half)
+            assert not scope.cancel_called
+            await box.send(same, b"x")  # is one too much, so it has to wait for all
+        assert scope.cancelled_caught
+        assert await read(theirs, HELD + 1) == half + half + b"x"
+
+
+async def test_what_was_held_back_and_does_not_fit() -> None:
+    async with box_and_peer() as (box, _, theirs):
+        await box.send(same, bytes(HELD))
+        box.release()
+        assert await read(theirs, HELD) == bytes(HELD)
+
+
+async def test_what_was_held_back_when_the_connection_broke() -> None:
+    async with box_and_peer() as (box, closing, theirs):
+        await box.send(same, b"held")
+        reset(theirs)
+        box.release()
+        assert closing.reason == CloseReason(1006, None)
+        assert isinstance(closing.cause, OSError)
+
+
+async def test_what_was_held_back_when_it_was_over() -> None:
+    async with box_and_peer() as (box, closing, theirs):
+        await box.send(same, b"held")
+        await closing.abort()
+        box.release()
+        await anyio.wait_readable(theirs)
+        assert theirs.recv(10) == b""

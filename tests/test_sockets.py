@@ -6,9 +6,9 @@ import asyncio
 import errno
 import socket
 import ssl
-import struct
+import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,8 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import (
+    Endpoint,
+    HandshakeError,
     WebSocketConnection,
     WebSocketRequest,
     open_websocket,
@@ -24,47 +26,14 @@ from anyio_websocket import (
     serve_websocket,
 )
 from anyio_websocket._readiness import can_wait
-from anyio_websocket._sockets import NEXT_ADDRESS, SocketTransport, connect
+from anyio_websocket._sockets import NEXT_ADDRESS, connect
 from anyio_websocket._transport import TransportLost, send
 
 from .support.frames import BINARY, TEXT, frame, take_frame
 from .support.peer import request
+from .support.sockets import pair, read, reset
 
 BIG = bytes(range(256)) * 2**14  # 4 MiB, more than any buffer of a socket holds
-
-
-@asynccontextmanager
-async def pair() -> AsyncGenerator[tuple[SocketTransport, socket.socket]]:
-    """A transport, and the other end of its connection as a plain socket."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        transport = await connect("127.0.0.1", listener.getsockname()[1])
-        theirs, _ = listener.accept()
-    theirs.setblocking(False)
-    with theirs:
-        try:
-            yield transport, theirs
-        finally:
-            await transport.abort()
-
-
-async def read(theirs: socket.socket, size: int) -> bytes:
-    """Read so many bytes by hand."""
-    data = bytearray()
-    while len(data) < size:
-        try:
-            piece = theirs.recv(size - len(data))
-        except BlockingIOError:
-            await anyio.wait_readable(theirs)
-        else:
-            assert piece, f"the end after {len(data)} bytes"
-            data += piece
-    return bytes(data)
-
-
-def reset(sock: socket.socket) -> None:
-    """Close so that the peer gets a reset."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 # -- sending -------------------------------------------------------------------
@@ -155,6 +124,34 @@ async def test_interrupting_the_reader_leaves_the_writer_alone() -> None:
             transport.interrupt()
             with anyio.fail_after(10):
                 assert await read(theirs, len(BIG)) == BIG
+
+
+async def test_nothing_comes_after_a_full_read() -> None:
+    async with pair() as (transport, theirs):
+        theirs.send(b"0123456789")
+        assert await transport.receive(10) == b"0123456789"
+        async with anyio.create_task_group() as tasks:
+
+            async def send_more() -> None:
+                await anyio.wait_all_tasks_blocked()
+                theirs.send(b"more")
+
+            tasks.start_soon(send_more)
+            with anyio.fail_after(5):
+                assert await transport.receive(10) == b"more"
+
+
+async def test_a_socket_that_is_full() -> None:
+    async with pair() as (transport, theirs):
+        sent = 0
+        with suppress(BlockingIOError):
+            while True:
+                sent += transport._socket.send(BIG)
+        assert not transport.write(b"rest")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            with anyio.fail_after(10):
+                assert (await read(theirs, sent + 4)).endswith(b"rest")
 
 
 async def test_F1_cancelling_loses_nothing() -> None:
@@ -338,6 +335,58 @@ async def test_the_first_address_that_answers(monkeypatch: pytest.MonkeyPatch) -
         assert isinstance(caught.value.__cause__, ExceptionGroup)
 
 
+async def test_immediate_failure() -> None:
+    with anyio.fail_after(5), pytest.raises(OSError, match=r"from 255\.255"):
+        await connect("255.255.255.255", 1)
+
+
+async def test_a_zone() -> None:
+    # Of a link-local address that nobody has.
+    zone = socket.if_indextoname(1)
+    with anyio.move_on_after(0.1), pytest.raises(OSError, match="from fe80::dead"):
+        await connect(f"fe80::dead%{zone}", 1)
+
+
+async def test_two_addresses_that_answer_in_the_same_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as one, socket.socket() as other:
+        waiting = [socket.socket() for _ in range(6)]
+        try:
+            for i, full in enumerate((one, other)):
+                full.bind(("127.0.0.1", 0))
+                full.listen(0)
+                for sock in waiting[i::2]:
+                    sock.setblocking(False)
+                    sock.connect_ex(full.getsockname())
+            addresses(monkeypatch, one.getsockname(), other.getsockname())
+
+            async def let_both_in() -> None:
+                await anyio.sleep(NEXT_ADDRESS * 2)
+                for sock in waiting:
+                    sock.close()
+                for full in (one, other):
+                    full.setblocking(False)
+                    with suppress(BlockingIOError):
+                        while True:
+                            full.accept()[0].close()
+                # The kernels try again a second after the first time. The event loop
+                # shall not see the one before the other.
+                time.sleep(1.5)  # noqa: ASYNC251
+
+            with anyio.fail_after(10):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(let_both_in)
+                    transport = await connect("example.org", 1)
+            ports = {full.getsockname()[1] for full in (one, other)}
+            assert isinstance(transport.remote, Endpoint)
+            assert transport.remote.port in ports
+            await transport.aclose()
+        finally:
+            for sock in waiting:
+                sock.close()
+
+
 async def test_B1_an_address_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as full, socket.create_server(("127.0.0.1", 0)) as good:
         full.bind(("127.0.0.1", 0))
@@ -502,3 +551,15 @@ async def test_where_the_loop_cannot_wait_for_sockets(
             async with open_websocket("127.0.0.1", port, "/", use_ssl=use_ssl) as ws:
                 await ws.send_message(BIG[:100_000])
                 assert await ws.get_message() == BIG[:100_000]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        async def leave() -> None:
+            await anyio.wait_readable(listener)
+            listener.accept()[0].close()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(leave)
+            with pytest.raises(HandshakeError, match="during the TLS handshake"):
+                async with open_websocket("127.0.0.1", port, "/", use_ssl=True):
+                    pass

@@ -139,6 +139,8 @@ async def test_the_end_is_told(
         # It was only half of the end.
         assert ends.server.write(b"answer")
         assert await read(ends.client, 6) == b"answer"
+        await ends.server.send_eof()
+        assert await ends.client.receive(None) == b""
         with pytest.raises(TransportLost) as caught:
             ends.client.write(b"after the end")
         assert isinstance(caught.value.__cause__, ssl.SSLError)
@@ -166,6 +168,15 @@ async def test_interrupt(
             await anyio.wait_all_tasks_blocked()
             ends.server.interrupt()
         assert results == [None]
+
+
+async def test_the_next_pass(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        passed = anyio.Event()
+        assert ends.client.soon(passed.set)
+        await passed.wait()
 
 
 async def test_C_noise_in_the_middle(

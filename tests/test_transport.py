@@ -56,6 +56,14 @@ async def test_F7_errors_become_one(
     assert ours.closed
 
 
+async def test_nobody_to_interrupt() -> None:
+    ours, theirs = stream_pair()
+    transport = wrap(ours)
+    transport.interrupt()
+    await theirs.send(b"bytes")
+    assert await transport.receive(None) == b"bytes"
+
+
 async def test_addresses_of_a_dead_socket() -> None:
     ours, _ = stream_pair()
 

@@ -13,6 +13,7 @@ import pytest
 from anyio_websocket import (
     CloseReason,
     ConnectionClosed,
+    ConnectionRejected,
     Endpoint,
     WebSocketServer,
     connect_websocket_url,
@@ -111,6 +112,16 @@ async def test_tls_listeners(
         with pytest.raises(ConnectionClosed) as caught:
             await other.get_message()
         assert caught.value.reason == CloseReason(1006, None)
+        # A refusal over a stream that has no half-close.
+        stream = await trio.open_ssl_over_tcp_stream(
+            "localhost", server.port, ssl_context=client_tls, https_compatible=True
+        )
+        evil = [(b"Origin", b"https://evil.example")]
+        with pytest.raises(ConnectionRejected) as rejected:
+            await wrap_client_stream(
+                nursery, stream, "localhost", "/", extra_headers=evil
+            )
+        assert rejected.value.status_code == 403
         nursery.cancel_scope.cancel()
 
 

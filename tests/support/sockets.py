@@ -1,0 +1,46 @@
+"""A transport over a real socket, and the other end by hand."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from anyio_websocket._sockets import SocketTransport, connect
+
+
+@asynccontextmanager
+async def pair() -> AsyncGenerator[tuple[SocketTransport, socket.socket]]:
+    """A transport, and the other end of its connection as a plain socket."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        transport = await connect("127.0.0.1", listener.getsockname()[1])
+        theirs, _ = listener.accept()
+    theirs.setblocking(False)
+    with theirs:
+        try:
+            yield transport, theirs
+        finally:
+            await transport.abort()
+
+
+async def read(theirs: socket.socket, size: int) -> bytes:
+    """Read so many bytes by hand."""
+    data = bytearray()
+    while len(data) < size:
+        try:
+            piece = theirs.recv(size - len(data))
+        except BlockingIOError:
+            await anyio.wait_readable(theirs)
+        else:
+            assert piece, f"the end after {len(data)} bytes"
+            data += piece
+    return bytes(data)
+
+
+def reset(sock: socket.socket) -> None:
+    """Close so that the peer gets a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
