@@ -46,11 +46,15 @@ DOWNSTAIRS = {
     "_protocol._frames",
     "_protocol._client_handshake",
     "_protocol._http",
-    "_protocol._masking",
+    "_protocol._loops",
     "_protocol._origins",
     "_protocol._permessage_deflate",
+    "_protocol._pure",
     "_protocol._server_handshake",
 }
+
+# Written in C: it imports nothing.
+COMPILED = "_protocol._speedups"
 
 # What knows an event loop, or does I/O.
 BACKENDS = {"asyncio", "sniffio", "trio", "uvloop"}
@@ -94,7 +98,7 @@ def arrows(name: str) -> set[str]:
     found: set[str] = set()
     for full in imported(name):
         top, _, inner = full.partition(".")
-        if top == "anyio_websocket":
+        if top == "anyio_websocket" and not inner.startswith(COMPILED):
             while inner not in MODULES:  # a name in a module, not a module
                 inner = inner.rpartition(".")[0]
             found.add(inner)

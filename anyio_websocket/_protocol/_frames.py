@@ -27,6 +27,9 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
+import sys
+from collections.abc import Iterator
 from typing import Final
 
 from ._codec import (
@@ -40,8 +43,9 @@ from ._codec import (
     Received,
 )
 from ._deflate import Deflater, Inflater
-from ._masking import BLOCK, mask_keys, masked, short_masked
+from ._loops import frame, masked, take
 from ._permessage_deflate import PerMessageDeflate
+from ._pure import BLOCK, MASKED, WHOLE_BINARY, WHOLE_TEXT
 
 _CONTINUATION: Final = 0
 _TEXT: Final = 1
@@ -51,12 +55,8 @@ _PING: Final = 9
 _PONG: Final = 10
 
 _FIN: Final = 0x80
-_WHOLE_TEXT: Final = _FIN | _TEXT
-_WHOLE_BINARY: Final = _FIN | _BINARY
-_WHOLE: Final = (_WHOLE_TEXT, _WHOLE_BINARY)
 _RSV1: Final = 0x40  # RFC 7692 section 6: on a message's first frame, "compressed"
 _RSV: Final = 0x70
-_MASKED: Final = 0x80
 
 _PROTOCOL_ERROR: Final = 1002
 _INVALID_DATA: Final = 1007
@@ -65,6 +65,10 @@ _INVALID_DATA: Final = 1007
 # these bytes more: compressors that flush after every few bytes add six each time.
 _EXPANSION: Final = 2
 _EXPANSION_BYTES: Final = 1024
+
+# bytes; keys are fetched in blocks, as a call for each costs more than masking a short
+# message
+_KEY_BLOCK: Final = 256
 
 _new_decoder: Final = codecs.getincrementaldecoder("utf-8")
 
@@ -89,6 +93,7 @@ class FrameCodec:
         "_inflater",
         "_key",
         "_keys",
+        "_limit",
         "_mask_bit",
         "_max_fragments",
         "_max_message_size",
@@ -108,15 +113,16 @@ class FrameCodec:
         max_fragments: int,
         deflate: PerMessageDeflate | None = None,
     ) -> None:
-        self._mask_bit = 0 if is_client else _MASKED  # of the frames that come
+        self._mask_bit = 0 if is_client else MASKED  # of the frames that come
         self._max_message_size = max_message_size
+        self._limit = int(min(max_message_size, sys.maxsize))
         self._max_fragments = max_fragments
         self._deflater: Deflater | None = None
         self._inflater: Inflater | None = None
         if deflate is not None:
             self._deflater = Deflater(deflate, is_client=is_client)
             self._inflater = Inflater(deflate, is_client=is_client)
-        self._keys = mask_keys() if is_client else None
+        self._keys = _mask_keys() if is_client else None
         self._buffer = b""
         self._offset: int = 0  # where in there the next frame, or its rest, starts
         # Of the message that is coming in pieces:
@@ -147,23 +153,12 @@ class FrameCodec:
         self._offset = 0
 
     def next(self) -> Received | None:
-        # Most of what comes is a short message in one frame, all of it at hand. This
-        # is the loop below for it alone, in two thirds of the time.
-        buffer, start = self._buffer, self._offset
-        if not self._opcode and len(buffer) - start > 1:
-            first = buffer[start]
-            length = buffer[start + 1] ^ self._mask_bit  # over 127 if that is wrong
-            if length < 126 and first in _WHOLE:
-                start += 2
-                end = start + length + (4 if self._mask_bit else 0)
-                if end <= len(buffer) and length <= self._max_message_size:
-                    self._offset = end
-                    if self._mask_bit:
-                        key = buffer[start : start + 4]
-                        payload = short_masked(buffer[start + 4 : end], key)
-                    else:
-                        payload = buffer[start:end]
-                    return payload if first == _WHOLE_BINARY else _decoded(payload)
+        # Most of what comes is a message in one frame, all of it at hand.
+        if not self._opcode:
+            taken = take(self._buffer, self._offset, self._mask_bit, self._limit)
+            if taken is not None:
+                message, self._offset = taken
+                return message
         return self._next()
 
     def _next(self) -> Received | None:
@@ -203,7 +198,7 @@ class FrameCodec:
             if first & _RSV and not self._is_compressed(first):
                 raise _violation("a reserved bit is set")
             key = b""
-            if second & _MASKED != self._mask_bit:
+            if second & MASKED != self._mask_bit:
                 raise _violation(
                     "a frame from the client is not masked"
                     if self._mask_bit
@@ -343,9 +338,9 @@ class FrameCodec:
     # -- sending ---------------------------------------------------------------
 
     def message(self, message: str | bytes, *, compress: bool | None = None) -> bytes:
-        first = _WHOLE_BINARY
+        first = WHOLE_BINARY
         if isinstance(message, str):
-            first = _WHOLE_TEXT
+            first = WHOLE_TEXT
             message = message.encode()
         deflater = self._deflater
         if deflater is not None and (
@@ -368,28 +363,20 @@ class FrameCodec:
         return self._frame(_FIN | _CLOSE, code.to_bytes(2, "big") + reason.encode())
 
     def _frame(self, first: int, payload: bytes) -> bytes:
-        length = len(payload)
-        keys = self._keys
-        bit = 0 if keys is None else _MASKED
-        if length < 126:
-            head = bytes((first, bit | length))
-        elif length < 65536:
-            head = bytes((first, bit | 126)) + length.to_bytes(2, "big")
-        else:
-            head = bytes((first, bit | 127)) + length.to_bytes(8, "big")
-        if keys is None:
-            return head + payload
-        key = next(keys)
-        if length < 126:
-            return head + key + short_masked(payload, key)
-        if length <= BLOCK:
-            return head + key + masked(payload, key)
-        blocks: list[bytes | bytearray] = [head, key]
-        blocks += (
-            masked(payload[start : start + BLOCK], key)
-            for start in range(0, length, BLOCK)  # a multiple of four: the key stays
-        )
-        return b"".join(blocks)
+        return frame(first, payload, next(self._keys) if self._keys else None)
+
+
+def _mask_keys() -> Iterator[bytes]:
+    """Give mask keys without end: random whoever sees others, none given twice.
+
+    A process that forks shares the unused rest of a block with its child. That is no
+    loss: the two cannot both go on with one connection, and each connection has a
+    block of its own.
+    """
+    while True:
+        block = os.urandom(_KEY_BLOCK)
+        for start in range(0, _KEY_BLOCK, 4):
+            yield block[start : start + 4]
 
 
 def _check_control(opcode: int, first: int, length: int) -> None:

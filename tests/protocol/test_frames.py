@@ -20,7 +20,7 @@ from anyio_websocket._protocol import (
     ProtocolViolation,
     Received,
 )
-from anyio_websocket._protocol._masking import BLOCK
+from anyio_websocket._protocol._pure import BLOCK
 
 from ..support.frames import MASK, close_payload, frame
 

@@ -1,0 +1,17 @@
+"""The innermost loops, in C where that was built, else in Python.
+
+``ANYIO_WEBSOCKET_PURE=1`` in the environment asks for Python.
+"""
+
+from __future__ import annotations
+
+import os
+
+try:
+    if os.environ.get("ANYIO_WEBSOCKET_PURE", "0") != "0":
+        raise ImportError
+    from ._speedups import frame, masked, take
+except ImportError:
+    from ._pure import frame, masked, take
+
+__all__ = ["frame", "masked", "take"]

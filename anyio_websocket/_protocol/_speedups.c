@@ -1,0 +1,231 @@
+/* The innermost loops in C: what _pure.py says in Python, byte for byte.
+
+   In the limited API of CPython 3.11, so that one wheel serves every later version.
+   No function here keeps anything from one call to the next. */
+
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#define WHOLE_TEXT 0x81
+#define WHOLE_BINARY 0x82
+#define MASKED 0x80
+#define KEY_SIZE 4
+
+/* RFC 6455 section 5.3. Eight bytes at a time, as compilers can make wider. */
+static void
+apply_mask(char *out, const char *in, Py_ssize_t size, const char *key)
+{
+    char twice[8];
+    uint64_t mask, word;
+    Py_ssize_t i;
+
+    memcpy(twice, key, KEY_SIZE);
+    memcpy(twice + KEY_SIZE, key, KEY_SIZE);
+    memcpy(&mask, twice, 8);
+    for (i = 0; i + 8 <= size; i += 8) {
+        memcpy(&word, in + i, 8);
+        word ^= mask;
+        memcpy(out + i, &word, 8);
+    }
+    for (; i < size; i++)
+        out[i] = in[i] ^ key[i % KEY_SIZE];
+}
+
+/* The bytes of a key, or NULL with an exception. */
+static const char *
+key_of(PyObject *key)
+{
+    char *bytes;
+    Py_ssize_t size;
+
+    if (PyBytes_AsStringAndSize(key, &bytes, &size) < 0)
+        return NULL;
+    if (size != KEY_SIZE) {
+        PyErr_SetString(PyExc_ValueError, "a mask has four bytes");
+        return NULL;
+    }
+    return bytes;
+}
+
+static PyObject *
+speedups_masked(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    const char *key;
+    PyObject *result = NULL;
+    Py_buffer data;
+
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "masked() takes data and key");
+        return NULL;
+    }
+    key = key_of(args[1]);
+    if (key == NULL || PyObject_GetBuffer(args[0], &data, PyBUF_SIMPLE) < 0)
+        return NULL;
+    result = PyBytes_FromStringAndSize(NULL, data.len);
+    if (result != NULL)
+        apply_mask(PyBytes_AsString(result), data.buf, data.len, key);
+    PyBuffer_Release(&data);
+    return result;
+}
+
+/* Whether there is a whole data frame at the start of `in`: then where its key (if
+   masked) and payload start, and how long the payload is. */
+static int
+whole_frame(const unsigned char *in, Py_ssize_t available, int mask_bit,
+            Py_ssize_t limit, Py_ssize_t *start, Py_ssize_t *length)
+{
+    int size, i;
+    uint64_t value;
+
+    if (available < 2 || (in[0] != WHOLE_TEXT && in[0] != WHOLE_BINARY) ||
+        (in[1] & MASKED) != mask_bit)
+        return 0;
+    value = in[1] & ~MASKED;
+    *start = 2;
+    if (value > 125) {
+        size = value == 126 ? 2 : 8;
+        if (available < 2 + size)
+            return 0;
+        for (i = 0, value = 0; i < size; i++)
+            value = value << 8 | in[2 + i];
+        if (value < (size == 2 ? 126u : 65536u))
+            return 0;
+        *start += size;
+    }
+    if (value > (uint64_t)limit)
+        return 0;
+    *length = (Py_ssize_t)value;
+    return *length <= available - *start - (mask_bit ? KEY_SIZE : 0);
+}
+
+static PyObject *
+speedups_take(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    char *buffer;
+    const char *key, *payload;
+    Py_ssize_t available, offset, limit, start, length;
+    long mask_bit;
+    PyObject *bytes, *message;
+
+    if (count != 4) {
+        PyErr_SetString(PyExc_TypeError,
+                        "take() takes buffer, offset, mask_bit and limit");
+        return NULL;
+    }
+    if (PyBytes_AsStringAndSize(args[0], &buffer, &available) < 0)
+        return NULL;
+    offset = PyLong_AsSsize_t(args[1]);
+    mask_bit = PyLong_AsLong(args[2]);
+    limit = PyLong_AsSsize_t(args[3]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (offset < 0 || offset > available || limit < 0) {
+        PyErr_SetString(PyExc_ValueError, "take() starts inside of the buffer");
+        return NULL;
+    }
+    buffer += offset;
+    available -= offset;
+    if (!whole_frame((unsigned char *)buffer, available, (int)mask_bit, limit, &start,
+                     &length))
+        Py_RETURN_NONE;
+    payload = buffer + start;
+    if (mask_bit) {
+        key = payload;
+        payload += KEY_SIZE;
+        start += KEY_SIZE;
+        bytes = PyBytes_FromStringAndSize(NULL, length);
+        if (bytes == NULL)
+            return NULL;
+        apply_mask(PyBytes_AsString(bytes), payload, length, key);
+        payload = PyBytes_AsString(bytes);
+    }
+    else {
+        bytes = NULL;
+    }
+    if (buffer[0] == (char)WHOLE_TEXT) {
+        message = PyUnicode_DecodeUTF8(payload, length, NULL);
+        Py_XDECREF(bytes);
+        if (message == NULL) {
+            if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
+                return NULL;
+            PyErr_Clear(); /* for Python to find, and to say what is wrong */
+            Py_RETURN_NONE;
+        }
+    }
+    else {
+        message = bytes ? bytes : PyBytes_FromStringAndSize(payload, length);
+        if (message == NULL)
+            return NULL;
+    }
+    return Py_BuildValue("Nn", message, offset + start + length);
+}
+
+static PyObject *
+speedups_frame(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    char *payload, *out;
+    const char *key = NULL;
+    Py_ssize_t length;
+    long first;
+    int size, i;
+    PyObject *result;
+
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "frame() takes first, payload and key");
+        return NULL;
+    }
+    first = PyLong_AsLong(args[0]);
+    if (first == -1 && PyErr_Occurred())
+        return NULL;
+    if (PyBytes_AsStringAndSize(args[1], &payload, &length) < 0)
+        return NULL;
+    if (args[2] != Py_None && (key = key_of(args[2])) == NULL)
+        return NULL;
+    size = length < 126 ? 0 : length < 65536 ? 2 : 8;
+    result = PyBytes_FromStringAndSize(NULL, 2 + size + (key ? KEY_SIZE : 0) + length);
+    if (result == NULL)
+        return NULL;
+    out = PyBytes_AsString(result);
+    *out++ = (char)first;
+    *out++ = (char)((key ? MASKED : 0) | (size == 0 ? length : size == 2 ? 126 : 127));
+    for (i = size; i-- > 0;)
+        *out++ = (char)((uint64_t)length >> 8 * i);
+    if (key) {
+        memcpy(out, key, KEY_SIZE);
+        apply_mask(out + KEY_SIZE, payload, length, key);
+    }
+    else {
+        memcpy(out, payload, length);
+    }
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"masked", (PyCFunction)(void (*)(void))speedups_masked, METH_FASTCALL,
+     "Mask or unmask a piece of a payload."},
+    {"take", (PyCFunction)(void (*)(void))speedups_take, METH_FASTCALL,
+     "Take a whole message out of a buffer, if there is one in a single frame."},
+    {"frame", (PyCFunction)(void (*)(void))speedups_frame, METH_FASTCALL,
+     "Put a frame together."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot slots[] = {{0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_speedups",
+    .m_doc = "The innermost loops in C.",
+    .m_size = 0,
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC
+PyInit__speedups(void)
+{
+    return PyModuleDef_Init(&definition);
+}

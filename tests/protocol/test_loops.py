@@ -1,0 +1,166 @@
+"""The innermost loops: what they do, in Python and in C."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anyio_websocket._protocol import _pure
+from anyio_websocket._protocol._pure import MASKED, WHOLE_BINARY, WHOLE_TEXT
+
+try:
+    from anyio_websocket._protocol import _speedups
+except ImportError:
+    speedups: ModuleType | None = None
+else:
+    speedups = _speedups
+
+KEY = b"\x01\x80\xff\x7e"
+SIZES = [0, 1, 3, 7, 8, 9, 125, 126, 127, 2047, 2048, 65535, 65536, 200_001]
+
+
+@pytest.fixture(params=["pure", "speedups"])
+def loops(request: pytest.FixtureRequest) -> ModuleType:
+    if request.param == "pure":
+        return _pure
+    if speedups is None:
+        pytest.skip("_speedups is not built")
+    return speedups
+
+
+def xor(data: bytes, key: bytes) -> bytes:
+    """RFC 6455 section 5.3, word for word."""
+    return bytes(octet ^ key[i % 4] for i, octet in enumerate(data))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_masked(loops: ModuleType, size: int) -> None:
+    data = os.urandom(size)
+    assert loops.masked(data, KEY) == xor(data, KEY)
+    assert loops.masked(bytearray(data), KEY) == xor(data, KEY)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_frame(loops: ModuleType, size: int) -> None:
+    payload = os.urandom(size)
+    if size < 126:
+        length = bytes([size])
+    elif size < 65536:
+        length = b"\x7e" + size.to_bytes(2, "big")
+    else:
+        length = b"\x7f" + size.to_bytes(8, "big")
+    assert loops.frame(0xC1, payload, None) == b"\xc1" + length + payload
+    masked_length = bytes([length[0] | 0x80]) + length[1:]
+    expected = b"\xc1" + masked_length + KEY + xor(payload, KEY)
+    assert loops.frame(0xC1, payload, KEY) == expected
+
+
+@pytest.mark.parametrize("mask_bit", [0, MASKED])
+@pytest.mark.parametrize("size", SIZES)
+def test_take(loops: ModuleType, size: int, mask_bit: int) -> None:
+    payload = b"a" * size
+    key = KEY if mask_bit else None
+    for first, message in ((WHOLE_TEXT, payload.decode()), (WHOLE_BINARY, payload)):
+        frame = _pure.frame(first, payload, key)
+        buffer = b"before" + frame + b"behind"
+        taken = loops.take(buffer, 6, mask_bit, size)
+        if loops is _pure and size > 125:
+            assert taken is None  # for the loop that takes what comes in pieces
+        else:
+            assert taken == (message, 6 + len(frame))
+        # too long, not all there, or with the wrong mask bit
+        assert not size or loops.take(buffer, 6, mask_bit, size - 1) is None
+        assert loops.take(frame[:-1], 0, mask_bit, size) is None
+        assert loops.take(frame, 0, mask_bit ^ MASKED, size) is None
+
+
+@pytest.mark.parametrize("first", [0x00, 0x80, 0x01, 0x02, 0x83, 0x88, 0x8A, 0xC1])
+def test_take_leaves_what_is_not_a_whole_message(loops: ModuleType, first: int) -> None:
+    assert loops.take(_pure.frame(first, b"", None), 0, 0, 100) is None
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"\x82",
+        b"\x82\x7e\x00",
+        b"\x82\x7e\x00\x01x",  # a length that has a shorter form
+        b"\x82\x7f" + bytes(7) + b"\x01x",
+        b"\x82\x7f\xff" + bytes(7),  # over any limit
+        b"\x81\x01\xff",  # no UTF-8
+        b"\x81\x03\xed\xa0\x80",  # half of a surrogate pair
+    ],
+)
+def test_take_leaves_what_is_wrong(loops: ModuleType, frame: bytes) -> None:
+    assert loops.take(frame, 0, 0, sys.maxsize) is None
+
+
+@given(
+    buffer=st.binary(max_size=200),
+    start=st.integers(0, 200),
+    mask_bit=st.sampled_from([0, MASKED]),
+    limit=st.integers(0, 200),
+)
+def test_both_take_the_same(
+    buffer: bytes, start: int, mask_bit: int, limit: int
+) -> None:
+    if speedups is None:
+        pytest.skip("_speedups is not built")
+    start = min(start, len(buffer))
+    # Mostly frames, else hardly anything would ever be taken.
+    for data in (buffer, b"\x81\x80" + buffer, b"\x82\x05" + buffer):
+        taken = speedups.take(data, start, mask_bit, limit)
+        if taken is not None and data[start + 1] & 0x7F <= 125:
+            assert taken == _pure.take(data, start, mask_bit, limit)
+        elif taken is None:
+            assert _pure.take(data, start, mask_bit, limit) is None
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("masked", (b"",)),
+        ("masked", (b"", b"key")),
+        ("masked", (b"", "text")),
+        ("masked", ("text", KEY)),
+        ("take", (b"", 0, 0)),
+        ("take", (bytearray(), 0, 0, 0)),
+        ("take", (b"", 1, 0, 0)),
+        ("take", (b"", -1, 0, 0)),
+        ("take", (b"", 0, 0, -1)),
+        ("take", (b"", 0, 0, 2**64)),
+        ("take", (b"", 0.5, 0, 0)),
+        ("frame", (1, b"")),
+        ("frame", (1, "text", None)),
+        ("frame", (1, b"", b"long key")),
+        ("frame", ("1", b"", None)),
+    ],
+)
+def test_arguments_in_c(function: str, arguments: tuple[object, ...]) -> None:
+    # Nothing calls them so; but C that is called so must not read where nothing is.
+    if speedups is None:
+        pytest.skip("_speedups is not built")
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        getattr(speedups, function)(*arguments)
+
+
+@pytest.mark.parametrize("pure", ["0", "1"])
+def test_the_choice(pure: str) -> None:
+    if pure == "0" and speedups is None:
+        pytest.skip("_speedups is not built")
+    code = "from anyio_websocket._protocol._loops import take; print(take.__module__)"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "ANYIO_WEBSOCKET_PURE": pure},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    assert result.stdout.strip().endswith("_pure" if pure == "1" else "_speedups")
