@@ -27,14 +27,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ._codec import POLICY, ProtocolViolation
 from ._permessage_deflate import LEVEL, THRESHOLD, PerMessageDeflate
 
-isal_zlib: Any
 try:
-    from isal import isal_zlib
+    isal_zlib: Any = import_module("isal.isal_zlib")
 except ImportError:  # the extra "fast" is not installed
     isal_zlib = None
 

@@ -101,6 +101,7 @@ class FrameCodec:
         "_offset",
         "_opcode",
         "_remaining",
+        "_reserved",
         "_size",
         "_wire_room",
     )
@@ -136,6 +137,7 @@ class FrameCodec:
         self._decoder: codecs.IncrementalDecoder | None = None
         # Of the frame whose payload is coming:
         self._remaining: int = 0  # bytes that are still to come
+        self._reserved = False  # whether there is room for them
         self._fin = False  # whether it is its message's last
         self._key = b""  # its mask, turned to the next byte; empty for none
 
@@ -238,6 +240,7 @@ class FrameCodec:
                 self._begin_message(first)
             self._offset = start
             self._remaining = length
+            self._reserved = False
             self._wire_room -= length
             self._fin = first & _FIN != 0
             self._key = key
@@ -292,6 +295,8 @@ class FrameCodec:
                 self._key = key[turn:] + key[:turn]
             if not self._compressed:
                 self._store(piece)
+                if not self._reserved and BLOCK < self._remaining < 8 * self._size:
+                    self._reserve()
             else:
                 assert self._inflater is not None
                 room = self._max_message_size - self._size
@@ -299,6 +304,18 @@ class FrameCodec:
                     self._store(part)
         self._fragments += 1
         return True
+
+    def _reserve(self) -> None:
+        """Make room for the rest of a large frame, once an eighth of it has come.
+
+        To grow in steps costs page faults in each, 400 us for 1 MiB instead of 20. But
+        not at the header: to announce is free, and memory has to be paid for.
+        """
+        assert self._message is not None
+        self._reserved = True
+        self._message.seek(self._remaining - 1, io.SEEK_CUR)
+        self._message.write(b"\0")
+        self._message.seek(self._size)
 
     def _store(self, part: bytes | bytearray) -> None:
         assert self._message is not None
