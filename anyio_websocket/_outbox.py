@@ -85,7 +85,7 @@ class Outbox:
         self._held_size = 0  # bytes
         self._turn = 0  # sends since somebody else had a turn
         #: whether there will soon be more to send
-        self.hold = False
+        self.hold: bool = False
 
     async def send(self, frame: Callable[[_T], bytes], payload: _T) -> None:
         """Frame a payload when its turn comes, and write it.

@@ -44,7 +44,7 @@ class SocketTransport:
 
     def __init__(self, sock: socket.socket) -> None:
         #: whether bytes travel over TLS
-        self.is_ssl = False
+        self.is_ssl: bool = False
         self._socket = sock
         # Read now: a closed socket no longer knows its addresses.
         self._local = _name(sock.getsockname)
