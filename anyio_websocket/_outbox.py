@@ -95,11 +95,12 @@ class Outbox:
         :raises ConnectionClosed: if the connection is closing, or is lost meanwhile
 
         """
-        # Last chance to leave without a trace.
+        # Last chance to leave without a trace. In a burst it comes once a turn, as it
+        # does for the reader.
         if self._turn >= TURN:
             self._turn = 0
             await checkpoint()
-        else:
+        elif not self.hold:
             await checkpoint_if_cancelled()
         if self._lock.locked() or self._transport.has_rest:
             await self._send_in_turn(frame, payload)

@@ -134,7 +134,7 @@ class Reader:
                     await self._give_way()
                 message = self._take()
                 if message is not None:
-                    self._outbox.hold = self._engine.has_more or len(self._inbox) > 0
+                    self._outbox.hold = self._engine.has_more() or len(self._inbox) > 0
                     return message
                 if self._turn >= TURN:
                     continue  # more may be at hand

@@ -75,7 +75,6 @@ class Codec(Protocol):
     not asked for yet stays bytes.
     """
 
-    @property
     def has_more(self) -> bool:
         """Whether fed bytes wait to be decoded, as far as the codec can tell."""
         ...
@@ -149,7 +148,6 @@ class WsprotoCodec:
         self._text: list[str] = []
         self._binary = bytearray()
 
-    @property
     def has_more(self) -> bool:
         return False  # wsproto does not tell
 

@@ -22,7 +22,8 @@ than somebody has room for; the rest waits as bytes in the codec.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
 
 from ._codec import NO_STATUS, Close, Codec, Ping, Pong, ProtocolViolation
 
@@ -33,6 +34,14 @@ MAX_CLOSE_REASON: Final = MAX_CONTROL_PAYLOAD - 2  # bytes; the code takes two
 # Codes that stand for something that no frame says (section 7.4.1). Applications do
 # pass them to aclose(), for which trio-websocket sends 1000.
 _NEVER_SENT: Final = frozenset({1005, 1006, 1015})
+
+
+class FrameMessage(Protocol):
+    """Makes a frame of a message; as `Codec.message`."""
+
+    def __call__(
+        self, message: str | bytes, /, *, compress: bool | None = None
+    ) -> bytes: ...
 
 
 class Failure(NamedTuple):
@@ -52,10 +61,22 @@ class Engine:
 
     """
 
-    __slots__ = ("_codec", "close_received", "close_sent", "failed")
+    __slots__ = (
+        "_codec",
+        "close_received",
+        "close_sent",
+        "failed",
+        "has_more",
+        "message",
+    )
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
+        # As they are, for a call less in each message:
+        #: says whether received bytes wait to be decoded, as far as the codec tells
+        self.has_more: Callable[[], bool] = codec.has_more
+        #: frames a message, which must be written before the next one
+        self.message: FrameMessage = codec.message
         #: the peer's Close, once it came
         self.close_received: Close | None = None
         #: our Close, once it was framed
@@ -67,11 +88,6 @@ class Engine:
         """Take received bytes; they count for nothing once the peer has closed."""
         if self.close_received is None and not self.failed:
             self._codec.feed(data)
-
-    @property
-    def has_more(self) -> bool:
-        """Whether received bytes wait to be decoded, as far as the codec tells."""
-        return self._codec.has_more
 
     def next_event(self) -> Event | None:
         """Return the next thing the peer said, ``None`` if more bytes are needed."""
@@ -86,10 +102,6 @@ class Engine:
             assert isinstance(event, Close)
             self.close_received = event
         return event
-
-    def message(self, message: str | bytes, *, compress: bool | None = None) -> bytes:
-        """Frame a message, which must be written before the next one."""
-        return self._codec.message(message, compress=compress)
 
     def ping(self, payload: bytes) -> bytes:
         """Frame a Ping."""

@@ -143,7 +143,6 @@ class FrameCodec:
 
     # -- receiving -------------------------------------------------------------
 
-    @property
     def has_more(self) -> bool:
         return self._offset < len(self._buffer)
 
@@ -155,6 +154,9 @@ class FrameCodec:
         self._offset = 0
 
     def next(self) -> Received | None:
+        if self._offset == len(self._buffer):
+            self._wait()
+            return None
         # Most of what comes is a message in one frame, all of it at hand.
         if not self._opcode:
             taken = take(self._buffer, self._offset, self._mask_bit, self._limit)
