@@ -8,9 +8,9 @@ Theory of operation
 On asyncio's loops (uvloop's too) a socket that is waited for is registered with the
 selector, and taken off it when the wait is over: two system calls for each message.
 So here the socket stays registered. What the callback receives goes to the task that
-waits, through a future; if no task waits, the callback takes the socket off the
-selector and leaves the bytes where they are, with TCP to slow the peer down. Echoing
-16 bytes costs a third less that way than over an asyncio transport.
+waits, which it runs at once; if no task waits, the callback takes the socket off the
+selector and leaves the bytes where they are, with TCP to slow the peer down. An echo
+of 16 bytes takes a fifth less than it takes with a future of asyncio's to wait for.
 
 trio registers sockets for one event anyway, so there, and wherever else anyio runs,
 ``wait_readable()`` does.
@@ -21,9 +21,10 @@ more; only a few times in a row, so that a fast peer does not keep the loop for 
 
 from __future__ import annotations
 
+import contextvars
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
@@ -83,29 +84,17 @@ def readiness_of(sock: socket.socket) -> Readiness:
 class _Registered:
     """On asyncio: the socket stays registered from one message to the next."""
 
-    __slots__ = (
-        "_full",
-        "_future",
-        "_is_registered",
-        "_kept",
-        "_loop",
-        "_size",
-        "_socket",
-    )
+    __slots__ = ("_arrival", "_full", "_is_registered", "_loop", "_size", "_socket")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         self._loop = loop
         self._socket = sock
+        self._arrival = _Arrival(loop)
         self._is_registered = False
-        self._future: asyncio.Future[bytes | None] | None = None  # of who waits
-        self._size = 0  # what it asks for
-        self._kept: bytes | None = None  # what it was given, but was cancelled
+        self._size = 0  # what the task asks for that waits
         self._full = 0  # reads in a row that came back full
 
     async def receive(self, size: int) -> bytes | None:
-        if self._kept is not None:
-            data, self._kept = self._kept, None
-            return data
         if 0 < self._full <= FULL_READS:
             try:
                 return self._read(size)
@@ -116,28 +105,20 @@ class _Registered:
             self._loop.add_reader(self._socket, self._readable)
             self._is_registered = True
         self._size = size
-        future: asyncio.Future[bytes | None]
-        future = self._future = self._loop.create_future()
-        try:
-            return await future
-        except BaseException:
-            if future.done() and not future.cancelled() and not future.exception():
-                self._kept = future.result()
-            raise
-        finally:
-            self._future = None
+        return await self._arrival
 
     def _readable(self) -> None:
-        future = self._future
-        if future is None or future.done():
+        if self._arrival.done():
             self._unregister()  # nobody wants it yet
             return
         try:
-            future.set_result(self._read(self._size))
+            data = self._read(self._size)
         except BlockingIOError:
-            pass
+            return
         except OSError as exc:
-            future.set_exception(exc)
+            self._arrival.fail(exc)
+        else:
+            self._arrival.come(data)
 
     def _read(self, size: int) -> bytes:
         data = self._socket.recv(size)
@@ -150,8 +131,7 @@ class _Registered:
             self._loop.remove_reader(self._socket)
 
     def interrupt(self) -> None:
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+        self._arrival.interrupt()
 
     async def writable(self) -> None:
         await anyio.wait_writable(self._socket)
@@ -163,6 +143,93 @@ class _Registered:
         self.interrupt()
         self._unregister()
         anyio.notify_closing(self._socket)
+
+
+class _Arrival:
+    """What a task waits for, again and again, and what wakes it without a detour.
+
+    To asyncio this is a future: it has what a task asks of one. A future of asyncio's
+    own only schedules its task, which is then run in the loop's next iteration, with
+    another look at the selector in between. Here the callback that has the bytes runs
+    the task that wants them. There is nothing in between that could be cancelled with
+    the bytes in its hands, either.
+    """
+
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_context",
+        "_data",
+        "_error",
+        "_loop",
+        "_wakeup",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._asyncio_future_blocking = False
+        self._wakeup: Callable[[_Arrival], object] | None = None  # if a task waits
+        self._context: contextvars.Context | None = None  # which that runs in
+        self._data: bytes | None = None
+        self._error: BaseException | None = None
+
+    def come(self, data: bytes) -> None:
+        """Run the task with its data; only for callbacks of the event loop."""
+        self._data = data
+        wakeup, self._wakeup = self._wakeup, None
+        assert wakeup is not None
+        assert self._context is not None
+        self._context.run(wakeup, self)
+
+    def fail(self, error: OSError) -> None:
+        """Have the task see an error."""
+        self._error = error
+        self._wake_soon()
+
+    def interrupt(self) -> None:
+        """Have the task, if one waits, return without data."""
+        if self._wakeup is not None:
+            self._wake_soon()
+
+    def _wake_soon(self) -> None:
+        wakeup, self._wakeup = self._wakeup, None
+        assert wakeup is not None
+        self._loop.call_soon(wakeup, self, context=self._context)
+
+    # -- for the task ----------------------------------------------------------
+
+    def __await__(self) -> Generator[_Arrival, None, bytes | None]:
+        self._data = self._error = None
+        self._asyncio_future_blocking = True
+        yield self
+        return self._data
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    def add_done_callback(
+        self,
+        callback: Callable[[_Arrival], object],
+        *,
+        context: contextvars.Context | None = None,
+    ) -> None:
+        self._wakeup = callback
+        self._context = context
+
+    def done(self) -> bool:
+        return self._wakeup is None
+
+    def result(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def cancel(self, msg: str | None = None) -> bool:
+        if self._wakeup is None:
+            return False
+        # By its message anyio tells its own cancellations.
+        asyncio = sys.modules["asyncio"]
+        self._error = asyncio.CancelledError(*() if msg is None else (msg,))
+        self._wake_soon()
+        return True
 
 
 class _OneByOne:

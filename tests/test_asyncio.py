@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import select
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -74,16 +75,49 @@ async def test_cancelled_task() -> None:
 
 
 @under_asyncio
-async def test_F1_cancelled_with_the_bytes_in_hand() -> None:
-    # The socket's callback has given a task its bytes, and before the task runs it is
-    # cancelled: the next one gets them.
+async def test_F1_cancelled_when_the_bytes_come() -> None:
+    # A task is cancelled, and before it runs the socket's callback does: it leaves the
+    # bytes for the next one.
     async with pair() as (transport, theirs):
         task = asyncio.create_task(transport.receive(10))
         await asyncio.sleep(0)
+        task.cancel()
+        task.cancel()  # twice counts as once
         theirs.send(b"bytes")
         select.select([transport._socket], [], [])
         transport._readiness._readable()  # type: ignore[attr-defined]
-        task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await transport.receive(10) == b"bytes"
+
+
+@under_asyncio
+async def test_a_spurious_wake_up() -> None:
+    async with pair() as (transport, theirs):
+        task = asyncio.create_task(transport.receive(10))
+        await asyncio.sleep(0)
+        transport._readiness._readable()  # type: ignore[attr-defined]
+        assert not task.done()
+        theirs.send(b"bytes")
+        assert await task == b"bytes"
+
+
+@under_asyncio
+async def test_the_context_of_a_task_that_waits() -> None:
+    async with pair() as (transport, theirs):
+        variable = contextvars.ContextVar("variable", default="theirs")
+        seen: list[str] = []
+
+        async def receive() -> None:
+            variable.set("ours")
+            await transport.receive(10)
+            seen.append(variable.get())
+            await transport.receive(10)
+            seen.append(variable.get())
+
+        task = asyncio.create_task(receive())
+        for _ in range(2):
+            await asyncio.sleep(0.01)
+            theirs.send(b"bytes")
+        await task
+        assert seen == ["ours", "ours"]
