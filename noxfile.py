@@ -55,8 +55,8 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Types, by two checkers; every public name has to be typed completely."""
-    _install(session, "typing", "interop")
-    session.run("mypy", "anyio_websocket", "tests", "examples")
+    _install(session, "typing")
+    session.run("mypy", "anyio_websocket", "tests", "examples", "bench")
     session.run("pyright", "anyio_websocket")
     session.run("pyright", "--ignoreexternal", "--verifytypes", "anyio_websocket")
 
@@ -136,11 +136,22 @@ def interop(session: nox.Session) -> None:
     Those that are not installed are skipped by name: npm's ws needs Node.js, Chromium
     needs chromium and chromedriver.
     """
-    _install(session, "test", "uvloop", "interop")
+    _install(session, "test", "bench")
     if shutil.which("npm") is not None:
         with session.chdir("tests/interop/node"):
             session.run("npm", "ci", "--no-audit", "--no-fund", external=True)
     session.run("pytest", "tests/interop", *session.posargs, env=INSTALLED)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """What a message costs, beside other libraries; writes bench/report.md and plots.
+
+    It takes ten minutes, and a machine that does nothing else. Arguments: see
+    `python bench/run.py --help`.
+    """
+    _install(session, "bench")
+    session.run("python", "bench/run.py", *session.posargs)
 
 
 @nox.session(name="autobahn-quick")

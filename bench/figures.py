@@ -1,0 +1,173 @@
+"""What is measured: each figure is one function, and gives one sample at a time."""
+
+from __future__ import annotations
+
+import ssl
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from load import BINARY, Connection, Shape, header, masked_frame
+from processes import HERE, Process, Subject, pin
+
+BROADCAST = 125  # bytes of a message to everybody
+FLOOR = "bytes over anyio"
+MODULES = {
+    "anyio_websocket": "{loop}, anyio_websocket",
+    "websockets": "{loop}, websockets.{loop}.server",
+    "aiohttp": "aiohttp.web",
+    "picows": "picows",
+    "trio-websocket": "trio_websocket",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measurement.
+
+    :param value: what the figure is about, in its unit: mostly µs of CPU time
+    :param wall: µs of the clock for the same
+    :param p50: µs of a round trip, the median
+    :param p99: µs of a round trip that 1 of 100 exceeds
+
+    """
+
+    value: float
+    wall: float = 0.0
+    p50: float = 0.0
+    p99: float = 0.0
+
+
+def client_context(certificate: Path) -> ssl.SSLContext:
+    """Trust what the measured servers present."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(certificate)
+    return context
+
+
+def echo(
+    server: Process,
+    shape: Shape,
+    seconds: float,
+    context: ssl.SSLContext | None = None,
+    *,
+    raw: bool = False,
+) -> Sample:
+    """CPU time of a server for each message that it echoes."""
+    connection = Connection(server.port, context, shape.compressed, raw)
+    try:
+        batch = connection.batch(shape)
+        connection.rounds(batch, seconds / 10)  # warms caches up
+        before = server.cpu()
+        took = connection.rounds(batch, seconds)
+        messages = len(took) * shape.count
+        cpu = (server.cpu() - before) / messages * 1e6
+    finally:
+        connection.close()
+    micros = sorted(nanos / 1e3 for nanos in took)
+    return Sample(
+        cpu,
+        sum(micros) / messages,
+        statistics.median(micros),
+        micros[len(micros) * 99 // 100],
+    )
+
+
+def handshakes(server: Process, count: int) -> Sample:
+    """CPU time of a server for a connection that opens and closes, politely."""
+    before, start = server.cpu(), time.perf_counter()
+    for _ in range(count):
+        Connection(server.port).closing_handshake()
+    took = time.perf_counter() - start
+    return Sample((server.cpu() - before) / count * 1e6, took / count * 1e6)
+
+
+@contextmanager
+def crowd(server: Process, count: int) -> Iterator[list[Connection]]:
+    """Have many connections at once."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(closing(Connection(server.port))) for _ in range(count)
+        ]
+
+
+def memory(server: Process, count: int) -> Sample:
+    """Resident KiB of a server for each connection that idles."""
+    Connection(server.port).batch(Shape("one", 16))
+    before = server.resident()
+    with crowd(server, count):
+        time.sleep(0.5)  # what a server does once the handshake is done
+        return Sample((server.resident() - before) / count / 1024)
+
+
+def broadcast(server: Process, count: int, rounds: int = 20) -> Sample:
+    """CPU time of a server for each recipient of a message to all."""
+    message = masked_frame(BINARY, bytes(BROADCAST))
+    reply = len(header(BINARY, BROADCAST)) + BROADCAST
+    with crowd(server, count) as connections:
+        before, start = server.cpu(), time.perf_counter()
+        for _ in range(rounds):
+            connections[0].socket.sendall(message)
+            for connection in connections:
+                connection.skip(reply)
+        took = time.perf_counter() - start
+        cpu = server.cpu() - before
+    return Sample(cpu / rounds / count * 1e6, took / rounds / count * 1e6)
+
+
+def growth(server: Process, count: int, seconds: float) -> Sample:
+    """CPU time for each 16 bytes; ten connections take turns, and the others idle."""
+    with crowd(server, count) as connections:
+        active = connections[:: max(1, count // 10)][:10]
+        batch = active[0].batch(Shape("16 B", 16))
+        messages = 0
+        before, start = server.cpu(), time.perf_counter()
+        while time.perf_counter() < start + seconds:
+            for connection in active:
+                connection.socket.sendall(batch.data)
+                connection.skip(batch.reply)
+            messages += len(active)
+        took = time.perf_counter() - start
+        cpu = server.cpu() - before
+    return Sample(cpu / messages * 1e6, took / messages * 1e6)
+
+
+def client(subject: Subject, shape: Shape, seconds: float, peer: Process) -> Sample:
+    """CPU time of a client for a message to and one fro."""
+    output = run_script(
+        "clients.py",
+        *(subject.name, subject.loop, str(shape.size), str(shape.count)),
+        *(str(seconds), str(peer.port)),
+    )
+    return Sample(float(output))
+
+
+def importing(subject: Subject) -> Sample:
+    """CPU milliseconds of a Python that imports what serves and runs nothing."""
+    modules = MODULES[subject.name].format(
+        loop="trio" if subject.loop == "trio" else "asyncio"
+    )
+    code = f"import {modules}; import time; print(time.process_time() * 1e3)"
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    return Sample(float(output))
+
+
+def run_script(*command: str) -> str:
+    """Run a script on the measured core; return what it prints."""
+    process = subprocess.Popen(
+        [sys.executable, HERE / command[0], *command[1:]],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    pin(process.pid, -1)
+    output, _ = process.communicate(timeout=120)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed")
+    return output

@@ -1,0 +1,287 @@
+"""The servers of the comparison: each answers with what it received.
+
+``python servers.py NAME LOOP [broadcast] [deflate] [certificate FILE]`` prints its port
+and serves until it is killed. With ``broadcast`` a message goes to all who are
+connected. Each is written as its documentation has it, with its limits at the same 16
+MiB, and compresses only if asked to.
+"""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import anyio
+
+HOST = "127.0.0.1"
+LIMIT = 2**24
+BACKLOG = 1024
+Server = Callable[["Options"], Awaitable[None]]
+
+
+class Options:
+    """What a server is asked for on its command line."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.loop = words[0]
+        self.broadcast = "broadcast" in words
+        self.deflate = "deflate" in words
+        self.ssl: ssl.SSLContext | None = None
+        if "certificate" in words:
+            self.ssl = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.ssl.load_cert_chain(words[words.index("certificate") + 1])
+
+
+def announce(port: int) -> None:
+    """Tell who started us where to connect."""
+    print(port, flush=True)
+
+
+async def ours(options: Options) -> None:
+    """anyio_websocket."""
+    from anyio_websocket import WebSocketConnection, WebSocketRequest, serve_websocket
+
+    everybody: set[WebSocketConnection] = set()
+
+    async def handler(request: WebSocketRequest) -> None:
+        ws = await request.accept()
+        if not options.broadcast:
+            async for message in ws:
+                await ws.send_message(message)
+            return
+        everybody.add(ws)
+        try:
+            async for message in ws:
+                for each in everybody:
+                    await each.send_message(message)
+        finally:
+            everybody.discard(ws)
+
+    serve = partial(
+        serve_websocket,
+        max_message_size=LIMIT,
+        compression=True if options.deflate else None,
+    )
+    async with anyio.create_task_group() as tasks:
+        server = await tasks.start(serve, handler, HOST, 0, options.ssl)
+        announce(server.port)
+
+
+async def floor(options: Options) -> None:
+    """Bytes over anyio's streams: what an event loop's own stream takes."""
+
+    async def handler(stream: anyio.abc.ByteStream) -> None:
+        async with stream:
+            try:
+                async for data in stream:
+                    await stream.send(data)
+            except anyio.BrokenResourceError:
+                pass
+
+    listener = await anyio.create_tcp_listener(
+        local_host=HOST, local_port=0, backlog=BACKLOG
+    )
+    announce(listener.extra(anyio.abc.SocketAttribute.local_port))
+    await listener.serve(handler)
+
+
+async def websockets(options: Options) -> None:
+    """websockets on asyncio."""
+    from websockets.asyncio.server import ServerConnection, broadcast, serve
+    from websockets.exceptions import ConnectionClosed
+
+    everybody: set[ServerConnection] = set()
+
+    async def handler(connection: ServerConnection) -> None:
+        everybody.add(connection)
+        try:
+            async for message in connection:
+                if options.broadcast:
+                    broadcast(everybody, message)
+                else:
+                    await connection.send(message)
+        except ConnectionClosed:
+            pass
+        finally:
+            everybody.discard(connection)
+
+    async with serve(
+        *(handler, HOST, 0),
+        ssl=options.ssl,
+        max_size=LIMIT,
+        compression="deflate" if options.deflate else None,
+        backlog=BACKLOG,
+    ) as server:
+        announce(next(iter(server.sockets)).getsockname()[1])
+        await anyio.sleep_forever()
+
+
+async def websockets_trio(options: Options) -> None:
+    """websockets on trio."""
+    import trio
+    from websockets.exceptions import ConnectionClosed
+    from websockets.trio.server import ServerConnection, serve
+
+    everybody: set[ServerConnection] = set()
+
+    async def handler(connection: ServerConnection) -> None:
+        everybody.add(connection)
+        try:
+            async for message in connection:
+                if options.broadcast:
+                    for each in everybody:
+                        await each.send(message)
+                else:
+                    await connection.send(message)
+        except ConnectionClosed:
+            pass
+        finally:
+            everybody.discard(connection)
+
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(
+            partial(
+                serve,
+                handler,
+                port=0,
+                host=HOST,
+                ssl=options.ssl,
+                max_size=LIMIT,
+                compression="deflate" if options.deflate else None,
+                backlog=BACKLOG,
+            )
+        )
+        announce(server.listeners[0].socket.getsockname()[1])
+
+
+async def aiohttp(options: Options) -> None:
+    """aiohttp."""
+    from aiohttp import web
+
+    everybody: set[web.WebSocketResponse] = set()
+
+    async def handler(request: web.Request) -> web.WebSocketResponse:
+        ws = web.WebSocketResponse(compress=options.deflate, max_msg_size=LIMIT)
+        await ws.prepare(request)
+        everybody.add(ws)
+        try:
+            async for message in ws:
+                if options.broadcast:
+                    for each in everybody:
+                        await each.send_bytes(message.data)
+                elif isinstance(message.data, str):
+                    await ws.send_str(message.data)
+                else:
+                    await ws.send_bytes(message.data)
+        finally:
+            everybody.discard(ws)
+        return ws
+
+    app = web.Application()
+    app.router.add_get("/", handler)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, HOST, 0, ssl_context=options.ssl, backlog=BACKLOG).start()
+    announce(runner.addresses[0][1])
+    await anyio.sleep_forever()
+
+
+async def picows(options: Options) -> None:
+    """picows, which calls back and has no coroutines."""
+    from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
+
+    everybody: set[WSTransport] = set()
+
+    class Listener(WSListener):
+        def on_ws_connected(self, transport: WSTransport) -> None:
+            everybody.add(transport)
+
+        def on_ws_disconnected(self, transport: WSTransport) -> None:
+            everybody.discard(transport)
+
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            if frame.msg_type == WSMsgType.CLOSE:
+                transport.send_close(frame.get_close_code(), frame.get_close_message())
+                transport.disconnect()
+            elif options.broadcast:
+                payload = frame.get_payload_as_bytes()
+                for each in everybody:
+                    each.send(frame.msg_type, payload)
+            else:
+                transport.send(frame.msg_type, frame.get_payload_as_bytes())
+
+    server = await ws_create_server(
+        *(lambda request: Listener(), HOST, 0),
+        ssl=options.ssl,
+        max_frame_size=LIMIT,
+        backlog=BACKLOG,
+    )
+    announce(server.sockets[0].getsockname()[1])
+    await anyio.sleep_forever()
+
+
+async def trio_websocket(options: Options) -> None:
+    """trio-websocket."""
+    import trio
+    from trio_websocket import (
+        ConnectionClosed,
+        WebSocketConnection,
+        WebSocketRequest,
+        serve_websocket,
+    )
+
+    everybody: set[WebSocketConnection] = set()
+
+    async def handler(request: WebSocketRequest) -> None:
+        ws = await request.accept()
+        everybody.add(ws)
+        try:
+            while True:
+                message = await ws.get_message()
+                if options.broadcast:
+                    for each in everybody:
+                        await each.send_message(message)
+                else:
+                    await ws.send_message(message)
+        except ConnectionClosed:
+            pass
+        finally:
+            everybody.discard(ws)
+
+    async with trio.open_nursery() as nursery:
+        serve = partial(serve_websocket, max_message_size=LIMIT)
+        server = await nursery.start(serve, handler, HOST, 0, options.ssl)
+        announce(server.port)
+
+
+SERVERS: dict[str, dict[str, Server]] = {
+    "anyio_websocket": {"asyncio": ours, "uvloop": ours, "trio": ours},
+    "bytes over anyio": {"asyncio": floor, "uvloop": floor, "trio": floor},
+    "picows": {"asyncio": picows, "uvloop": picows},
+    "aiohttp": {"asyncio": aiohttp, "uvloop": aiohttp},
+    "websockets": {
+        "asyncio": websockets,
+        "uvloop": websockets,
+        "trio": websockets_trio,
+    },
+    "trio-websocket": {"trio": trio_websocket},
+}
+
+
+def run(function: Callable[..., Awaitable[Any]], loop: str, *args: object) -> Any:
+    """Run a coroutine on an event loop by its name."""
+    return anyio.run(
+        function,
+        *args,
+        backend="trio" if loop == "trio" else "asyncio",
+        backend_options={"use_uvloop": True} if loop == "uvloop" else {},
+    )
+
+
+if __name__ == "__main__":
+    name, *words = sys.argv[1:]
+    options = Options(words)
+    run(SERVERS[name][options.loop], options.loop, options)
