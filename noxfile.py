@@ -82,7 +82,10 @@ def package(session: nox.Session) -> None:
         env=INSTALLED,
     )
     if shutil.which("cc") is not None:
-        session.run("python", "-c", "import anyio_websocket._protocol._speedups")
+        session.run(
+            *("python", "-c", "import anyio_websocket._protocol._speedups"),
+            env=INSTALLED,
+        )
     wheel.unlink()
 
 

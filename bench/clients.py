@@ -1,7 +1,7 @@
 """The clients of the comparison: each sends a number of messages and takes as many.
 
 ``python clients.py NAME LOOP SIZE COUNT SECONDS PORT`` does so for a while and prints
-how many microseconds of CPU time one message took, to and fro, as the median of
+how many microseconds of CPU time one message took, there and back, as the median of
 stretches of a twentieth of a second.
 """
 

@@ -138,7 +138,7 @@ def growth(server: Process, count: int, seconds: float) -> Sample:
 
 
 def client(subject: Subject, shape: Shape, seconds: float, peer: Process) -> Sample:
-    """CPU time of a client for a message to and one fro."""
+    """CPU time of a client for a message there and one back."""
     output = run_script(
         "clients.py",
         *(subject.name, subject.loop, str(shape.size), str(shape.count)),

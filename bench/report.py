@@ -53,7 +53,7 @@ ABOUT = {
     "Echo": """CPU time of the server for each message that it sends back. "Bytes over
 anyio" parses nothing: it is what the event loop's own streams take to receive and send
 as many bytes. "In Python" is without the loops in C.""",
-    "Clients": "CPU time of the client for one message to and one fro.",
+    "Clients": "CPU time of the client for one message there and one back.",
     "Echo over TLS": "The same as the first, over TLS.",
     "Echo with permessage-deflate": """The same, compressed with each library's own
 settings; zlib is the standard library's. The load's own messages are each compressed
