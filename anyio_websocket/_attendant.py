@@ -98,8 +98,7 @@ class Attendant:
         """Look after a connection no longer: it is closed."""
         self._left_alone.pop(member, None)
         self._members.pop(member, None)
-        if not self._members:
-            self._news.set()
+        self._end_if_done()
 
     def hold(self) -> None:
         """Keep the task running, for there may be members later."""
@@ -109,8 +108,7 @@ class Attendant:
     def release(self) -> None:
         """Take one `hold` back."""
         self._holds -= 1
-        if not self._holds:
-            self._news.set()
+        self._end_if_done()
 
     def left_alone(self, member: Member) -> None:
         """Say that nobody reads from this connection now."""
@@ -129,6 +127,10 @@ class Attendant:
             self._jobs.append(job)
         else:
             self._tasks.start_soon(job)
+
+    def _end_if_done(self) -> None:
+        if not (self._members or self._holds):
+            self._news.set()
 
     def _start(self) -> None:
         if not self._running:
