@@ -18,7 +18,7 @@ from ._handshake import dismiss, open_engine
 from ._link import Link
 from ._options import Options
 from ._protocol import Extensions, Request, ServerHandshake
-from ._transport import Transport, TransportLost, send
+from ._transport import Transport, TransportLost
 
 Header = tuple[bytes, bytes] | tuple[str, str]
 
@@ -33,6 +33,17 @@ class Opening:
     :param options: its limits
 
     """
+
+    __slots__ = (
+        "_answered",
+        "_attendant",
+        "_closed",
+        "_handshake",
+        "_options",
+        "link",
+        "request",
+        "transport",
+    )
 
     def __init__(
         self,
@@ -70,11 +81,15 @@ class Opening:
         text: str | None = None
         cause: BaseException | None = None
         try:
-            with move_on_after(self._options.connect_seconds):
-                await send(self.transport, response)
+            if not self.transport.write(response):
+                with move_on_after(self._options.connect_seconds) as scope:
+                    await self.transport.flush()
+                if scope.cancelled_caught:
+                    text = "the client did not read the answer to its request"
+            if text is None:
                 self.link = self._open(agreed)
+                del self._handshake  # of no more use, but of some size
                 return self.link, agreed
-            text = "the client did not read the answer to its request"
         except TransportLost as exc:
             cause = exc.__cause__
         except BaseException:
@@ -210,7 +225,7 @@ class WebSocketRequest:
             path=self.path,
             subprotocol=subprotocol,
             compression=agreed.deflate,
-            handshake_headers=tuple(self.headers),
+            handshake_headers=self._opening.request.headers,
         )
 
     async def reject(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Literal, NoReturn, Protocol, cast
 
 import anyio
@@ -268,10 +269,7 @@ class WebSocketServer:
             handlers: Nursery = self._handler_nursery or tasks
             attendant = Attendant(handlers, farewell=lambda: self._farewell(attendant))
             attendant.hold()
-
-            async def handle(stream: Any, context: ssl.SSLContext | None) -> None:
-                await self._handle(stream, context, attendant)
-
+            handle = partial(self._handle, attendant=attendant)
             try:
                 async with create_task_group() as accepting:
                     for listening in self._listening:

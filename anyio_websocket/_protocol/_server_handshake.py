@@ -40,7 +40,8 @@ class Request(NamedTuple):
     """What a client asks for."""
 
     target: str  # path and query, not decoded
-    headers: list[tuple[bytes, bytes]]  # without those that stand for themselves here
+    # without those that stand for themselves here
+    headers: tuple[tuple[bytes, bytes], ...]
     subprotocols: tuple[str, ...]
     host: str
     origin: str | None
@@ -136,7 +137,7 @@ class ServerHandshake:
             return self._refuse(403, "pages of this origin may not connect")
         return Request(
             target,
-            [field for field in headers if field[0] not in _KEPT_FROM_SERVERS],
+            tuple(field for field in headers if field[0] not in _KEPT_FROM_SERVERS),
             self._subprotocols,
             host,
             origin,

@@ -101,7 +101,7 @@ def test_a_request_and_its_answer() -> None:
     )
     assert outcome == Request(
         "/a%20b?c=d&e",
-        [
+        (
             (b"upgrade", b"websocket"),
             (b"connection", b"Upgrade"),
             (b"sec-websocket-key", KEY),
@@ -109,7 +109,7 @@ def test_a_request_and_its_answer() -> None:
             (b"x-first", b"1"),
             (b"cookie", b"a=b"),
             (b"x-empty", b""),
-        ],
+        ),
         ("chat", "superchat", "third"),
         "example.org",
         None,
