@@ -24,17 +24,21 @@ from __future__ import annotations
 import contextvars
 import socket
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
 from anyio.lowlevel import current_token
+
+from ._transport import TransportLost
 
 if TYPE_CHECKING:
     import asyncio
 
 # reads without waiting in between; with 64 KiB each, a turn of half a megabyte
 FULL_READS: Final = 8
+
+_BROKEN: Final = "the socket broke while receiving"
 
 
 class Readiness(Protocol):
@@ -43,13 +47,14 @@ class Readiness(Protocol):
     One task at a time may receive, and one may wait to write.
     """
 
-    async def receive(self, size: int) -> bytes | None:
+    def receive(self, size: int) -> Coroutine[Any, Any, bytes | None]:
         """Return some bytes, ``b""`` at the end, ``None`` if interrupted.
 
         Cancelling loses none.
 
-        :raises OSError: if the connection is broken
+        :raises TransportLost: if the connection is broken
         """
+        ...
 
     def interrupt(self) -> None:
         """Make ``receive()`` return."""
@@ -95,17 +100,20 @@ class _Registered:
         self._full = 0  # reads in a row that came back full
 
     async def receive(self, size: int) -> bytes | None:
-        if 0 < self._full <= FULL_READS:
-            try:
-                return self._read(size)
-            except BlockingIOError:
-                pass
-        self._full = 0
-        if not self._is_registered:
-            self._loop.add_reader(self._socket, self._readable)
-            self._is_registered = True
-        self._size = size
-        return await self._arrival
+        try:
+            if 0 < self._full <= FULL_READS:
+                try:
+                    return self._read(size)
+                except BlockingIOError:
+                    pass
+            self._full = 0
+            if not self._is_registered:
+                self._loop.add_reader(self._socket, self._readable)
+                self._is_registered = True
+            self._size = size
+            return await self._arrival
+        except Exception as exc:
+            raise TransportLost(_BROKEN) from exc
 
     def _readable(self) -> None:
         if self._arrival.done():
@@ -249,20 +257,23 @@ class _OneByOne:
 
     async def receive(self, size: int) -> bytes | None:
         at_once = 0 < self._full <= FULL_READS
-        while True:
-            if not at_once:
-                self._full = 0
-                self._waits = True
+        try:
+            while True:
+                if not at_once:
+                    self._full = 0
+                    self._waits = True
+                    try:
+                        await self._trio.lowlevel.wait_readable(self._socket)
+                    finally:
+                        self._waits = False
                 try:
-                    await self._trio.lowlevel.wait_readable(self._socket)
-                except self._trio.ClosedResourceError:  # by interrupt() or close()
-                    return None
-                finally:
-                    self._waits = False
-            try:
-                return self._read(size)
-            except BlockingIOError:
-                at_once = False
+                    return self._read(size)
+                except BlockingIOError:
+                    at_once = False
+        except self._trio.ClosedResourceError:  # by interrupt() or close()
+            return None
+        except Exception as exc:
+            raise TransportLost(_BROKEN) from exc
 
     def _read(self, size: int) -> bytes:
         data = self._socket.recv(size)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -48,7 +48,7 @@ class Transport(Protocol):
         """The peer's address, or a text where there is none."""
         ...
 
-    async def receive(self, max_bytes: int | None) -> bytes | None:
+    def receive(self, max_bytes: int | None) -> Coroutine[Any, Any, bytes | None]:
         """Return some bytes, ``b""`` at the end, ``None`` if interrupted.
 
         Cancelling loses none.
