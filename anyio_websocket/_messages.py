@@ -25,7 +25,8 @@ class Inbox:
     def __init__(self, max_messages: float, max_bytes: float) -> None:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._messages: deque[tuple[Message, int]] = deque()
+        # An empty tuple as long as none waited: a deque has room for 64 at once.
+        self._messages: deque[tuple[Message, int]] | tuple[()] = ()
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -46,18 +47,21 @@ class Inbox:
     def put(self, message: Message) -> None:
         """Add a message at the end."""
         size = _size(message)
+        if not isinstance(self._messages, deque):
+            self._messages = deque()
         self._messages.append((message, size))
         self._bytes += size
 
     def pop(self) -> Message:
         """Take the oldest message."""
+        assert isinstance(self._messages, deque)
         message, size = self._messages.popleft()
         self._bytes -= size
         return message
 
     def clear(self) -> None:
         """Drop all of them."""
-        self._messages.clear()
+        self._messages = ()
         self._bytes = 0
 
 

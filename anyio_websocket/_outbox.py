@@ -77,7 +77,7 @@ class Outbox:
         self._transport = transport
         self._closing = closing
         self._attendant = attendant
-        self._lock = Lock(fast_acquire=True)
+        self._lock: Lock | None = None  # for those who have to wait; none did so far
         self._pong = b""  # at most one waits
         self._close = b""  # at most one is ever sent
         self._answering = False
@@ -102,7 +102,7 @@ class Outbox:
             await checkpoint()
         elif not self.hold:
             await checkpoint_if_cancelled()
-        if self._lock.locked() or self._transport.has_rest:
+        if self._transport.has_rest or self._is_locked():
             await self._send_in_turn(frame, payload)
             return
         self._turn += 1
@@ -112,11 +112,12 @@ class Outbox:
         try:
             if (self.hold and self._hold_back(data)) or self._write(data):
                 return
-            self._lock.acquire_nowait()
+            lock = self._the_lock()
+            lock.acquire_nowait()
             try:
                 await self._drain()
             finally:
-                self._release_lock()
+                self._release(lock)
         except TransportLost as exc:
             self._closing.lost(cause=exc.__cause__)
             await self._closing.refuse()
@@ -152,7 +153,7 @@ class Outbox:
         :raises TransportLost: if the stream is lost
 
         """
-        async with self._lock:
+        async with self._the_lock():
             if not self._closing.finished:
                 await self._drain()
 
@@ -192,7 +193,7 @@ class Outbox:
 
     def _answer(self) -> None:
         transport = self._transport
-        if transport.keeps_rest and not (self._lock.locked() or transport.has_rest):
+        if transport.keeps_rest and not (transport.has_rest or self._is_locked()):
             self._write_or_leave()
         else:
             self._answer_soon()
@@ -200,7 +201,8 @@ class Outbox:
     # -- with waiting ----------------------------------------------------------
 
     async def _send_in_turn(self, frame: Callable[[_T], bytes], payload: _T) -> None:
-        await self._lock.acquire()
+        lock = self._the_lock()
+        await lock.acquire()
         try:
             await self._drain()
             await checkpoint_if_cancelled()
@@ -212,11 +214,19 @@ class Outbox:
             self._closing.lost(cause=exc.__cause__)
             await self._closing.refuse()
         finally:
-            self._release_lock()
+            self._release(lock)
 
-    def _release_lock(self) -> None:
+    def _is_locked(self) -> bool:
+        return self._lock is not None and self._lock.locked()
+
+    def _the_lock(self) -> Lock:
+        if self._lock is None:
+            self._lock = Lock(fast_acquire=True)
+        return self._lock
+
+    def _release(self, lock: Lock) -> None:
         self._turn = 0
-        self._lock.release()
+        lock.release()
         if self._pong or self._close or self._transport.has_rest:
             self._answer_soon()
 

@@ -32,7 +32,6 @@ told to hold answers back, which then leave together.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -115,8 +114,9 @@ class Reader:
         self._member = member
         self._receive_size = receive_size
         self._reading = False  # whether a task is in receive()
-        self._receivers: deque[Event] = deque()
-        self._others: deque[Event] = deque()
+        # Lists: a deque takes a room for 64 at once, and few tasks ever wait here.
+        self._receivers: list[Event] = []
+        self._others: list[Event] = []
         self._turn = 0  # events dealt out since somebody else had a turn
         self._handed_over = False  # a waiting task was given a message
 
@@ -178,7 +178,7 @@ class Reader:
             self._transport.interrupt()
         for queue in (self._receivers, self._others):
             while queue:
-                queue.popleft().set()
+                queue.pop(0).set()
 
     async def finish(self, *, is_client: bool) -> None:
         """Read what has to be read before the transport may be closed.
@@ -239,7 +239,7 @@ class Reader:
         while self._has_room() and (message := self._decode()) is not None:
             self._inbox.put(message)
             if self._receivers:
-                self._receivers.popleft().set()
+                self._receivers.pop(0).set()
                 self._handed_over = True
 
     def _decode(self) -> Message | None:
@@ -262,7 +262,7 @@ class Reader:
         elif isinstance(event, Pong):
             if self._pings.answer(event.payload):
                 while self._others:
-                    self._others.popleft().set()
+                    self._others.pop(0).set()
         elif isinstance(event, Close):
             # First the reason, for to answer may fail, and then it would be 1006.
             self._closing.received(CloseReason(event.code, event.reason or None))
@@ -306,9 +306,9 @@ class Reader:
     def _pass_on(self) -> None:
         """Wake one of those who wait, for there is a message or the baton to take."""
         if self._receivers and (not self._reading or self._inbox):
-            self._receivers.popleft().set()
+            self._receivers.pop(0).set()
         elif self._others and not self._reading:
-            self._others.popleft().set()
+            self._others.pop(0).set()
 
     async def _give_way(self) -> None:
         self._turn = 0
@@ -322,7 +322,7 @@ class Reader:
             await checkpoint()
 
 
-async def _park(queue: deque[Event]) -> None:
+async def _park(queue: list[Event]) -> None:
     event = Event()
     queue.append(event)
     try:

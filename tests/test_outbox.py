@@ -126,6 +126,15 @@ async def test_no_more_is_held_back_than_the_limit() -> None:
         assert await read(theirs, HELD + 1) == half + half + b"x"
 
 
+async def test_what_waited_for_its_turn_is_written_at_once() -> None:
+    async with box_and_peer() as (box, _, theirs), anyio.create_task_group() as tasks:
+        box.hold = False
+        async with box._the_lock():
+            tasks.start_soon(box.send, same, b"message")
+            await anyio.wait_all_tasks_blocked()
+        assert await read(theirs, 7) == b"message"
+
+
 async def test_what_was_held_back_and_does_not_fit() -> None:
     async with box_and_peer() as (box, _, theirs):
         await box.send(same, bytes(HELD))
