@@ -13,6 +13,8 @@ and no wake-up for a message. The attendant looks at the list every ``TICK`` whi
 there is something on it, and starts a reader for each connection that has been there
 for a whole tick.
 
+It also goes the rounds of the keepalive (see ``_keepalive``), with the same sleep.
+
 The attendant also runs the small jobs that may not wait for the application, such as
 writing a pong (``start_soon``). It is a single task of the nursery of the server or of
 the user, with a task group of its own; so it is there that a cancellation of that
@@ -22,11 +24,15 @@ or with the first ``hold()``, and ends with the last of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol
 
-from anyio import CancelScope, Event, create_task_group, move_on_after
+from anyio import CancelScope, Event, create_task_group, current_time
 from anyio.abc import TaskGroup
+
+from ._keepalive import Keepalive, Peer
+from ._options import Options
 
 # seconds; how long a ping or a Close may go unnoticed is one to two of these. An idle
 # connection costs nothing, whatever the value, because its list is empty.
@@ -44,7 +50,7 @@ class Nursery(Protocol):
         """Start a task."""
 
 
-class Member(Protocol):
+class Member(Peer, Protocol):
     """A connection, as the attendant sees it. None of this ever raises."""
 
     async def attend(self) -> bool:
@@ -53,12 +59,14 @@ class Member(Protocol):
 
     async def abandon(self) -> None:
         """End at once: nobody is left to look after it."""
+        ...
 
 
 class Attendant:
     """Looks after the connections of a server, or after the one of a client.
 
     :param nursery: where the task is to live
+    :param options: of its connections
     :param farewell: called, shielded, when the nursery is cancelled; ``None`` abandons
         every member
 
@@ -67,12 +75,14 @@ class Attendant:
     def __init__(
         self,
         nursery: Nursery,
+        options: Options,
         *,
         farewell: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._nursery = nursery
         self._holds = 0
         self._farewell = farewell or self._abandon_all
+        self._keepalive = Keepalive(options)
         self._members: dict[Member, None] = {}
         self._left_alone: dict[Member, int] = {}  # and since which tick
         self._attended: set[Member] = set()
@@ -91,12 +101,14 @@ class Attendant:
     def join(self, member: Member) -> None:
         """Look after a connection from now on; nobody reads from it yet."""
         self._members[member] = None
+        self._keepalive.join(member)
         self._start()
         self.left_alone(member)
 
     def leave(self, member: Member) -> None:
         """Look after a connection no longer: it is closed."""
         self._left_alone.pop(member, None)
+        self._keepalive.leave(member)
         self._members.pop(member, None)
         self._end_if_done()
 
@@ -159,11 +171,13 @@ class Attendant:
     async def _look_round(self, tasks: TaskGroup) -> None:
         self._news = Event()
         self._idle = not self._left_alone
-        if self._idle:
+        keepalive = self._keepalive.due()
+        tick = math.inf if self._idle else current_time() + TICK
+        with CancelScope(deadline=min(keepalive, tick)):
             await self._news.wait()
-            return
-        with move_on_after(TICK):
-            await self._news.wait()
+        if keepalive <= current_time():
+            for peer in await self._keepalive.go_round():
+                tasks.start_soon(peer.end_if_gone)
         self._tick += 1
         for member, since in list(self._left_alone.items()):
             if since < self._tick - 1:

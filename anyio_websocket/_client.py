@@ -25,6 +25,8 @@ from ._options import (
     DISCONNECT_TIMEOUT,
     MAX_MESSAGE_SIZE,
     MESSAGE_QUEUE_SIZE,
+    PING_INTERVAL,
+    PING_TIMEOUT,
     RECEIVE_BUFFER_SIZE,
     Options,
 )
@@ -48,6 +50,8 @@ async def open_websocket(
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
     compression: PerMessageDeflate | bool | None = None,
     extensions: Iterable[Extension] | None = None,
+    ping_interval: float | None = PING_INTERVAL,
+    ping_timeout: float | None = PING_TIMEOUT,
 ) -> AsyncGenerator[WebSocketConnection]:
     """Open a connection for the time of an ``async with`` block.
 
@@ -77,6 +81,12 @@ async def open_websocket(
         agreed on is in `WebSocketConnection.compression`
     :param extensions: extensions of your own to offer, as wsproto has them, instead of
         ``compression``; new objects for each connection. ``None`` for none
+    :param ping_interval: seconds from one Ping that keeps the connection alive to the
+        next; ``None`` for none
+    :param ping_timeout: seconds in which something must come from the peer then, else
+        the connection is ended with code 1006; any byte counts, and the time in which
+        we do not read because the application does not fetch what was received does
+        not. ``None`` for no limit
     :raises HandshakeError: if no connection could be made, with the error of the
         network or of TLS as ``__cause__``
     :raises ConnectionTimeout: if none was made in time
@@ -93,6 +103,8 @@ async def open_websocket(
         receive_buffer_size,
         connect_timeout,
         disconnect_timeout,
+        ping_interval,
+        ping_timeout,
     )
     dialer = Dialer(host, port, use_ssl)
     handshake = dialer.handshake(
@@ -155,6 +167,8 @@ def open_websocket_url(
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
     compression: PerMessageDeflate | bool | None = None,
     extensions: Iterable[Extension] | None = None,
+    ping_interval: float | None = PING_INTERVAL,
+    ping_timeout: float | None = PING_TIMEOUT,
 ) -> AbstractAsyncContextManager[WebSocketConnection]:
     """Open a connection to a URL for the time of an ``async with`` block.
 
@@ -183,6 +197,8 @@ def open_websocket_url(
         disconnect_timeout=disconnect_timeout,
         compression=compression,
         extensions=extensions,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
     )
 
 
@@ -202,6 +218,8 @@ async def connect_websocket(
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
     compression: PerMessageDeflate | bool | None = None,
     extensions: Iterable[Extension] | None = None,
+    ping_interval: float | None = PING_INTERVAL,
+    ping_timeout: float | None = PING_TIMEOUT,
 ) -> WebSocketConnection:
     """Open a connection that lives in a nursery, until somebody closes it.
 
@@ -224,6 +242,8 @@ async def connect_websocket(
         receive_buffer_size,
         connect_timeout,
         disconnect_timeout,
+        ping_interval,
+        ping_timeout,
     )
     dialer = Dialer(host, port, use_ssl)
     handshake = dialer.handshake(
@@ -252,6 +272,8 @@ async def connect_websocket_url(
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
     compression: PerMessageDeflate | bool | None = None,
     extensions: Iterable[Extension] | None = None,
+    ping_interval: float | None = PING_INTERVAL,
+    ping_timeout: float | None = PING_TIMEOUT,
 ) -> WebSocketConnection:
     """Open a connection to a URL that lives in a nursery.
 
@@ -281,6 +303,8 @@ async def connect_websocket_url(
         disconnect_timeout=disconnect_timeout,
         compression=compression,
         extensions=extensions,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
     )
 
 
@@ -299,6 +323,8 @@ async def wrap_client_stream(
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
     compression: PerMessageDeflate | bool | None = None,
     extensions: Iterable[Extension] | None = None,
+    ping_interval: float | None = PING_INTERVAL,
+    ping_timeout: float | None = PING_TIMEOUT,
 ) -> WebSocketConnection:
     """Open a connection over a stream that is connected already.
 
@@ -317,6 +343,8 @@ async def wrap_client_stream(
         receive_buffer_size,
         connect_timeout,
         disconnect_timeout,
+        ping_interval,
+        ping_timeout,
     )
     transport = wrap(stream)
     handshake = ClientHandshake(
@@ -392,7 +420,7 @@ def _link(
         open_engine(
             options, accepted.extensions, is_client=True, trailing=accepted.trailing
         ),
-        Attendant(nursery),
+        Attendant(nursery, options),
         options,
         is_client=True,
     )

@@ -14,6 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import ClassVar
 
+from anyio import current_time
 from anyio.abc import AsyncResource
 
 from ._endpoint import Endpoint
@@ -118,6 +119,15 @@ class WebSocketConnection(AsyncResource):
         """
         return self._handshake_headers
 
+    @property
+    def latency(self) -> float | None:
+        """Seconds that the last Ping took to be answered; ``None`` if none was yet.
+
+        The keepalive sends one every ``ping_interval``. A ping waits until a frame
+        that is being sent is through, and that time is in it.
+        """
+        return self._link.pings.latency
+
     # -- messages --------------------------------------------------------------
 
     async def send_message(
@@ -198,7 +208,8 @@ class WebSocketConnection(AsyncResource):
 
         """
         link = self._link
-        ping = link.pings.add(_control_payload(payload, default=os.urandom(4)))
+        data = _control_payload(payload, default=os.urandom(4))
+        ping = link.pings.add(data, current_time())
         try:
             await link.outbox.send(link.engine.ping, ping.payload)
             await link.reader.pong(ping)

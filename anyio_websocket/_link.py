@@ -16,10 +16,12 @@ after the peer's Close.
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from typing import ClassVar
 
-from anyio import move_on_after
+from anyio import current_time, move_on_after
+from anyio.lowlevel import checkpoint
 
 from ._attendant import Attendant
 from ._closing import Closing
@@ -133,6 +135,36 @@ class Link:
             await self.finish()
             return False
         return not others_read
+
+    def ask_for_life(self) -> None:
+        """Send a ping of the keepalive's."""
+        if self.closing.reason is None:
+            payload = os.urandom(8)
+            self.pings.renew(payload, current_time())
+            self.transport.heard = False
+            self.outbox.ping(self.engine.ping(payload))
+
+    def showed_life(self) -> bool:
+        """Say whether the peer was heard since it was asked, or has said good-bye."""
+        return self.transport.heard or self.closing.reason is not None
+
+    def is_listened_to(self) -> bool:
+        """Say whether somebody reads now."""
+        return self.reader.reading
+
+    async def end_if_gone(self) -> None:
+        """End if there is still no sign of the peer's life."""
+        # If something held up the event loop, the sign may be in the socket, and who
+        # reads it wakes up in the same pass as we.
+        for _ in range(2):
+            await checkpoint()
+        if not self.showed_life():
+            self.outbox.answer_close(self.engine.close(1011, "keepalive ping timeout"))
+            self.closing.lost(
+                "the peer showed no sign of life within "
+                f"{self._options.ping_timeout} seconds of a ping"
+            )
+            await self.closing.abort()
 
     async def abandon(self) -> None:
         """End at once."""

@@ -17,6 +17,8 @@ MAX_MESSAGE_SIZE: Final = 2**20  # bytes (1 MiB); what trio-websocket ships
 RECEIVE_BUFFER_SIZE: Final = 65_550
 CONNECT_TIMEOUT: Final = 10.0  # seconds; websockets' open timeout
 DISCONNECT_TIMEOUT: Final = 10.0  # seconds; websockets' close timeout
+PING_INTERVAL: Final = 20.0  # seconds; websockets' default, below any proxy's idle time
+PING_TIMEOUT: Final = 20.0  # seconds; websockets' default
 
 # Fragments per message. Autobahn sends 65 536; joined as they come, none costs memory
 # of its own, so this only bounds the CPU that one message can burn.
@@ -38,6 +40,10 @@ class Options:
         ``math.inf`` for no limit
     :param disconnect_timeout: seconds that a whole close may take; ``None`` or
         ``math.inf`` for no limit
+    :param ping_interval: seconds between the pings that keep the connection alive;
+        ``None`` for none
+    :param ping_timeout: seconds in which something must come from the peer then;
+        ``None`` for no limit
     :raises ValueError: if a number is negative, NaN, or zero where that can't work
     :raises TypeError: if a number is not one
 
@@ -48,16 +54,22 @@ class Options:
     receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE
     connect_timeout: float | None = CONNECT_TIMEOUT
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT
+    ping_interval: float | None = PING_INTERVAL
+    ping_timeout: float | None = PING_TIMEOUT
 
     def __post_init__(self) -> None:
         _check("message_queue_size", self.message_queue_size, zero=True)
         _check("max_message_size", self.max_message_size)
         if self.receive_buffer_size is not None:
             _check("receive_buffer_size", self.receive_buffer_size, kind=int)
-        if self.connect_timeout is not None:
-            _check("connect_timeout", self.connect_timeout)
-        if self.disconnect_timeout is not None:
-            _check("disconnect_timeout", self.disconnect_timeout)
+        for name in (
+            "connect_timeout",
+            "disconnect_timeout",
+            "ping_interval",
+            "ping_timeout",
+        ):
+            if getattr(self, name) is not None:
+                _check(name, getattr(self, name))
 
     @property
     def connect_seconds(self) -> float:

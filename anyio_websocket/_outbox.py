@@ -65,6 +65,7 @@ class Outbox:
         "_held",
         "_held_size",
         "_lock",
+        "_ping",
         "_pong",
         "_transport",
         "_turn",
@@ -78,6 +79,7 @@ class Outbox:
         self._closing = closing
         self._attendant = attendant
         self._lock: Lock | None = None  # for those who have to wait; none did so far
+        self._ping = b""  # at most one of the keepalive's waits
         self._pong = b""  # at most one waits
         self._close = b""  # at most one is ever sent
         self._answering = False
@@ -133,6 +135,11 @@ class Outbox:
         """Whether a pong waits to be written."""
         return bool(self._pong)
 
+    def ping(self, frame: bytes) -> None:
+        """Write a ping of the keepalive's as soon as may be."""
+        self._ping = frame
+        self._answer()
+
     def pong(self, frame: bytes) -> None:
         """Write a pong as soon as may be, instead of one that still waits."""
         self._pong = frame
@@ -161,11 +168,11 @@ class Outbox:
 
     def _write(self, data: bytes = b"") -> bool:
         """Write what waits, and then some data; say whether all of it is written."""
-        if self._held or self._pong:
-            data = b"".join([*self._held, self._pong, data])
+        if self._held or self._pong or self._ping:
+            data = b"".join([*self._held, self._ping, self._pong, data])
             self._held.clear()
             self._held_size = 0
-            self._pong = b""
+            self._ping = self._pong = b""
         return self._transport.write(data)
 
     def _hold_back(self, data: bytes) -> bool:
@@ -227,7 +234,7 @@ class Outbox:
     def _release(self, lock: Lock) -> None:
         self._turn = 0
         lock.release()
-        if self._pong or self._close or self._transport.has_rest:
+        if self._ping or self._pong or self._close or self._transport.has_rest:
             self._answer_soon()
 
     async def _drain(self) -> None:
@@ -243,7 +250,7 @@ class Outbox:
                     self._closing.lost("sending was cancelled in the middle of a frame")
                     await self._closing.abort()
                 raise
-            if not (self._held or self._pong or self._close):
+            if not (self._held or self._ping or self._pong or self._close):
                 return
             data, self._close = self._close, b""
             self._write(data)

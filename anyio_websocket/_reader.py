@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from anyio import Event, move_on_after
+from anyio import Event, current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
 from ._attendant import Attendant, Member
@@ -85,11 +85,11 @@ class Reader:
         "_others",
         "_outbox",
         "_pings",
-        "_reading",
         "_receive_size",
         "_receivers",
         "_transport",
         "_turn",
+        "reading",
     )
 
     def __init__(
@@ -113,7 +113,8 @@ class Reader:
         self._attendant = attendant
         self._member = member
         self._receive_size = receive_size
-        self._reading = False  # whether a task is in receive()
+        #: whether a task is in receive()
+        self.reading: bool = False
         # Lists: a deque takes a room for 64 at once, and few tasks ever wait here.
         self._receivers: list[Event] = []
         self._others: list[Event] = []
@@ -142,7 +143,7 @@ class Reader:
                     await self._closing.refuse()
                 if self._outbox.hold:
                     self._outbox.release()
-                if self._reading:
+                if self.reading:
                     await _park(self._receivers)
                 else:
                     await self._receive()
@@ -168,13 +169,13 @@ class Reader:
         """
         self._handed_over = False
         await self._serve(self._is_taken)
-        return self._reading
+        return self.reading
 
     def wake_all(self) -> None:
         """The end has begun: let every waiting task see it, and nobody read on."""
         if self._closing.by_us:
             self._inbox.clear()
-        if self._reading:
+        if self.reading:
             self._transport.interrupt()
         for queue in (self._receivers, self._others):
             while queue:
@@ -188,7 +189,7 @@ class Reader:
         :raises TransportLost: if the stream is lost meanwhile
 
         """
-        while self._reading:
+        while self.reading:
             await _park(self._others)
         engine = self._engine
         while engine.close_received is None and not engine.failed:
@@ -210,7 +211,7 @@ class Reader:
     async def _serve(self, done: Callable[[], bool]) -> None:
         try:
             while not done() and self._closing.reason is None:
-                if self._reading or not self._has_room():
+                if self.reading or not self._has_room():
                     await _park(self._others)
                     continue
                 self._fill_inbox()
@@ -222,7 +223,7 @@ class Reader:
             self._pass_on()
 
     def _is_taken(self) -> bool:
-        return self._handed_over or self._reading
+        return self._handed_over or self.reading
 
     def _has_room(self) -> bool:
         return self._inbox.has_room(len(self._receivers))
@@ -260,7 +261,7 @@ class Reader:
             self._outbox.pong(self._engine.pong(event.payload))
             self._turn = TURN  # see _give_way
         elif isinstance(event, Pong):
-            if self._pings.answer(event.payload):
+            if self._pings.answer(event.payload, current_time()):
                 while self._others:
                     self._others.pop(0).set()
         elif isinstance(event, Close):
@@ -276,20 +277,21 @@ class Reader:
     async def _receive(self) -> None:
         """Take the baton and receive once."""
         self._attendant.taken_up(self._member)
-        self._reading = True
+        self.reading = True
         try:
             data = await self._transport.receive(self._receive_size)
         except TransportLost as exc:
-            self._reading = False
+            self.reading = False
             self._closing.lost(cause=exc.__cause__)
         else:
-            self._reading = False
+            self.reading = False
             if data:
+                self._transport.heard = True
                 self._engine.receive(data)
             elif data is not None:  # None: the end has begun and woken us
                 self._closing.lost()
         finally:
-            self._reading = False
+            self.reading = False
             self._attendant.left_alone(self._member)
 
     async def _receive_and_drop(self) -> bool:
@@ -305,9 +307,9 @@ class Reader:
 
     def _pass_on(self) -> None:
         """Wake one of those who wait, for there is a message or the baton to take."""
-        if self._receivers and (not self._reading or self._inbox):
+        if self._receivers and (not self.reading or self._inbox):
             self._receivers.pop(0).set()
-        elif self._others and not self._reading:
+        elif self._others and not self.reading:
             self._others.pop(0).set()
 
     async def _give_way(self) -> None:

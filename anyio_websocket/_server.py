@@ -28,6 +28,8 @@ from ._options import (
     DISCONNECT_TIMEOUT,
     MAX_MESSAGE_SIZE,
     MESSAGE_QUEUE_SIZE,
+    PING_INTERVAL,
+    PING_TIMEOUT,
     RECEIVE_BUFFER_SIZE,
     Options,
 )
@@ -61,6 +63,8 @@ async def wrap_server_stream(
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
     origins: Iterable[str] | str | None = None,
     compression: PerMessageDeflate | bool | None = None,
+    ping_interval: float | None = PING_INTERVAL,
+    ping_timeout: float | None = PING_TIMEOUT,
 ) -> WebSocketRequest:
     """Read a client's request from a stream.
 
@@ -83,6 +87,8 @@ async def wrap_server_stream(
         receive_buffer_size,
         connect_timeout,
         disconnect_timeout,
+        ping_interval,
+        ping_timeout,
     )
     transport = wrap(stream)
     handshake = ServerHandshake(
@@ -92,7 +98,9 @@ async def wrap_server_stream(
         with move_on_after(options.connect_seconds):
             request = await hear(transport, handshake)
             return WebSocketRequest(
-                Opening(transport, handshake, request, Attendant(nursery), options)
+                Opening(
+                    transport, handshake, request, Attendant(nursery, options), options
+                )
             )
         raise ConnectionTimeout(
             f"no request was complete within {connect_timeout} seconds"
@@ -118,6 +126,8 @@ async def serve_websocket(
     origins: Iterable[str] | str | None = None,
     handler_errors: Literal["log", "raise"] = "log",
     compression: PerMessageDeflate | bool | None = None,
+    ping_interval: float | None = PING_INTERVAL,
+    ping_timeout: float | None = PING_TIMEOUT,
 ) -> NoReturn:
     """Serve WebSockets on a TCP port until cancelled.
 
@@ -153,6 +163,12 @@ async def serve_websocket(
     :param compression: ``True`` to take up a client's offer of permessage-deflate with
         the defaults of `PerMessageDeflate`, or settings of your own; ``None`` to
         decline it. Which was agreed on is in `WebSocketConnection.compression`
+    :param ping_interval: seconds from one Ping that keeps a connection alive to the
+        next; ``None`` for none
+    :param ping_timeout: seconds in which something must come from the client then, else
+        the connection is ended with code 1006; any byte counts, and the time in which
+        we do not read because the application does not fetch what was received does
+        not. ``None`` for no limit
     :raises OSError: if the port cannot be listened on
     :raises ValueError: if an argument cannot be right
     :raises TypeError: if an argument is of the wrong type
@@ -176,6 +192,8 @@ async def serve_websocket(
             origins=origins,
             handler_errors=handler_errors,
             compression=compression,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
         )
     except BaseException:
         await listener.aclose()
@@ -211,6 +229,8 @@ class WebSocketServer:
         origins: Iterable[str] | str | None = None,
         handler_errors: Literal["log", "raise"] = "log",
         compression: PerMessageDeflate | bool | None = None,
+        ping_interval: float | None = PING_INTERVAL,
+        ping_timeout: float | None = PING_TIMEOUT,
     ) -> None:
         if len(listeners) == 0:
             raise ValueError("Listeners must contain at least one item.")
@@ -229,6 +249,8 @@ class WebSocketServer:
             receive_buffer_size,
             connect_timeout,
             disconnect_timeout,
+            ping_interval,
+            ping_timeout,
         )
         self._listening = [
             part for listener in listeners for part in parts_of(listener)
@@ -267,7 +289,11 @@ class WebSocketServer:
         """
         async with create_task_group() as tasks:
             handlers: Nursery = self._handler_nursery or tasks
-            attendant = Attendant(handlers, farewell=lambda: self._farewell(attendant))
+            attendant = Attendant(
+                handlers,
+                self._options,
+                farewell=lambda: self._farewell(attendant),
+            )
             attendant.hold()
             handle = partial(self._handle, attendant=attendant)
             try:

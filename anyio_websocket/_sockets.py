@@ -37,7 +37,15 @@ class SocketTransport:
 
     """
 
-    __slots__ = ("_local", "_readiness", "_remote", "_rest", "_socket", "is_ssl")
+    __slots__ = (
+        "_local",
+        "_readiness",
+        "_remote",
+        "_rest",
+        "_socket",
+        "heard",
+        "is_ssl",
+    )
 
     #: whether what a cancelled `flush` left is still sent by the next one
     keeps_rest = True
@@ -45,6 +53,8 @@ class SocketTransport:
     def __init__(self, sock: socket.socket) -> None:
         #: whether bytes travel over TLS
         self.is_ssl: bool = False
+        #: whether the peer was heard since somebody cleared this
+        self.heard: bool = True
         self._socket = sock
         # Read now: after a reset the socket no longer knows it.
         self._remote = _name(sock.getpeername)
@@ -94,6 +104,7 @@ class SocketTransport:
                 await self._readiness.writable()
                 with suppress(BlockingIOError):
                     self._rest = self._rest[self._socket.send(self._rest) :]
+                    self.heard = True  # for it took what was sent before
         except Exception as exc:
             raise TransportLost("the socket broke while sending") from exc
 

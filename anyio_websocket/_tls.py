@@ -57,6 +57,15 @@ class TlsTransport:
     def remote(self) -> Endpoint | str:
         return self._below.remote
 
+    @property
+    def heard(self) -> bool:
+        """Whether the peer was heard since somebody cleared this."""
+        return self._below.heard
+
+    @heard.setter
+    def heard(self, heard: bool) -> None:
+        self._below.heard = heard
+
     async def handshake(self) -> None:
         """Agree on keys; to be called first.
 
@@ -92,6 +101,7 @@ class TlsTransport:
                     pass  # the rest of a record is still to come
             data = await self._below.receive(RECEIVE_SIZE)
             if data:
+                self._below.heard = True
                 self._incoming.write(data)
             elif data is None:
                 return None

@@ -11,7 +11,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Final, Protocol, cast, runtime_checkable
 
 import anyio
 from anyio import CancelScope
@@ -19,6 +19,9 @@ from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute
 
 from ._endpoint import Endpoint
+
+# bytes of a write that one call of a stream's is given, so that it is seen to move
+PIECE: Final = 262_144
 
 
 class TransportLost(Exception):
@@ -37,6 +40,17 @@ class Transport(Protocol):
     #: whether what a cancelled `flush` left is still sent by the next one; where not,
     #: nothing sent makes sense any more after it
     keeps_rest: bool
+
+    @property
+    def heard(self) -> bool:
+        """Whether the peer was heard since somebody cleared this.
+
+        Set by who is given what the peer said, and by the transport where nobody is.
+        """
+        ...
+
+    @heard.setter
+    def heard(self, heard: bool) -> None: ...
 
     @property
     def local(self) -> Endpoint | str:
@@ -147,6 +161,7 @@ class _Stream(ABC):
     remote: Endpoint | str
 
     def __init__(self) -> None:
+        self.heard: bool = True
         self._rest = b""
         self._receiving: CancelScope | None = None
 
@@ -175,7 +190,10 @@ class _Stream(ABC):
     async def flush(self) -> None:
         data, self._rest = self._rest, b""
         try:
-            await self._send(data)
+            for start in range(0, len(data), PIECE):
+                if start > 0:
+                    self.heard = True  # for it took what was before
+                await self._send(data[start : start + PIECE])
         except Exception as exc:
             raise TransportLost("the stream broke while sending") from exc
 

@@ -9,6 +9,7 @@ import pytest
 import trustme
 
 from .support import backends
+from .support.peer import Opener, client_of_raw_server, server_of_raw_client
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,6 +30,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param()  # anew for each test: clocks have a state
+
+
+@pytest.fixture(params=[client_of_raw_server, server_of_raw_client], ids=["c", "s"])
+def opener(request: pytest.FixtureRequest) -> Opener:
+    """Either side, against a peer by hand."""
+    result: Opener = request.param
+    return result
 
 
 @pytest.fixture(scope="session")

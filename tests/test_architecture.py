@@ -24,6 +24,7 @@ CORRIDOR = {
     "_connection",
     "_dialer",
     "_handshake",
+    "_keepalive",
     "_link",
     "_listeners",
     "_messages",

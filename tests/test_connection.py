@@ -23,24 +23,15 @@ from .support.frames import (
     frame,
 )
 from .support.peer import (
+    Opener,
     RawPeer,
     client_of_raw_server,
     linked,
     server_of_raw_client,
 )
-from .support.streams import MemoryStream, failing, hang
+from .support.streams import failing, hang
 
 pytestmark = pytest.mark.virtual_time
-
-Opened = tuple[WebSocketConnection, RawPeer, MemoryStream]
-Opener = Callable[..., Awaitable[Opened]]
-
-
-@pytest.fixture(params=[client_of_raw_server, server_of_raw_client], ids=["c", "s"])
-def opener(request: pytest.FixtureRequest) -> Opener:
-    """Either side, against a peer by hand."""
-    result: Opener = request.param
-    return result
 
 
 def mangled(peer: RawPeer, opcode: int, payload: bytes = b"", **how: Any) -> bytes:

@@ -23,18 +23,18 @@ DEFAULTS = {
     "disconnect_timeout": 10.0,
 }
 # Parameters that they have not; all of them are for keywords only, after theirs.
-CLIENT = {"compression", "extensions"}
+KEEPALIVE = {"ping_interval", "ping_timeout"}
+CLIENT = {"compression", "extensions", *KEEPALIVE}
+SERVER = {"origins", "compression", *KEEPALIVE}
 NEW = {
     "open_websocket": CLIENT,
     "open_websocket_url": CLIENT,
     "connect_websocket": {"connect_timeout", "disconnect_timeout", *CLIENT},
     "connect_websocket_url": {"connect_timeout", "disconnect_timeout", *CLIENT},
     "wrap_client_stream": {"connect_timeout", "disconnect_timeout", *CLIENT},
-    "wrap_server_stream": {
-        *("connect_timeout", "disconnect_timeout", "origins", "compression"),
-    },
-    "serve_websocket": {"handler_errors", "origins", "compression"},
-    "WebSocketServer": {"handler_errors", "origins", "compression"},
+    "wrap_server_stream": {"connect_timeout", "disconnect_timeout", *SERVER},
+    "serve_websocket": {"handler_errors", *SERVER},
+    "WebSocketServer": {"handler_errors", *SERVER},
     "accept": {"extensions"},
     "send_message": {"compress"},
 }

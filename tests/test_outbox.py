@@ -12,6 +12,7 @@ import pytest
 from anyio_websocket import CloseReason, ConnectionClosed
 from anyio_websocket._attendant import Attendant
 from anyio_websocket._closing import Closing
+from anyio_websocket._options import Options
 from anyio_websocket._outbox import HELD, Outbox
 from anyio_websocket._transport import wrap
 
@@ -33,7 +34,9 @@ async def test_a_pong_goes_before_the_next_message() -> None:
     # Whoever comes first to the lock, the sender or the job that writes answers.
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, _ = outbox(ours, Attendant(tasks))  # which runs no job before it starts
+        box, _ = outbox(
+            ours, Attendant(tasks, Options())
+        )  # which runs no job before it starts
         box.pong(b"old pong, ")
         box.pong(b"pong, ")
         await box.send(same, b"message")
@@ -44,7 +47,7 @@ async def test_a_pong_goes_before_the_next_message() -> None:
 async def test_nothing_goes_after_a_close() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, closing = outbox(ours, Attendant(tasks))
+        box, closing = outbox(ours, Attendant(tasks, Options()))
         box.pong(b"pong, ")
         box.note_close(b"close")
         closing.begin(CloseReason(1000, None), by_us=True)
@@ -57,7 +60,7 @@ async def test_nothing_goes_after_a_close() -> None:
 async def test_nothing_goes_out_once_it_is_over() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, closing = outbox(ours, Attendant(tasks))
+        box, closing = outbox(ours, Attendant(tasks, Options()))
         await closing.abort()
         box.pong(b"pong")
         await box.flush()
@@ -69,7 +72,7 @@ async def test_a_message_that_waits_longer_than_others() -> None:
     # A job of the attendant's that was asked for before there is an attendant's task.
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        attendant = Attendant(tasks)
+        attendant = Attendant(tasks, Options())
         attendant.hold()
         box, _ = outbox(ours, attendant)
         box.pong(b"pong")
@@ -81,7 +84,7 @@ async def test_a_message_that_waits_longer_than_others() -> None:
 async def test_a_stream_has_no_next_pass() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, _ = outbox(ours, Attendant(tasks))
+        box, _ = outbox(ours, Attendant(tasks, Options()))
         box.hold = True
         await box.send(same, b"message")
         assert await theirs.receive() == b"message"
@@ -96,7 +99,7 @@ async def box_and_peer() -> AsyncGenerator[tuple[Outbox, Closing, socket.socket]
     async with pair() as (transport, theirs), anyio.create_task_group() as tasks:
         transport._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        attendant = Attendant(tasks)
+        attendant = Attendant(tasks, Options())
         attendant.hold()
         closing = Closing(transport, lambda: None, lambda: None)
         box = Outbox(transport, closing, attendant)

@@ -17,6 +17,7 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import (
+    CloseReason,
     Endpoint,
     HandshakeError,
     WebSocketConnection,
@@ -29,7 +30,16 @@ from anyio_websocket._readiness import can_wait
 from anyio_websocket._sockets import NEXT_ADDRESS, connect
 from anyio_websocket._transport import TransportLost, send
 
-from .support.frames import BINARY, TEXT, frame, take_frame
+from .support.frames import (
+    BINARY,
+    CLOSE,
+    PING,
+    TEXT,
+    Frame,
+    close_payload,
+    frame,
+    take_frame,
+)
 from .support.peer import request
 from .support.sockets import pair, read, reset
 
@@ -489,6 +499,30 @@ async def test_F3_the_rest_is_sent_though_nobody_sends_more() -> None:
             sent = take_frame(bytearray(data))
             assert sent is not None
             assert sent.payload == BIG
+
+
+async def test_E4_who_shows_no_life_is_told_so() -> None:
+    closed: list[CloseReason | None] = []
+
+    async def handler(ws: WebSocketConnection) -> None:
+        await ws.wait_closed()
+        closed.append(ws.closed)
+
+    async with served(handler, ping_interval=0.1, ping_timeout=0.3) as port:
+        sock = await raw_client(port)
+        with sock, anyio.fail_after(5):
+            data = bytearray(await read(sock, 2 + 8 + 2 + 24))
+            ping, close = take_frame(data), take_frame(data)
+            assert ping is not None
+            assert ping.opcode == PING
+            assert close == Frame(CLOSE, close_payload(1011, "keepalive ping timeout"))
+            await anyio.wait_readable(sock)
+            assert sock.recv(1) == b""
+    assert closed == [
+        CloseReason(
+            1006, "the peer showed no sign of life within 0.3 seconds of a ping"
+        )
+    ]
 
 
 async def test_an_answer_is_held_back_for_a_pass_at_the_most() -> None:

@@ -12,7 +12,12 @@ from typing import NamedTuple
 import anyio
 import pytest
 
-from anyio_websocket import Endpoint
+from anyio_websocket import (
+    Endpoint,
+    WebSocketRequest,
+    open_websocket,
+    serve_websocket,
+)
 from anyio_websocket._sockets import SocketTransport, connect
 from anyio_websocket._tls import TlsTransport
 from anyio_websocket._transport import TransportLost, send
@@ -241,3 +246,26 @@ async def test_two_tasks_at_once(
                 tasks.start_soon(send, one, BIG)
             tasks.start_soon(partial(read, ends.client, len(BIG)))
             assert await read(ends.server, len(BIG)) == BIG
+
+
+async def test_E4_keepalive(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async def handler(request: WebSocketRequest) -> None:
+        await (await request.accept()).wait_closed()
+
+    async with anyio.create_task_group() as tasks:
+        serve = partial(serve_websocket, ping_interval=None)
+        server = await tasks.start(serve, handler, "localhost", 0, server_tls)
+        async with open_websocket(
+            *("localhost", server.port, "/"),
+            use_ssl=client_tls,
+            ping_interval=0.1,
+            ping_timeout=5,
+        ) as ws:
+            with anyio.fail_after(5):
+                while ws.latency is None:
+                    await anyio.sleep(0.05)
+            await anyio.sleep(0.3)
+            assert ws.closed is None
+        tasks.cancel_scope.cancel()

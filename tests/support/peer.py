@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -126,6 +126,10 @@ class RawPeer:
             frames.append(result)
         assert not rest
         return frames
+
+
+Opened = tuple[WebSocketConnection, RawPeer, MemoryStream]
+Opener = Callable[..., Awaitable[Opened]]
 
 
 async def client_of_raw_server(
