@@ -21,7 +21,9 @@ from ._endpoint import Endpoint
 from ._errors import CloseReason, ConnectionClosed
 from ._link import Link
 from ._protocol import (
+    LARGE,
     MAX_CONTROL_PAYLOAD,
+    Frame,
     PerMessageDeflate,
     close_code_to_send,
     close_reason_to_send,
@@ -161,9 +163,11 @@ class WebSocketConnection(AsyncResource):
                 "message must be str, bytes, bytearray or memoryview, not "
                 f"{type(message).__name__}"
             )
-        frame: Callable[[str | bytes], bytes] = self._link.engine.message
+        engine = self._link.engine
+        frame: Callable[..., Frame]
+        frame = engine.message if len(payload) < LARGE else engine.large
         if compress is not None:
-            frame = partial(self._link.engine.message, compress=compress)
+            frame = partial(frame, compress=compress)
         await self._link.outbox.send(frame, payload)
 
     async def get_message(self) -> str | bytes:

@@ -42,6 +42,7 @@ from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from ._attendant import Attendant
 from ._closing import Closing
+from ._protocol import Frame
 from ._transport import Transport, TransportLost
 
 TURN: Final = 64  # sends that did not wait; then the other tasks have a turn
@@ -96,7 +97,7 @@ class Outbox:
         #: whether there will soon be more to send
         self.hold: bool = False
 
-    async def send(self, frame: Callable[[_T], bytes], payload: _T) -> None:
+    async def send(self, frame: Callable[[_T], Frame], payload: _T) -> None:
         """Frame a payload when its turn comes, and write it.
 
         :param frame: makes the frame; called while nobody else writes
@@ -120,7 +121,10 @@ class Outbox:
             await self._closing.refuse()
         data = frame(payload)
         try:
-            if (
+            if isinstance(data, tuple):
+                if self._write(*data):
+                    return
+            elif (
                 (self.hold or self.burst > ALONE) and self._hold_back(data)
             ) or self._write(data):
                 return
@@ -177,14 +181,14 @@ class Outbox:
 
     # -- without waiting -------------------------------------------------------
 
-    def _write(self, data: bytes = b"") -> bool:
+    def _write(self, data: bytes = b"", payload: bytes = b"") -> bool:
         """Write what waits, and then some data; say whether all of it is written."""
         if self._held or self._pong or self._ping:
             data = b"".join([*self._held, self._ping, self._pong, data])
             self._held.clear()
             self._held_size = 0
             self._ping = self._pong = b""
-        return self._transport.write(data)
+        return self._transport.write(data, payload)
 
     def _in_next_pass(self) -> None:
         if len(self._held) == 1 and not self.hold:
@@ -223,7 +227,7 @@ class Outbox:
 
     # -- with waiting ----------------------------------------------------------
 
-    async def _send_in_turn(self, frame: Callable[[_T], bytes], payload: _T) -> None:
+    async def _send_in_turn(self, frame: Callable[[_T], Frame], payload: _T) -> None:
         lock = self._the_lock()
         await lock.acquire()
         try:
@@ -231,7 +235,9 @@ class Outbox:
             await checkpoint_if_cancelled()
             if self._closing.reason is not None:
                 await self._closing.refuse()
-            if not self._write(frame(payload)):
+            data = frame(payload)
+            head, rest = data if isinstance(data, tuple) else (data, b"")
+            if not self._write(head, rest):
                 await self._drain()
         except TransportLost as exc:
             self._closing.lost(cause=exc.__cause__)

@@ -27,6 +27,9 @@ RECEIVE_SIZE: Final = 65536  # bytes, where the caller leaves it to us
 # seconds until the next address is tried beside the one before (RFC 8305 section 5)
 NEXT_ADDRESS: Final = 0.25
 
+# whether one call can write from several places: not on Windows
+CAN_GATHER: Final = hasattr(socket.socket, "sendmsg")
+
 _IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN})
 
 
@@ -80,19 +83,28 @@ class SocketTransport:
     def interrupt(self) -> None:
         self._readiness.interrupt()
 
-    def write(self, data: bytes) -> bool:
+    def write(self, data: bytes, payload: bytes = b"") -> bool:
         if self._rest:
-            self._rest = b"".join((self._rest, data))
+            self._rest = b"".join((self._rest, data, payload))
             return False
+        if payload and not CAN_GATHER:
+            data += payload
+            payload = b""
         try:
-            sent = self._socket.send(data)
+            if payload:
+                sent = self._socket.sendmsg((data, payload))
+            else:
+                sent = self._socket.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as exc:
             raise TransportLost("the socket broke while sending") from exc
-        if sent == len(data):
+        if sent == len(data) + len(payload):
             return True
-        self._rest = memoryview(data)[sent:]
+        if sent < len(data):
+            self._rest = memoryview(data + payload)[sent:]
+        else:
+            self._rest = memoryview(payload)[sent - len(data) :]
         return False
 
     @property

@@ -135,9 +135,11 @@ class TlsTransport:
     def interrupt(self) -> None:
         self._below.interrupt()
 
-    def write(self, data: bytes) -> bool:
+    def write(self, data: bytes, payload: bytes = b"") -> bool:
         try:
             self._tls.write(data)
+            if payload:
+                self._tls.write(payload)
         # Among them SSLWantReadError, when the peer wants to renegotiate: TLS 1.3 knows
         # no such thing, and nobody does it in a WebSocket.
         except ssl.SSLError as exc:

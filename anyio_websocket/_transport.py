@@ -73,10 +73,13 @@ class Transport(Protocol):
         """Make ``receive()`` return, if a task is in there."""
         ...
 
-    def write(self, data: bytes) -> bool:
+    def write(self, data: bytes, payload: bytes = b"") -> bool:
         """Send what can be sent without waiting; say whether that is all.
 
         If not, the rest is kept for ``flush()``.
+
+        :param data: the bytes
+        :param payload: more of them, which need not be copied behind the others
         """
         ...
 
@@ -179,8 +182,8 @@ class _Stream(ABC):
         if self._receiving is not None:
             self._receiving.cancel()
 
-    def write(self, data: bytes) -> bool:
-        self._rest += data
+    def write(self, data: bytes, payload: bytes = b"") -> bool:
+        self._rest += data + payload
         return False
 
     @property

@@ -28,6 +28,7 @@ from anyio_websocket import (
 )
 from anyio_websocket._readiness import can_wait
 from anyio_websocket._sockets import (
+    CAN_GATHER,
     NEXT_ADDRESS,
     OwnListener,
     SocketTransport,
@@ -71,6 +72,31 @@ async def test_what_the_network_does_not_take_is_kept() -> None:
             with anyio.fail_after(10):
                 assert await read(theirs, len(BIG) + 6) == BIG + b"behind"
         assert transport.write(b"x")  # so nothing was left
+
+
+@pytest.mark.parametrize("can_gather", [True, False])
+async def test_a_head_and_its_payload(
+    can_gather: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "anyio_websocket._sockets.CAN_GATHER", can_gather and CAN_GATHER
+    )
+    async with pair() as (transport, theirs):
+        assert transport.write(b"head", b"payload")
+        assert await read(theirs, 11) == b"headpayload"
+        assert not transport.write(b"head", BIG)
+        assert not transport.write(b"and ", b"more")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            with anyio.fail_after(10):
+                data = await read(theirs, 4 + len(BIG) + 8)
+        assert data == b"head" + BIG + b"and more"
+        # and where nothing more fits at all
+        while transport.write(BIG):
+            pass
+        transport._rest = b""
+        assert not transport.write(b"head", b"payload")
+        assert bytes(transport._rest) == b"headpayload"
 
 
 async def test_F3_a_cancelled_flush_keeps_the_rest() -> None:

@@ -10,6 +10,7 @@ from ._client_handshake import Accepted, ClientHandshake, HandshakeFailure, Reje
 from ._codec import (
     Close,
     Codec,
+    Frame,
     Ping,
     Pong,
     ProtocolViolation,
@@ -17,6 +18,7 @@ from ._codec import (
     WsprotoCodec,
 )
 from ._engine import (
+    LARGE,
     MAX_CONTROL_PAYLOAD,
     Engine,
     Event,
@@ -31,6 +33,7 @@ from ._permessage_deflate import PerMessageDeflate
 from ._server_handshake import Refusal, Request, ServerHandshake
 
 __all__ = [
+    "LARGE",
     "MAX_CONTROL_PAYLOAD",
     "Accepted",
     "ClientHandshake",
@@ -40,6 +43,7 @@ __all__ = [
     "Event",
     "Extensions",
     "Failure",
+    "Frame",
     "FrameCodec",
     "HandshakeFailure",
     "Origins",

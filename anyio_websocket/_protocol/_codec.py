@@ -51,6 +51,8 @@ class Close(NamedTuple):
 
 
 Received = str | bytes | Ping | Pong | Close
+# A frame, or its head and its payload apart.
+Frame = bytes | tuple[bytes, bytes]
 
 
 class ProtocolViolation(Exception):
@@ -99,6 +101,10 @@ class Codec(Protocol):
         :param compress: whether to compress it, where that was negotiated; ``None``
             for what the settings say
         """
+        ...
+
+    def large(self, message: str | bytes, *, compress: bool | None = None) -> Frame:
+        """Frame a message as `message` does, but without copying it if need be."""
         ...
 
     def ping(self, payload: bytes) -> bytes:
@@ -218,6 +224,9 @@ class WsprotoCodec:
         if isinstance(message, str):
             return bytes(self._connection.send(TextMessage(data=message)))
         return bytes(self._connection.send(BytesMessage(data=message)))
+
+    def large(self, message: str | bytes, *, compress: bool | None = None) -> Frame:
+        return self.message(message, compress=compress)
 
     def ping(self, payload: bytes) -> bytes:
         return bytes(self._connection.send(PingEvent(payload=payload)))

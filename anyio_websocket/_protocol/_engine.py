@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
-from ._codec import NO_STATUS, Close, Codec, Ping, Pong, ProtocolViolation
+from ._codec import NO_STATUS, Close, Codec, Frame, Ping, Pong, ProtocolViolation
 
 # RFC 6455 section 5.5: no control frame carries more.
 MAX_CONTROL_PAYLOAD: Final = 125  # bytes
@@ -34,6 +34,11 @@ MAX_CLOSE_REASON: Final = MAX_CONTROL_PAYLOAD - 2  # bytes; the code takes two
 # Codes that stand for something that no frame says (section 7.4.1). Applications do
 # pass them to aclose(), for which trio-websocket sends 1000.
 _NEVER_SENT: Final = frozenset({1005, 1006, 1015})
+
+
+# characters or bytes; to copy a message of this size costs more in page faults than in
+# copying: a server's echo of 1 MiB takes 1290 us with it and 630 without
+LARGE: Final = 131_072
 
 
 class FrameMessage(Protocol):
@@ -83,6 +88,10 @@ class Engine:
         self.close_sent: Close | None = None
         #: whether the peer broke the protocol
         self.failed: bool = False
+
+    def large(self, message: str | bytes, /, *, compress: bool | None = None) -> Frame:
+        """Frame a message of ``LARGE`` or more, as `message` does."""
+        return self._codec.large(message, compress=compress)
 
     def receive(self, data: bytes) -> None:
         """Take received bytes; they count for nothing once the peer has closed."""

@@ -37,6 +37,7 @@ from ._codec import (
     POLICY,
     TOO_BIG,
     Close,
+    Frame,
     Ping,
     Pong,
     ProtocolViolation,
@@ -45,7 +46,7 @@ from ._codec import (
 from ._deflate import Deflater, Inflater
 from ._loops import frame, masked, take
 from ._permessage_deflate import PerMessageDeflate
-from ._pure import BLOCK, MASKED, WHOLE_BINARY, WHOLE_TEXT
+from ._pure import BLOCK, MASKED, WHOLE_BINARY, WHOLE_TEXT, head_of
 
 _CONTINUATION: Final = 0
 _TEXT: Final = 1
@@ -369,6 +370,15 @@ class FrameCodec:
             if compressed is not None:
                 return self._frame(first | _RSV1, compressed)
         return self._frame(first, message)
+
+    def large(self, message: str | bytes, *, compress: bool | None = None) -> Frame:
+        if self._keys is not None or self._deflater is not None:
+            return self.message(message, compress=compress)
+        first = WHOLE_BINARY
+        if isinstance(message, str):
+            first = WHOLE_TEXT
+            message = message.encode()
+        return head_of(first, len(message)), message
 
     def ping(self, payload: bytes) -> bytes:
         return self._frame(_FIN | _PING, payload)

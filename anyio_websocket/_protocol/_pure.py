@@ -85,6 +85,21 @@ def take(
         return None
 
 
+def head_of(first: int, length: int, bit: int = 0) -> bytes:
+    """Make the head of a frame, without its mask.
+
+    :param first: its first byte
+    :param length: bytes of its payload
+    :param bit: ``MASKED`` if it has a mask, else 0
+
+    """
+    if length <= _SHORT:
+        return bytes((first, bit | length))
+    if length < 65536:
+        return bytes((first, bit | 126)) + length.to_bytes(2, "big")
+    return bytes((first, bit | 127)) + length.to_bytes(8, "big")
+
+
 def frame(first: int, payload: bytes, key: bytes | None) -> bytes:
     """Put a frame together.
 
@@ -94,13 +109,7 @@ def frame(first: int, payload: bytes, key: bytes | None) -> bytes:
 
     """
     length = len(payload)
-    bit = 0 if key is None else MASKED
-    if length <= _SHORT:
-        head = bytes((first, bit | length))
-    elif length < 65536:
-        head = bytes((first, bit | 126)) + length.to_bytes(2, "big")
-    else:
-        head = bytes((first, bit | 127)) + length.to_bytes(8, "big")
+    head = head_of(first, length, 0 if key is None else MASKED)
     if key is None:
         return head + payload
     if length <= _SHORT:

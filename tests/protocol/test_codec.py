@@ -16,6 +16,7 @@ import pytest
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import RsvBits
 
+from anyio_websocket import PerMessageDeflate as PerMessageDeflateSettings
 from anyio_websocket._protocol import (
     Close,
     Codec,
@@ -307,3 +308,31 @@ def test_the_codecs_frame_alike(size: int) -> None:
                     is_client=not is_client, max_message_size=size + 1, max_fragments=1
                 )
                 assert feed(other, one.message(message)) == [message]
+
+
+@pytest.mark.parametrize("is_client", [False, True])
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("size", [100, 300, 100_000])
+def test_large_messages_are_framed_alike(
+    is_client: bool, compressed: bool, size: int
+) -> None:
+    deflate = PerMessageDeflateSettings() if compressed else None
+    for message in ("é" * size, os.urandom(size)):
+        one, other = (
+            FrameCodec(
+                is_client=side,
+                max_message_size=2**20,
+                max_fragments=10,
+                deflate=deflate,
+            )
+            for side in (is_client, not is_client)
+        )
+        framed = one.large(message)
+        assert isinstance(framed, tuple) == (not is_client and not compressed)
+        data = b"".join(framed) if isinstance(framed, tuple) else framed
+        assert feed(other, data) == [message]
+
+
+def test_large_messages_with_extensions_of_a_user() -> None:
+    codec = WsprotoCodec(is_client=False, max_message_size=2**20, max_fragments=10)
+    assert codec.large("text") == codec.message("text")
