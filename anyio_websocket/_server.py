@@ -37,7 +37,7 @@ from ._protocol import Extensions, Origins, PerMessageDeflate, ServerHandshake
 from ._readiness import can_wait
 from ._request import Opening, WebSocketRequest
 from ._sockets import OwnListener, SocketTransport
-from ._tls import TlsTransport
+from ._tls import TlsTransport, check_context
 from ._transport import AnyStream, Transport, wrap
 
 _logger = logging.getLogger("anyio_websocket")
@@ -174,6 +174,8 @@ async def serve_websocket(
     :raises TypeError: if an argument is of the wrong type
 
     """
+    if ssl_context is not None:
+        check_context(ssl_context)
     listener: Any = await anyio.create_tcp_listener(local_host=host, local_port=port)
     if can_wait():
         listener = MultiListener([OwnListener(part) for part in listener.listeners])
