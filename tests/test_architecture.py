@@ -37,7 +37,7 @@ CORRIDOR = {
     "_tls",
     "_transport",
 }
-SHELVES = {"_endpoint", "_errors", "_options", "_url"}
+SHELVES = {"_endpoint", "_errors", "_options", "_reconnect", "_url"}
 STAIRCASE = "_protocol"
 DOWNSTAIRS = {
     "_protocol._codec",
