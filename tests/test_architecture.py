@@ -19,6 +19,7 @@ MAX_LINES = 450  # a room that needs more is two rooms
 # Every room has to be in here, in the layer where it belongs.
 DOORS = {"_client", "_server"}
 CORRIDOR = {
+    "_admission",
     "_attendant",
     "_closing",
     "_connection",
@@ -33,6 +34,7 @@ CORRIDOR = {
     "_reader",
     "_readiness",
     "_request",
+    "_service",
     "_sockets",
     "_tls",
     "_transport",
