@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -25,7 +26,7 @@ from anyio_websocket import (
     serve_websocket,
 )
 
-from .support.frames import TEXT, Frame
+from .support.frames import CLOSE, TEXT, Frame
 from .support.peer import RawPeer, request
 from .test_client import echo, serving
 
@@ -265,6 +266,24 @@ async def test_G3_cancelled_while_full() -> None:
             async with connected(port, request()) as two:
                 assert await is_kept_waiting(two)
         # The server ends here, with its accepting paused.
+
+
+async def test_G3_stopped_while_full() -> None:
+    async with anyio.create_task_group() as tasks:
+        server = await tasks.start(
+            partial(serve_websocket, echo, "127.0.0.1", 0, None, max_connections=1)
+        )
+        async with connected(server.port, request()) as one:
+            assert await is_answered(one)
+            async with connected(server.port, request()) as two:
+                assert await is_kept_waiting(two)
+                tasks.start_soon(server.aclose)
+                assert (await one.receive()).opcode == CLOSE
+                await one.stream.aclose()
+                # It was never accepted, and is let go with the listening socket.
+                with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                    with anyio.fail_after(5):
+                        await two.stream.receive()
 
 
 @pytest.mark.parametrize("name", ["max_connections", "max_pending_handshakes"])
