@@ -114,15 +114,18 @@ class Link:
                 return
             if closing.stream_lost:
                 return
-            with move_on_after(self._options.disconnect_seconds) as budget:
+            budget = move_on_after(self._options.disconnect_seconds)
+            deadline = budget.deadline
+            with budget:
                 try:
                     await self.outbox.flush()
-                    await self.reader.finish(is_client=self.is_client)
+                    await self.reader.finish(budget, is_client=self.is_client)
                     await self.transport.aclose()
                     closing.finish()
                 except TransportLost as exc:
                     closing.lost(cause=exc.__cause__)
-            closing.timed_out = budget.cancelled_caught
+            in_time = budget.deadline != deadline  # it only waited for the stream's end
+            closing.timed_out = budget.cancelled_caught and not in_time
         finally:
             await closing.abort()
 

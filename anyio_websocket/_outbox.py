@@ -15,7 +15,9 @@ Messages that arrived together are mostly answered together. While the reader ha
 of them at hand, ``hold`` says so, and what is sent is held back: until the reader has
 none left, or 64 KiB are together, or anything else is written, and in any case no
 longer than until the scheduler's next pass. So many small answers share a system call,
-and one alone is not delayed.
+and one alone is not delayed. The same is done with who sends a third message without
+having received any: more may follow before the next pass. If none does, then not here,
+and the guess is not made again for a while.
 
 Answers to the peer come from whoever reads, and reading must never wait for writing:
 two peers that both wait for the other to read would wait for ever. So an answer that
@@ -44,6 +46,8 @@ from ._transport import Transport, TransportLost
 
 TURN: Final = 64  # sends that did not wait; then the other tasks have a turn
 HELD: Final = 65536  # bytes that are held back at the most
+ALONE: Final = 2  # sends in a row that are no burst yet
+NO_GUESS: Final = 16  # sends for which a wrong guess is remembered
 
 _T = TypeVar("_T")
 
@@ -69,6 +73,7 @@ class Outbox:
         "_pong",
         "_transport",
         "_turn",
+        "burst",
         "hold",
     )
 
@@ -86,6 +91,8 @@ class Outbox:
         self._held: list[bytes] = []  # only while nobody writes
         self._held_size = 0  # bytes
         self._turn = 0  # sends since somebody else had a turn
+        #: sends since something was received
+        self.burst: int = 0
         #: whether there will soon be more to send
         self.hold: bool = False
 
@@ -108,11 +115,14 @@ class Outbox:
             await self._send_in_turn(frame, payload)
             return
         self._turn += 1
+        self.burst += 1
         if self._closing.reason is not None:
             await self._closing.refuse()
         data = frame(payload)
         try:
-            if (self.hold and self._hold_back(data)) or self._write(data):
+            if (
+                (self.hold or self.burst > ALONE) and self._hold_back(data)
+            ) or self._write(data):
                 return
             lock = self._the_lock()
             lock.acquire_nowait()
@@ -160,9 +170,10 @@ class Outbox:
         :raises TransportLost: if the stream is lost
 
         """
-        async with self._the_lock():
-            if not self._closing.finished:
-                await self._drain()
+        if self._is_locked() or self._has_more() or self._transport.has_rest:
+            async with self._the_lock():
+                if not self._closing.finished:
+                    await self._drain()
 
     # -- without waiting -------------------------------------------------------
 
@@ -175,10 +186,15 @@ class Outbox:
             self._ping = self._pong = b""
         return self._transport.write(data)
 
+    def _in_next_pass(self) -> None:
+        if len(self._held) == 1 and not self.hold:
+            self.burst = -NO_GUESS
+        self.release()
+
     def _hold_back(self, data: bytes) -> bool:
         if self._held_size + len(data) > HELD:
             return False
-        if not self._held and not self._transport.soon(self.release):
+        if not self._held and not self._transport.soon(self._in_next_pass):
             return False
         self._held.append(data)
         self._held_size += len(data)
@@ -223,6 +239,9 @@ class Outbox:
         finally:
             self._release(lock)
 
+    def _has_more(self) -> bool:
+        return bool(self._held or self._ping or self._pong or self._close)
+
     def _is_locked(self) -> bool:
         return self._lock is not None and self._lock.locked()
 
@@ -250,7 +269,7 @@ class Outbox:
                     self._closing.lost("sending was cancelled in the middle of a frame")
                     await self._closing.abort()
                 raise
-            if not (self._held or self._ping or self._pong or self._close):
+            if not self._has_more():
                 return
             data, self._close = self._close, b""
             self._write(data)

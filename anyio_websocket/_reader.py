@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from anyio import Event, current_time, move_on_after
+from anyio import CancelScope, Event, current_time
 from anyio.lowlevel import checkpoint
 
 from ._attendant import Attendant, Member
@@ -181,11 +181,13 @@ class Reader:
             while queue:
                 queue.pop(0).set()
 
-    async def finish(self, *, is_client: bool) -> None:
+    async def finish(self, budget: CancelScope, *, is_client: bool) -> None:
         """Read what has to be read before the transport may be closed.
 
         To be called by the leader of the closing, after our Close is written.
 
+        :param budget: the scope it is called in; its deadline is moved forward once
+            there is nothing more to wait for but the end of the stream
         :raises TransportLost: if the stream is lost meanwhile
 
         """
@@ -202,9 +204,9 @@ class Reader:
         if engine.failed or not is_client:
             half_closed = await self._transport.send_eof()
         if half_closed or is_client or engine.failed:
-            with move_on_after(LINGER_TIMEOUT):
-                while await self._transport.receive(self._receive_size):
-                    pass  # RFC 6455 section 1.4: what follows a Close is discarded
+            budget.deadline = min(budget.deadline, current_time() + LINGER_TIMEOUT)
+            while await self._transport.receive(self._receive_size):
+                pass  # RFC 6455 section 1.4: what follows a Close is discarded
 
     # -- inside ----------------------------------------------------------------
 
@@ -287,6 +289,7 @@ class Reader:
             self.reading = False
             if data:
                 self._transport.heard = True
+                self._outbox.burst = 0
                 self._engine.receive(data)
             elif data is not None:  # None: the end has begun and woken us
                 self._closing.lost()

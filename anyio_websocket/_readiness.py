@@ -56,6 +56,12 @@ class Readiness(Protocol):
         """
         ...
 
+    async def readable(self) -> None:
+        """Wait until there is something to receive, or to accept.
+
+        :raises ClosedResourceError: if it is closed meanwhile
+        """
+
     def interrupt(self) -> None:
         """Make ``receive()`` return."""
 
@@ -89,15 +95,26 @@ def readiness_of(sock: socket.socket) -> Readiness:
 class _Registered:
     """On asyncio: the socket stays registered from one message to the next."""
 
-    __slots__ = ("_arrival", "_full", "_is_registered", "_loop", "_size", "_socket")
+    __slots__ = (
+        "_arrival",
+        "_full",
+        "_is_registered",
+        "_loop",
+        "_size",
+        "_socket",
+        "_writes",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         self._loop = loop
         self._socket = sock
         self._arrival = _Arrival(loop)
         self._is_registered = False
-        self._size = 0  # what the task asks for that waits
-        self._full = 0  # reads in a row that came back full
+        self._size = 0  # what the task asks for that waits; 0 to be told and no more
+        # Reads in a row that came back full. A client's request comes right behind its
+        # connection, so the first read is tried at once as well.
+        self._full = 1
+        self._writes = False  # whether a task waits to write
 
     async def receive(self, size: int) -> bytes | None:
         try:
@@ -107,20 +124,27 @@ class _Registered:
                 except BlockingIOError:
                     pass
             self._full = 0
-            if not self._is_registered:
-                self._loop.add_reader(self._socket, self._readable)
-                self._is_registered = True
-            self._size = size
-            return await self._arrival
+            return await self._arrived(size)
         except Exception as exc:
             raise TransportLost(_BROKEN) from exc
 
-    def _readable(self) -> None:
+    async def readable(self) -> None:
+        if await self._arrived(0) is None:
+            raise anyio.ClosedResourceError
+
+    def _arrived(self, size: int) -> _Arrival:
+        if not self._is_registered:
+            self._loop.add_reader(self._socket, self._on_readable)
+            self._is_registered = True
+        self._size = size
+        return self._arrival
+
+    def _on_readable(self) -> None:
         if self._arrival.done():
             self._unregister()  # nobody wants it yet
             return
         try:
-            data = self._read(self._size)
+            data = self._read(self._size) if self._size else b""
         except BlockingIOError:
             return
         except OSError as exc:
@@ -142,7 +166,11 @@ class _Registered:
         self._arrival.interrupt()
 
     async def writable(self) -> None:
-        await anyio.wait_writable(self._socket)
+        self._writes = True
+        try:
+            await anyio.wait_writable(self._socket)
+        finally:
+            self._writes = False
 
     def soon(self, callback: Callable[[], None]) -> None:
         self._loop.call_soon(callback)
@@ -150,7 +178,8 @@ class _Registered:
     def close(self) -> None:
         self.interrupt()
         self._unregister()
-        anyio.notify_closing(self._socket)
+        if self._writes:
+            anyio.notify_closing(self._socket)
 
 
 class _Arrival:
@@ -251,7 +280,7 @@ class _OneByOne:
     def __init__(self, trio: Any, sock: socket.socket) -> None:
         self._trio = trio
         self._socket = sock
-        self._full = 0  # reads in a row that came back full
+        self._full = 1  # reads in a row that came back full; as above
         self._waits = False
         self._is_closed = False
 
@@ -274,6 +303,12 @@ class _OneByOne:
             return None
         except Exception as exc:
             raise TransportLost(_BROKEN) from exc
+
+    async def readable(self) -> None:
+        try:
+            await self._trio.lowlevel.wait_readable(self._socket)
+        except self._trio.ClosedResourceError:
+            raise anyio.ClosedResourceError from None
 
     def _read(self, size: int) -> bytes:
         data = self._socket.recv(size)

@@ -173,21 +173,22 @@ class Service:
         return None
 
     async def _call_handler(self, opening: Opening) -> None:
-        code, status_code = 1000, 500
+        code = 1000
         try:
             await self._handler(WebSocketRequest(opening))
         except Exception as exc:
             if not _only(exc, opening.is_own):
                 code = 1011
                 if self._handler_errors == "raise":
+                    with CancelScope(shield=True):
+                        await opening.end(code=code, status_code=500)
                     raise
                 _logger.exception("%s: the handler raised", opening.transport.remote)
         except BaseException:  # cancelled, and so is the server
-            code, status_code = 1001, 503
-            raise
-        finally:
             with CancelScope(shield=True):
-                await opening.end(code=code, status_code=status_code)
+                await opening.end(code=1001, status_code=503)
+            raise
+        await opening.end(code=code, status_code=500)
 
     # -- the end ---------------------------------------------------------------
 

@@ -34,6 +34,7 @@ class SocketTransport:
     """A transport over a TCP socket.
 
     :param sock: a connected socket, which belongs to the transport from now on
+    :param remote: the peer's address, ``None`` to ask the socket
 
     """
 
@@ -50,14 +51,14 @@ class SocketTransport:
     #: whether what a cancelled `flush` left is still sent by the next one
     keeps_rest = True
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, remote: Any = None) -> None:
         #: whether bytes travel over TLS
         self.is_ssl: bool = False
         #: whether the peer was heard since somebody cleared this
         self.heard: bool = True
         self._socket = sock
         # Read now: after a reset the socket no longer knows it.
-        self._remote = _name(sock.getpeername)
+        self._remote = remote or _name(sock.getpeername)
         # Our own only once the socket is closed; it would cost memory in each.
         self._local: Any = None
         self._readiness = readiness_of(sock)
@@ -152,6 +153,7 @@ class OwnListener(SocketListener):
         self._listener = listener
         self._waited = False
         self._socket: socket.socket = listener.extra(SocketAttribute.raw_socket)
+        self._readiness = readiness_of(self._socket)
 
     @property
     def _raw_socket(self) -> socket.socket:
@@ -165,14 +167,15 @@ class OwnListener(SocketListener):
         self._waited = False
         while True:
             try:
-                sock, _ = self._socket.accept()
+                sock, address = self._socket.accept()
             except BlockingIOError:
                 self._waited = True
-                await anyio.wait_readable(self._socket)
+                await self._readiness.readable()
             else:
-                return SocketTransport(_prepared(sock))
+                return SocketTransport(_prepared(sock), address)
 
     async def aclose(self) -> None:
+        self._readiness.close()
         await self._listener.aclose()
 
 

@@ -85,7 +85,7 @@ async def test_F1_cancelled_when_the_bytes_come() -> None:
         task.cancel()  # twice counts as once
         theirs.send(b"bytes")
         select.select([transport._socket], [], [])
-        transport._readiness._readable()  # type: ignore[attr-defined]
+        transport._readiness._on_readable()  # type: ignore[attr-defined]
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await transport.receive(10) == b"bytes"
@@ -96,7 +96,7 @@ async def test_a_spurious_wake_up() -> None:
     async with pair() as (transport, theirs):
         task = asyncio.create_task(transport.receive(10))
         await asyncio.sleep(0)
-        transport._readiness._readable()  # type: ignore[attr-defined]
+        transport._readiness._on_readable()  # type: ignore[attr-defined]
         assert not task.done()
         theirs.send(b"bytes")
         assert await task == b"bytes"

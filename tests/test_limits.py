@@ -268,6 +268,33 @@ async def test_G3_cancelled_while_full() -> None:
         # The server ends here, with its accepting paused.
 
 
+async def test_G3_cancelled_while_clients_wait_that_were_accepted(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    class ServesByItself(TLSListener):
+        """Accepts when it likes, so its clients have to wait inside."""
+
+    tcp = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = tcp.extra(SocketAttribute.local_port)
+    listener = ServesByItself(tcp, server_tls, standard_compatible=False)
+    async with anyio.create_task_group() as tasks:
+        server = WebSocketServer(echo, [listener], max_connections=1)
+        await tasks.start(server.run)
+        use_ssl = client_tls
+        async with open_websocket("localhost", port, "/", use_ssl=use_ssl) as ws:
+            async with await anyio.connect_tcp(
+                *("localhost", port),
+                ssl_context=client_tls,
+                tls_standard_compatible=False,
+            ) as stream:
+                assert await is_kept_waiting(RawPeer(stream, masks=True))
+                tasks.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True), anyio.fail_after(5):
+                    with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                        await stream.receive()
+                    await ws.wait_closed()
+
+
 async def test_G3_stopped_while_full() -> None:
     async with anyio.create_task_group() as tasks:
         server = await tasks.start(

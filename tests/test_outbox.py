@@ -13,7 +13,7 @@ from anyio_websocket import CloseReason, ConnectionClosed
 from anyio_websocket._attendant import Attendant
 from anyio_websocket._closing import Closing
 from anyio_websocket._options import Options
-from anyio_websocket._outbox import HELD, Outbox
+from anyio_websocket._outbox import ALONE, HELD, NO_GUESS, Outbox
 from anyio_websocket._transport import wrap
 
 from .support.sockets import pair, read, reset
@@ -115,6 +115,28 @@ async def test_what_is_held_back_leaves_with_what_is_written() -> None:
         await box.send(same, b"held too, ")
         box.pong(b"pong")
         assert await read(theirs, 20) == b"held, held too, pong"
+
+
+async def test_a_burst_is_held_back() -> None:
+    async with box_and_peer() as (box, _, theirs):
+        box.hold = False
+        for i in range(ALONE + 3):
+            await box.send(same, b"%d" % i)
+        assert len(box._held) == 3
+        assert await read(theirs, ALONE + 3) == b"01234"
+        assert not box._held
+
+
+async def test_who_mostly_sends_is_no_burst() -> None:
+    async with box_and_peer() as (box, _, theirs):
+        box.hold = False
+        held = 0
+        for _ in range(NO_GUESS + 2 * ALONE + 2):
+            await box.send(same, b"x")
+            held += len(box._held)
+            assert await read(theirs, 1) == b"x"
+            await anyio.sleep(0.01)
+        assert held == 2  # the first guess, and the next one after a while
 
 
 async def test_no_more_is_held_back_than_the_limit() -> None:

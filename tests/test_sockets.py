@@ -27,7 +27,12 @@ from anyio_websocket import (
     serve_websocket,
 )
 from anyio_websocket._readiness import can_wait
-from anyio_websocket._sockets import NEXT_ADDRESS, connect
+from anyio_websocket._sockets import (
+    NEXT_ADDRESS,
+    OwnListener,
+    SocketTransport,
+    connect,
+)
 from anyio_websocket._transport import TransportLost, send
 
 from .support.frames import (
@@ -423,6 +428,26 @@ async def test_B1_an_address_that_says_nothing(monkeypatch: pytest.MonkeyPatch) 
                 sock.close()
 
 
+async def test_a_listener_that_is_closed_while_it_waits() -> None:
+    multi: Any = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    (listener,) = (OwnListener(part) for part in multi.listeners)
+    async with anyio.create_task_group() as tasks:
+
+        async def accept() -> None:
+            with pytest.raises(anyio.ClosedResourceError):
+                await listener.accept()
+
+        tasks.start_soon(accept)
+        await anyio.wait_all_tasks_blocked()
+        await listener.aclose()
+
+
+async def test_no_peer_no_address() -> None:
+    transport = SocketTransport(socket.socket())
+    assert "socket" in str(transport.remote)
+    await transport.abort()
+
+
 # -- whole connections ---------------------------------------------------------
 
 
@@ -554,6 +579,24 @@ async def test_answers_leave_together_and_in_order() -> None:
                 sent = take_frame(buffer)
                 assert sent is not None
                 assert sent.payload == payload
+
+
+async def test_a_burst_leaves_together_and_in_order() -> None:
+    messages = [b"%d" % i for i in range(50)]
+
+    async def handler(ws: WebSocketConnection) -> None:
+        for message in messages:
+            await ws.send_message(message)
+        await anyio.sleep_forever()
+
+    async with served(handler) as port:
+        sock = await raw_client(port)
+        with sock, anyio.fail_after(5):
+            data = bytearray(await read(sock, sum(len(m) + 2 for m in messages)))
+            for message in messages:
+                sent = take_frame(data)
+                assert sent is not None
+                assert sent.payload == message
 
 
 async def test_what_is_held_back_leaves_before_the_close() -> None:

@@ -143,6 +143,25 @@ async def test_E11_a_refusal_is_not_followed_by_another() -> None:
 
 
 @pytest.mark.virtual_time
+async def test_E11_a_request_that_comes_at_that_moment() -> None:
+    async def never(asked: WebSocketRequest) -> None:
+        raise AssertionError
+
+    async with running(never, handler_errors="raise") as it:
+        async with anyio.create_task_group() as tasks:
+            peer = RawPeer(it.listener.connect(), masks=True)
+            await anyio.wait_all_tasks_blocked()
+
+            async def leave() -> None:
+                assert status_of(await peer.receive_all()) == 503
+                await peer.stream.aclose()
+
+            tasks.start_soon(leave)
+            await peer.stream.send(request())
+            await it.stop()  # before the server's task has had its turn
+
+
+@pytest.mark.virtual_time
 async def test_E11_a_handler_that_has_refused_is_cancelled() -> None:
     async def handler(asked: WebSocketRequest) -> None:
         await asked.reject(403)

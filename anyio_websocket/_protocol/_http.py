@@ -13,6 +13,19 @@ from typing import Final
 
 import idna
 
+# The names that nearly every request and answer has. A connection keeps its headers,
+# and shall not keep a copy of these.
+KNOWN: Final = {
+    name: name
+    for name in (
+        *(b"accept-encoding", b"accept-language", b"authorization", b"cache-control"),
+        *(b"connection", b"cookie", b"date", b"host", b"origin", b"pragma"),
+        *(b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-key"),
+        *(b"sec-websocket-protocol", b"sec-websocket-version", b"server"),
+        *(b"upgrade", b"user-agent"),
+    )
+}
+
 # RFC 9112 sections 3 and 4
 REQUEST_LINE: Final = re.compile(
     rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [^ ]+ HTTP/[0-9]\.[0-9]"

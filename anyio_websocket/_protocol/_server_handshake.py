@@ -18,6 +18,7 @@ from wsproto.utilities import generate_accept_token
 
 from ._extensions import NO_EXTENSIONS, Extensions
 from ._http import (
+    KNOWN,
     REQUEST_LINE,
     REQUEST_START,
     BadHead,
@@ -100,7 +101,7 @@ class ServerHandshake:
                 raise BadHead(400, "there must be one Host header") from None
             raise BadHead(400, "this is not an HTTP/1.1 request") from None
         assert isinstance(event, h11.Request)  # the head is complete
-        headers = [(bytes(name), bytes(value)) for name, value in event.headers]
+        headers = [(KNOWN.get(name, name), value) for name, value in event.headers]
         if event.http_version != b"1.1":
             return self._refuse(505, "the version of HTTP must be 1.1")
         if event.method != b"GET":
