@@ -21,6 +21,7 @@ from ._errors import (
     WebSocketError,
 )
 from ._protocol import PerMessageDeflate
+from ._reconnect import reconnect_delays
 from ._request import WebSocketRequest
 from ._server import (
     WebSocketServer,
@@ -45,6 +46,7 @@ __all__ = [
     "connect_websocket_url",
     "open_websocket",
     "open_websocket_url",
+    "reconnect_delays",
     "serve_websocket",
     "wrap_client_stream",
     "wrap_server_stream",

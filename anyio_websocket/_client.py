@@ -31,6 +31,7 @@ from ._options import (
     Options,
 )
 from ._protocol import Accepted, ClientHandshake, Extensions, PerMessageDeflate
+from ._tls import check_context
 from ._transport import AnyStream, Transport, wrap
 
 
@@ -180,6 +181,7 @@ def open_websocket_url(
         the server as the system does
     :raises ValueError: at the call, if the URL is none, or a context is given for
         ``ws:``
+    :raises TypeError: at the call, if the context is none
 
     """
     target = _url.parse(url)
@@ -285,6 +287,7 @@ async def connect_websocket_url(
     :param ssl_context: the TLS context for ``wss:``; ``None`` for one that verifies
         the server as the system does
     :raises ValueError: if the URL is none, or a context is given for ``ws:``
+    :raises TypeError: if the context is none
 
     """
     target = _url.parse(url)
@@ -380,14 +383,15 @@ def _combined(error: BaseException | None, internal: BaseException) -> BaseExcep
     return group
 
 
-def _ssl_of(
-    target: _url.Target, ssl_context: ssl.SSLContext | None
-) -> bool | ssl.SSLContext:
+def _ssl_of(target: _url.Target, ssl_context: object) -> bool | ssl.SSLContext:
     if not target.is_secure:
         if ssl_context is not None:
             raise ValueError("SSL context must be None for ws: URL scheme")
         return False
-    return True if ssl_context is None else ssl_context
+    if ssl_context is None or ssl_context is True:
+        return True
+    # What means "no TLS" to `Dialer` must not slip through: this is a wss: URL.
+    return check_context(ssl_context)
 
 
 async def _establish(

@@ -18,6 +18,7 @@ from anyio.abc import SocketAttribute
 from anyio.streams.stapled import MultiListener
 from anyio.streams.tls import TLSListener
 
+from ._admission import Admission, Seldom
 from ._attendant import Nursery
 from ._endpoint import Endpoint
 from ._sockets import SocketTransport
@@ -29,6 +30,7 @@ _logger = logging.getLogger("anyio_websocket")
 # long as this (trio.serve_listeners).
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 PAUSE: Final = 0.1  # seconds
+LOG_INTERVAL: Final = 1.0  # seconds
 
 # What accept(2) says of the one connection that it would have returned, and not of the
 # listening socket; EINVAL is what setting an option of a dead one gives on macOS.
@@ -65,6 +67,8 @@ class Listening:
     def __init__(self, listener: Any, ssl_context: ssl.SSLContext | None) -> None:
         self._listener = listener
         self._ssl_context = ssl_context
+        self._log = Seldom(LOG_INTERVAL)
+        self._closed = False
 
     @property
     def endpoint(self) -> Endpoint | str:
@@ -85,24 +89,33 @@ class Listening:
         socket = getattr(listener, "socket", None)
         return None if socket is None else socket.getsockname()
 
-    async def serve(self, handle: Handle, handlers: Nursery) -> None:
+    async def serve(
+        self, handle: Handle, handlers: Nursery, admission: Admission
+    ) -> None:
         """Accept until the listener is closed, each stream in a task of its own.
 
         :param handle: called with the stream and the TLS context to wrap it in
         :param handlers: where the tasks are started
+        :param admission: counts each client in; `handle` is to count it out
 
         """
         if hasattr(self._listener, "accept"):
-            await self._accept(handle, handlers)
+            await self._accept(handle, handlers, admission)
         else:
-            await self._listener.serve(self._with_context(handle), handlers)
+            admitted = self._admitted(handle, admission)
+            await self._listener.serve(admitted, handlers)
 
     async def aclose(self) -> None:
-        """Stop listening."""
-        await self._listener.aclose()
+        """Stop listening; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            await self._listener.aclose()
 
-    async def _accept(self, handle: Handle, handlers: Nursery) -> None:
+    async def _accept(
+        self, handle: Handle, handlers: Nursery, admission: Admission
+    ) -> None:
         while True:
+            await admission.room()
             try:
                 stream = await self._listener.accept()
             except _closed_errors():
@@ -113,24 +126,33 @@ class Listening:
                 if not isinstance(error, OSError):
                     raise
                 if error.errno in _EXHAUSTED:
-                    _logger.error(
-                        "cannot accept connections for now, trying again: %s", error
-                    )
+                    if self._log.is_due():
+                        _logger.error(
+                            "cannot accept connections for now, trying again: %s", error
+                        )
                 elif error.errno not in _GONE:
                     raise
                 await anyio.sleep(PAUSE)
             else:
                 try:
+                    # Waits only if a client of another listener took the last place.
+                    await admission.enter()
                     handlers.start_soon(handle, stream, self._ssl_context)
-                except BaseException:  # a nursery of the user's that is closed
+                except BaseException:  # cancelled; a closed nursery of the user's
                     own = isinstance(stream, SocketTransport)
                     await (stream if own else wrap(stream)).abort()
                     raise
 
-    def _with_context(
-        self, handle: Handle
+    def _admitted(
+        self, handle: Handle, admission: Admission
     ) -> Callable[[Any], Coroutine[Any, Any, None]]:
+        # It cannot be made to accept no more, so its clients wait here.
         async def handle_stream(stream: Any) -> None:
+            try:
+                await admission.enter()
+            except BaseException:
+                await wrap(stream).abort()
+                raise
             await handle(stream, self._ssl_context)
 
         return handle_stream

@@ -19,6 +19,9 @@ CONNECT_TIMEOUT: Final = 10.0  # seconds; websockets' open timeout
 DISCONNECT_TIMEOUT: Final = 10.0  # seconds; websockets' close timeout
 PING_INTERVAL: Final = 20.0  # seconds; websockets' default, below any proxy's idle time
 PING_TIMEOUT: Final = 20.0  # seconds; websockets' default
+# handshakes of a server that are not answered yet; some 32 KiB each, and no peer's
+# library has a bound
+MAX_PENDING_HANDSHAKES: Final = 1000
 
 # Fragments per message. Autobahn sends 65 536; joined as they come, none costs memory
 # of its own, so this only bounds the CPU that one message can burn.
@@ -58,10 +61,10 @@ class Options:
     ping_timeout: float | None = PING_TIMEOUT
 
     def __post_init__(self) -> None:
-        _check("message_queue_size", self.message_queue_size, zero=True)
-        _check("max_message_size", self.max_message_size)
+        check("message_queue_size", self.message_queue_size, zero=True)
+        check("max_message_size", self.max_message_size)
         if self.receive_buffer_size is not None:
-            _check("receive_buffer_size", self.receive_buffer_size, kind=int)
+            check("receive_buffer_size", self.receive_buffer_size, kind=int)
         for name in (
             "connect_timeout",
             "disconnect_timeout",
@@ -69,7 +72,7 @@ class Options:
             "ping_timeout",
         ):
             if getattr(self, name) is not None:
-                _check(name, getattr(self, name))
+                check(name, getattr(self, name))
 
     @property
     def connect_seconds(self) -> float:
@@ -82,13 +85,23 @@ class Options:
         return math.inf if self.disconnect_timeout is None else self.disconnect_timeout
 
 
-def _check(
+def check(
     name: str,
     value: float,
     *,
     zero: bool = False,
     kind: type | UnionType = int | float,
 ) -> None:
+    """Check that a number of a user's can be right.
+
+    :param name: what it is called there
+    :param value: what was passed
+    :param zero: whether it may be zero
+    :param kind: of which type it must be; a bool is none
+    :raises ValueError: if it is negative, NaN, or zero where that can't work
+    :raises TypeError: if it is not of that type
+
+    """
     if not isinstance(value, kind) or isinstance(value, bool):
         what = "an int" if kind is int else "a number"
         raise TypeError(f"{name} must be {what}, not {value!r}")

@@ -5,7 +5,7 @@ In: a request that was read and found valid. Out: an open connection, or a refus
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from anyio import move_on_after
 from wsproto.extensions import Extension
@@ -31,6 +31,8 @@ class Opening:
     :param request: what the client asks for
     :param attendant: looks after the connection, once there is one
     :param options: its limits
+    :param on_answer: called once, when there is an answer or none is to come; ``None``
+        if nobody waits for that
 
     """
 
@@ -39,6 +41,7 @@ class Opening:
         "_attendant",
         "_closed",
         "_handshake",
+        "_on_answer",
         "_options",
         "link",
         "request",
@@ -52,6 +55,7 @@ class Opening:
         request: Request,
         attendant: Attendant,
         options: Options,
+        on_answer: Callable[[], None] | None = None,
     ) -> None:
         self.transport = transport
         self.request = request
@@ -60,6 +64,7 @@ class Opening:
         self._handshake = handshake
         self._attendant = attendant
         self._options = options
+        self._on_answer = on_answer
         self._answered = False
         self._closed: CloseReason | None = None  # where no connection came of it
 
@@ -89,6 +94,7 @@ class Opening:
             if text is None:
                 self.link = self._open(agreed)
                 del self._handshake  # of no more use, but of some size
+                self._settle()
                 return self.link, agreed
         except TransportLost as exc:
             cause = exc.__cause__
@@ -117,13 +123,24 @@ class Opening:
                 await dismiss(self.transport, response)
         finally:
             await self.transport.abort()
+            self._settle()
 
     async def end(self, *, code: int, status_code: int) -> None:
         """The handler is done: close what it opened, refuse what it did not answer."""
-        if self.link is not None:
-            await self.link.close(code, "")
-        elif not self._answered:
-            await self.reject(status_code)
+        try:
+            if self.link is not None:
+                await self.link.close(code, "")
+            elif not self._answered:
+                await self.reject(status_code)
+        finally:
+            self._settle()
+
+    async def abort(self) -> None:
+        """Close the stream without waiting for the client."""
+        if self.link is None:
+            await self.transport.abort()
+        else:
+            await self.link.abandon()
 
     def is_own(self, exc: BaseException) -> bool:
         """Say whether an exception tells just that this connection ended."""
@@ -133,6 +150,11 @@ class Opening:
             and reason is not None
             and exc.reason == reason
         )
+
+    def _settle(self) -> None:
+        settled, self._on_answer = self._on_answer, None
+        if settled is not None:
+            settled()
 
     def _check_unanswered(self) -> None:
         if self._answered:

@@ -6,43 +6,55 @@ In: listeners, or a stream. Out: a ``WebSocketRequest`` for the handler, and fro
 
 from __future__ import annotations
 
-import logging
+import math
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, Literal, NoReturn, Protocol, cast
+from typing import Any, Literal, Protocol
 
 import anyio
-from anyio import TASK_STATUS_IGNORED, CancelScope, create_task_group, move_on_after
+from anyio import (
+    TASK_STATUS_IGNORED,
+    CancelScope,
+    Event,
+    create_task_group,
+    move_on_after,
+)
 from anyio.streams.stapled import MultiListener
-from anyio.streams.tls import TLSListener, TLSStream
+from anyio.streams.tls import TLSListener
 
+from ._admission import Admission
 from ._attendant import Attendant, Nursery
 from ._endpoint import Endpoint
-from ._errors import ConnectionTimeout, HandshakeError
+from ._errors import ConnectionTimeout
 from ._handshake import hear
-from ._link import Link
 from ._listeners import parts_of
 from ._options import (
     CONNECT_TIMEOUT,
     DISCONNECT_TIMEOUT,
     MAX_MESSAGE_SIZE,
+    MAX_PENDING_HANDSHAKES,
     MESSAGE_QUEUE_SIZE,
     PING_INTERVAL,
     PING_TIMEOUT,
     RECEIVE_BUFFER_SIZE,
     Options,
+    check,
 )
-from ._protocol import Extensions, Origins, PerMessageDeflate, ServerHandshake
+from ._protocol import (
+    Extensions,
+    Origins,
+    PerMessageDeflate,
+    ServerHandshake,
+    close_code_to_send,
+    close_reason_to_send,
+)
 from ._readiness import can_wait
 from ._request import Opening, WebSocketRequest
-from ._sockets import OwnListener, SocketTransport
-from ._tls import TlsTransport
-from ._transport import AnyStream, Transport, wrap
-
-_logger = logging.getLogger("anyio_websocket")
-
-Handler = Callable[[WebSocketRequest], Awaitable[object]]
+from ._service import Handler, Service
+from ._sockets import OwnListener
+from ._tls import check_context
+from ._transport import AnyStream, wrap
 
 
 class TaskStatus(Protocol):
@@ -128,14 +140,18 @@ async def serve_websocket(
     compression: PerMessageDeflate | bool | None = None,
     ping_interval: float | None = PING_INTERVAL,
     ping_timeout: float | None = PING_TIMEOUT,
-) -> NoReturn:
-    """Serve WebSockets on a TCP port until cancelled.
+    max_connections: int | None = None,
+    max_pending_handshakes: int | None = MAX_PENDING_HANDSHAKES,
+) -> None:
+    """Serve WebSockets on a TCP port, until cancelled or told to stop.
 
     To be started with ``server = await nursery.start(serve_websocket, ...)``, which
-    returns a `WebSocketServer` once clients can connect.
+    returns a `WebSocketServer` once clients can connect. It serves until
+    `WebSocketServer.aclose`, and returns then.
 
     When it is cancelled, every client is sent a Close with code 1001 and given
-    ``disconnect_timeout`` to answer; then the handlers are cancelled.
+    ``disconnect_timeout`` to answer, or a 503 if it is in its handshake; then the
+    handlers are cancelled.
 
     :param handler: called with a `WebSocketRequest` in a task for each client. When it
         returns, the connection is closed with code 1000, or the request answered with
@@ -169,11 +185,20 @@ async def serve_websocket(
         the connection is ended with code 1006; any byte counts, and the time in which
         we do not read because the application does not fetch what was received does
         not. ``None`` for no limit
+    :param max_connections: clients that may be there at once, open or in their
+        handshake; when they are, no more is accepted until one leaves, so others wait
+        in the kernel. ``None`` for no limit
+    :param max_pending_handshakes: how many of them may be without an answer yet, TLS
+        included; when they are, no more is accepted until one is answered or has left,
+        which takes ``connect_timeout`` at the most if the handler does not take longer.
+        ``None`` for no limit
     :raises OSError: if the port cannot be listened on
     :raises ValueError: if an argument cannot be right
     :raises TypeError: if an argument is of the wrong type
 
     """
+    if ssl_context is not None:
+        check_context(ssl_context)
     listener: Any = await anyio.create_tcp_listener(local_host=host, local_port=port)
     if can_wait():
         listener = MultiListener([OwnListener(part) for part in listener.listeners])
@@ -194,16 +219,17 @@ async def serve_websocket(
             compression=compression,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
+            max_connections=max_connections,
+            max_pending_handshakes=max_pending_handshakes,
         )
     except BaseException:
         await listener.aclose()
         raise
     await server.run(task_status=task_status)
-    raise AssertionError("only cancellation ends a server")  # pragma: no cover
 
 
 class WebSocketServer:
-    """A server over listeners of your own: UNIX sockets, several ports, ...
+    """A server, also over listeners of your own: UNIX sockets, several ports, ...
 
     The parameters are as with `serve_websocket`.
 
@@ -231,6 +257,8 @@ class WebSocketServer:
         compression: PerMessageDeflate | bool | None = None,
         ping_interval: float | None = PING_INTERVAL,
         ping_timeout: float | None = PING_TIMEOUT,
+        max_connections: int | None = None,
+        max_pending_handshakes: int | None = MAX_PENDING_HANDSHAKES,
     ) -> None:
         if len(listeners) == 0:
             raise ValueError("Listeners must contain at least one item.")
@@ -238,25 +266,32 @@ class WebSocketServer:
             raise ValueError(
                 f'handler_errors must be "log" or "raise", not {handler_errors!r}'
             )
-        self._handler = handler
         self._handler_nursery = handler_nursery
-        self._handler_errors = handler_errors
-        self._origins = Origins(origins)
-        self._extensions = Extensions.wanted(compression)
-        self._options = Options(
-            message_queue_size,
-            max_message_size,
-            receive_buffer_size,
-            connect_timeout,
-            disconnect_timeout,
-            ping_interval,
-            ping_timeout,
+        self._admission = Admission(max_connections, max_pending_handshakes)
+        self._service_in = partial(
+            Service,
+            handler,
+            handler_errors,
+            Origins(origins),
+            Extensions.wanted(compression),
+            Options(
+                message_queue_size,
+                max_message_size,
+                receive_buffer_size,
+                connect_timeout,
+                disconnect_timeout,
+                ping_interval,
+                ping_timeout,
+            ),
+            self._admission,
         )
         self._listening = [
             part for listener in listeners for part in parts_of(listener)
         ]
-        self._handling: dict[CancelScope, Opening | None] = {}
-        self._stopped = False
+        self._service: Service | None = None  # once it runs
+        self._accepting: CancelScope | None = None  # and so here
+        self._deaf: Event | None = None  # set when the listeners are closed
+        self._closing = False
 
     @property
     def port(self) -> int:
@@ -282,127 +317,81 @@ class WebSocketServer:
         return [listening.endpoint for listening in self._listening]
 
     async def run(self, *, task_status: TaskStatus = TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled, or until all the listeners are closed.
+        """Serve until cancelled, until `aclose`, or until all listeners are closed.
 
         :param task_status: what ``nursery.start()`` passes; it is given the server
 
         """
         async with create_task_group() as tasks:
             handlers: Nursery = self._handler_nursery or tasks
-            attendant = Attendant(
-                handlers,
-                self._options,
-                farewell=lambda: self._farewell(attendant),
-            )
-            attendant.hold()
-            handle = partial(self._handle, attendant=attendant)
+            self._service = service = self._service_in(handlers)
+            self._deaf = Event()
             try:
-                async with create_task_group() as accepting:
-                    for listening in self._listening:
-                        accepting.start_soon(listening.serve, handle, handlers)
-                    task_status.started(self)
+                with service:
+                    async with create_task_group() as accepting:
+                        self._accepting = accepting.cancel_scope
+                        if not self._closing:
+                            for listening in self._listening:
+                                accepting.start_soon(
+                                    listening.serve,
+                                    service.handle,
+                                    handlers,
+                                    self._admission,
+                                )
+                        task_status.started(self)
             finally:
-                attendant.release()
                 with CancelScope(shield=True):
-                    for listening in self._listening:
-                        await listening.aclose()
+                    await self._close_listeners()
+                self._deaf.set()
 
-    async def _handle(
-        self, stream: Any, context: ssl.SSLContext | None, attendant: Attendant
-    ) -> None:
-        # Shielded, so that a cancelled server can say good-bye before its handlers
-        # end; _farewell() cancels this scope then.
-        transport = stream if isinstance(stream, SocketTransport) else wrap(stream)
-        with CancelScope(shield=True) as scope:
-            self._handling[scope] = None
-            attendant.hold()
-            try:
-                if self._stopped:  # accepted while the others were told to go
-                    scope.cancel()
-                opening = await self._hear(stream, transport, context, attendant)
-                if opening is not None:
-                    self._handling[scope] = opening
-                    await self._call_handler(opening)
-            finally:
-                attendant.release()
-                del self._handling[scope]
-
-    async def _hear(
+    async def aclose(
         self,
-        stream: Any,
-        transport: Transport,
-        context: ssl.SSLContext | None,
-        attendant: Attendant,
-    ) -> Opening | None:
-        """Read a request within the time limit; ``None`` if there is none."""
-        try:
-            with move_on_after(self._options.connect_seconds):
-                if context is not None:
-                    transport = await _start_tls(stream, context)
-                handshake = ServerHandshake(
-                    origins=self._origins, extensions=self._extensions
-                )
-                request = await hear(transport, handshake)
-                return Opening(transport, handshake, request, attendant, self._options)
-            _logger.debug("%s sent no complete request in time", transport.remote)
-        except HandshakeError as exc:
-            _logger.debug("%s: %s", transport.remote, exc)
-        except BaseException:
-            await transport.abort()
-            raise
-        await transport.abort()
-        return None
+        code: int = 1001,
+        reason: str | None = None,
+        *,
+        timeout: float | None = DISCONNECT_TIMEOUT,
+    ) -> None:
+        """Stop serving: say good-bye to the clients and wait for their handlers.
 
-    async def _call_handler(self, opening: Opening) -> None:
-        code = 1000
-        try:
-            await self._handler(WebSocketRequest(opening))
-        except Exception as exc:
-            if not _only(exc, opening.is_own):
-                code = 1011
-                if self._handler_errors == "raise":
-                    with CancelScope(shield=True):
-                        await opening.end(code=code, status_code=500)
-                    raise
-                _logger.exception("%s: the handler raised", opening.transport.remote)
-        except BaseException:  # cancelled, and so is the server
-            with CancelScope(shield=True):
-                await opening.end(code=1001, status_code=503)
-            raise
-        await opening.end(code=code, status_code=500)
+        No more clients are accepted. Handshakes that are not answered yet are, with a
+        503, and handlers that were to answer them are cancelled. Every other client is
+        sent a Close; its handler sees `ConnectionClosed` and has the time until the
+        timeout to end, after which it is cancelled. Then `run`, or `serve_websocket`,
+        returns.
 
-    async def _farewell(self, attendant: Attendant) -> None:
-        """The nursery is cancelled: tell the clients, then end the handlers."""
-        self._stopped = True
-        for scope, opening in list(self._handling.items()):
-            if opening is None or opening.link is None:
-                scope.cancel()
-        async with create_task_group() as group:
-            for member in attendant.members:
-                assert isinstance(member, Link)
-                group.start_soon(member.close, 1001, "")
-        for scope in list(self._handling):
-            scope.cancel()
+        Returns when all is closed; so does every further call, whose arguments do not
+        count. If the first call is cancelled, everything is closed and cancelled at
+        once. A handler must not wait for it, for it would wait for itself; have a task
+        elsewhere do it.
 
+        :param code: the close code, as with `WebSocketConnection.aclose`; 1012 says
+            that the server restarts
+        :param reason: a text of up to 123 bytes in UTF-8, longer ones are cut;
+            ``None`` for none
+        :param timeout: seconds until the handlers that are left are cancelled, 0 to
+            cancel them at once; ``None`` for no limit but that of each closing
+            handshake
+        :raises ValueError: if an argument cannot be right; nothing is stopped then
+        :raises TypeError: if an argument is of the wrong type; nothing is stopped then
 
-async def _start_tls(stream: Any, context: ssl.SSLContext) -> Transport:
-    try:
-        if isinstance(stream, SocketTransport):
-            tls = TlsTransport(stream, context, None)
-            await tls.handshake()
-            return tls
-        return wrap(
-            await TLSStream.wrap(
-                stream, server_side=True, ssl_context=context, standard_compatible=False
-            )
-        )
-    except Exception as exc:  # as in _transport: it ends nobody else
-        raise HandshakeError(f"no TLS handshake: {exc!r}") from exc
+        """
+        code = close_code_to_send(code)
+        text = close_reason_to_send(reason)
+        if timeout is not None:
+            check("timeout", timeout, zero=True)
+        is_first, self._closing = not self._closing, True
+        if self._accepting is not None:
+            self._accepting.cancel()
+        if self._service is not None:
+            if is_first:
+                seconds = math.inf if timeout is None else timeout
+                await self._service.end(code, text, seconds)
+            await self._service.gone()
+        if self._deaf is None:  # run() was never called
+            await self._close_listeners()
+        else:
+            await self._deaf.wait()
 
-
-def _only(exc: BaseException, wanted: Callable[[BaseException], bool]) -> bool:
-    """Say whether an exception, or all in a group of them, are what is wanted."""
-    if isinstance(exc, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", exc)
-        return all(_only(inner, wanted) for inner in group.exceptions)
-    return wanted(exc)
+    async def _close_listeners(self) -> None:
+        for listening in self._listening:
+            await listening.aclose()

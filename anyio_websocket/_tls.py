@@ -168,3 +168,17 @@ class TlsTransport:
 
     async def abort(self) -> None:
         await self._below.abort()
+
+
+def check_context(context: object) -> ssl.SSLContext:
+    """Return a user's TLS context as it is.
+
+    :param context: what was given
+    :raises TypeError: if that is none; nothing that is false shall pass for "no TLS"
+
+    """
+    if not isinstance(context, ssl.SSLContext):
+        raise TypeError(
+            f"ssl_context must be an ssl.SSLContext or None, not {context!r}"
+        )
+    return context

@@ -19,6 +19,7 @@ MAX_LINES = 450  # a room that needs more is two rooms
 # Every room has to be in here, in the layer where it belongs.
 DOORS = {"_client", "_server"}
 CORRIDOR = {
+    "_admission",
     "_attendant",
     "_closing",
     "_connection",
@@ -33,11 +34,12 @@ CORRIDOR = {
     "_reader",
     "_readiness",
     "_request",
+    "_service",
     "_sockets",
     "_tls",
     "_transport",
 }
-SHELVES = {"_endpoint", "_errors", "_options", "_url"}
+SHELVES = {"_endpoint", "_errors", "_options", "_reconnect", "_url"}
 STAIRCASE = "_protocol"
 DOWNSTAIRS = {
     "_protocol._codec",

@@ -25,6 +25,7 @@ DEFAULTS = {
 # Parameters that they have not; all of them are for keywords only, after theirs.
 KEEPALIVE = {"ping_interval", "ping_timeout"}
 CLIENT = {"compression", "extensions", *KEEPALIVE}
+LIMITS = {"max_connections", "max_pending_handshakes"}
 SERVER = {"origins", "compression", *KEEPALIVE}
 NEW = {
     "open_websocket": CLIENT,
@@ -33,8 +34,8 @@ NEW = {
     "connect_websocket_url": {"connect_timeout", "disconnect_timeout", *CLIENT},
     "wrap_client_stream": {"connect_timeout", "disconnect_timeout", *CLIENT},
     "wrap_server_stream": {"connect_timeout", "disconnect_timeout", *SERVER},
-    "serve_websocket": {"handler_errors", *SERVER},
-    "WebSocketServer": {"handler_errors", *SERVER},
+    "serve_websocket": {"handler_errors", *LIMITS, *SERVER},
+    "WebSocketServer": {"handler_errors", *LIMITS, *SERVER},
     "accept": {"extensions"},
     "send_message": {"compress"},
 }

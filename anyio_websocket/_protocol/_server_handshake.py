@@ -73,6 +73,8 @@ class ServerHandshake:
         self._key = b""
         self._subprotocols: tuple[str, ...] = ()
         self._offers: list[str] = []  # of extensions
+        #: whether `receive` has made an answer, so that there can be no other
+        self.refused: bool = False
 
     def receive(self, data: bytes) -> Request | Refusal | None:
         """Take bytes; return what became of the request, ``None`` if more is needed."""
@@ -204,6 +206,7 @@ class ServerHandshake:
     ) -> Refusal:
         fields = [(b"Content-Type", b"text/plain; charset=utf-8"), *extra]
         body = f"{reason}\n".encode()
+        self.refused = True
         return Refusal(status_code, answer(status_code, fields, body), reason)
 
 
