@@ -88,6 +88,8 @@ def readiness_of(sock: socket.socket) -> Readiness:
     loop: Any = current_token().native_token
     asyncio = sys.modules.get("asyncio")  # where it runs, somebody has imported it
     if asyncio is not None and isinstance(loop, asyncio.AbstractEventLoop):
+        if type(loop).__module__.partition(".")[0] == "uvloop":
+            return _RegisteredWithLibuv(loop, sock)
         return _Registered(loop, sock)
     return _OneByOne(sys.modules["trio"], sock)
 
@@ -180,6 +182,25 @@ class _Registered:
         self._unregister()
         if self._writes:
             anyio.notify_closing(self._socket)
+
+
+class _RegisteredWithLibuv(_Registered):
+    """On uvloop: the same, but a socket that was reset is taken off behind our back.
+
+    libuv does so when it sees the error, and bytes that came before it are read in the
+    same call. So after each read we ask whether there still is a peer (1 us); a
+    socket that is registered anew reports its error once more.
+    """
+
+    __slots__ = ()
+
+    def _read(self, size: int) -> bytes:
+        data = super()._read(size)
+        try:
+            self._socket.getpeername()
+        except OSError:
+            self._unregister()
+        return data
 
 
 class _Arrival:

@@ -276,6 +276,27 @@ async def test_F7_a_reset() -> None:
         assert "127.0.0.1" in str(transport.remote)
 
 
+@pytest.mark.parametrize("waits", [False, True])
+async def test_F7_bytes_and_a_reset(waits: bool) -> None:
+    async with pair() as (transport, theirs), anyio.create_task_group() as tasks:
+        with anyio.move_on_after(0.02):  # so that nothing is read at once any more
+            await transport.receive(100)
+
+        async def receive() -> None:
+            assert await transport.receive(100) == b"bytes"
+            with pytest.raises(TransportLost), anyio.fail_after(5):
+                if not await transport.receive(100):
+                    raise TransportLost  # what some systems say for it
+
+        if waits:
+            tasks.start_soon(receive)
+            await anyio.wait_all_tasks_blocked()
+        theirs.send(b"bytes")
+        reset(theirs)
+        if not waits:
+            await receive()
+
+
 async def test_F7_a_reset_while_waiting() -> None:
     async with pair() as (transport, theirs):
         errors: list[BaseException | None] = []
