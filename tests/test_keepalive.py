@@ -229,7 +229,7 @@ async def test_F8_many_pings_give_way_to_others() -> None:
         tasks.start_soon(watch)
         assert await keepalive.go_round() == []
         tasks.cancel_scope.cancel()
-    assert max(later - now for now, later in pairwise(pinged)) <= TURN
+    assert max(later - now for now, later in pairwise(pinged)) <= 2 * TURN
     assert [patient.pings for patient in patients] == [1] * (3 * TURN - 1) + [0]
 
 

@@ -67,8 +67,7 @@ _INVALID_DATA: Final = 1007
 _EXPANSION: Final = 2
 _EXPANSION_BYTES: Final = 1024
 
-# bytes; keys are fetched in blocks, as a call for each costs more than masking a short
-# message
+# bytes; keys come in blocks: a call for each costs more than to mask a short message
 _KEY_BLOCK: Final = 256
 
 _new_decoder: Final = codecs.getincrementaldecoder("utf-8")
@@ -374,11 +373,10 @@ class FrameCodec:
     def large(self, message: str | bytes, *, compress: bool | None = None) -> Frame:
         if self._keys is not None or self._deflater is not None:
             return self.message(message, compress=compress)
-        first = WHOLE_BINARY
-        if isinstance(message, str):
-            first = WHOLE_TEXT
-            message = message.encode()
-        return head_of(first, len(message)), message
+        if isinstance(message, bytes):
+            return head_of(WHOLE_BINARY, len(message)), message
+        message = message.encode()
+        return head_of(WHOLE_TEXT, len(message)), message
 
     def ping(self, payload: bytes) -> bytes:
         return self._frame(_FIN | _PING, payload)
