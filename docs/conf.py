@@ -37,7 +37,10 @@ nitpicky = True
 # The build must not need the network, so names of other projects lead nowhere. A
 # builtin's name in single backticks is one of those.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(abc|anyio|collections|contextlib|ssl|trio|types|typing|wsproto)\..*"),
+    (
+        r"py:.*",
+        r"(abc|anyio|collections|contextlib|random|ssl|trio|types|typing|wsproto)\..*",
+    ),
     (r"py:.*", r"(ipaddress\.)?IPv[46]Address|ipaddress"),
     (r"py:.*", r"KeyboardInterrupt|\w*Error|Exception|None|object|type"),
     (r"py:.*", r"bool|bytearray|bytes|float|int|list|memoryview|str|tuple"),
