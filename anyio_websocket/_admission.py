@@ -82,7 +82,7 @@ class Admission:
             if self._log.is_due():
                 connections = self._connections >= self._max_connections
                 _logger.warning(
-                    "clients have to wait, for %d %s, as many as %s allows",
+                    "clients have to wait: %d %s, as many as %s allows",
                     *(
                         (self._connections, "connections are open", "max_connections")
                         if connections

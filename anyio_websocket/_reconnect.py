@@ -34,7 +34,7 @@ def reconnect_delays(
     :param first: seconds; bound of the first delay
     :param factor: how much each bound is above the one before; 1 to leave it as it is
     :param longest: seconds; no bound is above it
-    :param rng: where chance comes from; ``None`` for the standard library's
+    :param rng: where chance comes from; ``None`` for the module ``random``
     :raises ValueError: at the call, if a number is not finite, not positive, or, for
         the factor, below 1
 

@@ -57,8 +57,8 @@ class Opening:
         options: Options,
         on_answer: Callable[[], None] | None = None,
     ) -> None:
-        self.transport = transport
-        self.request = request
+        self.transport: Transport = transport
+        self.request: Request = request
         #: the connection, once the request is accepted
         self.link: Link | None = None
         self._handshake = handshake

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import anyio
+import pytest
+
+from anyio_websocket import CloseReason, ConnectionClosed, open_websocket_url
 
 ROOT = Path(__file__).parent.parent
 BACKENDS = ["asyncio", "trio"] if importlib.util.find_spec("trio") else ["asyncio"]
@@ -34,8 +40,63 @@ def test_echo() -> None:
     assert result.stderr == ""
 
 
+def test_reconnect() -> None:
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "reconnect.py"), *BACKENDS],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert result.stdout == "".join(
+        f"-- on {backend}\n"
+        "received: hello\n"
+        "lost: CloseReason<code=1012, name=SERVICE_RESTART, reason='new version'>\n"
+        "received: here I am again\n"
+        for backend in BACKENDS
+    )
+    assert result.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals to send")
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopping(backend: str, number: int) -> None:
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "examples" / "stopping.py"), backend],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    async def client(port: int) -> CloseReason | None:
+        async with open_websocket_url(f"ws://127.0.0.1:{port}/") as ws:
+            await ws.send_message("hello")
+            assert await ws.get_message() == "hello"
+            server.send_signal(number)
+            with anyio.fail_after(10), pytest.raises(ConnectionClosed):
+                await ws.get_message()
+        return ws.closed
+
+    try:
+        assert server.stdout is not None
+        port = int(server.stdout.readline().rpartition(" ")[2])
+        closed = anyio.run(client, port)
+        output, errors = server.communicate(timeout=10)
+    finally:
+        server.kill()
+    assert closed == CloseReason(1012, "back in a minute")
+    assert output == "all clients are gone\n"
+    assert errors == ""
+    assert server.returncode == 0
+
+
 def test_every_example_has_a_test() -> None:
-    assert {path.name for path in (ROOT / "examples").glob("*.py")} == {"echo.py"}
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} == {
+        "echo.py",
+        "reconnect.py",
+        "stopping.py",
+    }
 
 
 def test_readme(tmp_path: Path) -> None:

@@ -61,6 +61,11 @@ async def is_served(peer: RawPeer) -> bool:
         return await peer.receive() == Frame(TEXT, b"still here?")
 
 
+def said(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What the server has logged; asyncio in debug mode complains of slow machines."""
+    return [record for record in caplog.records if record.name == "anyio_websocket"]
+
+
 # -- limits of the server ------------------------------------------------------
 
 
@@ -85,7 +90,7 @@ async def test_G3_max_connections(caplog: pytest.LogCaptureFixture) -> None:
                     assert await is_answered(four)
                     assert await is_served(four)
                     assert await is_served(two)
-    (record,) = caplog.records  # and not one for each who waits
+    (record,) = said(caplog)  # and not one for each who waits
     assert record.levelno == logging.WARNING
     assert "2 connections are open" in record.message
     assert "max_connections" in record.message
@@ -213,7 +218,7 @@ async def test_G3_max_pending_handshakes(caplog: pytest.LogCaptureFixture) -> No
                     assert await is_answered(slow)
                     assert await is_answered(three)
                     assert await is_kept_waiting(stalled)
-    (record,) = caplog.records
+    (record,) = said(caplog)
     assert "2 handshakes are pending" in record.message
     assert "max_pending_handshakes" in record.message
 
@@ -364,7 +369,7 @@ async def test_G1_no_more_files(
                     while anyio.current_time() < late_done:
                         assert await is_served(one)
                         await anyio.sleep(0.05)
-                    (record,) = caplog.records  # of some five that failed
+                    (record,) = said(caplog)  # of some five that failed
                     assert record.levelno == logging.ERROR
                     assert os.strerror(errno.EMFILE) in record.message
                 # It is served as soon as there are files again.
@@ -372,5 +377,5 @@ async def test_G1_no_more_files(
                     await stream.send(request())
                     assert await is_answered(RawPeer(stream, masks=True))
             assert await is_served(one)
-        assert len(caplog.records) == 1
+        assert len(said(caplog)) == 1
         tasks.cancel_scope.cancel()

@@ -1,0 +1,67 @@
+"""A client that comes back when its server does, once on asyncio and once on trio."""
+
+from __future__ import annotations
+
+import sys
+
+import anyio
+
+from anyio_websocket import (
+    ConnectionClosed,
+    HandshakeError,
+    WebSocketRequest,
+    open_websocket_url,
+    reconnect_delays,
+    serve_websocket,
+)
+
+
+async def follow(url: str) -> None:
+    """Print what the server says, whatever happens to the connection."""
+    delays = reconnect_delays(first=0.2)  # leave that out where many clients follow
+    while True:
+        try:
+            async with open_websocket_url(url) as connection:
+                async for message in connection:
+                    print("received:", message)
+                    await connection.send_message("thanks")
+                    delays = reconnect_delays(first=0.2)  # it was of use: begin anew
+        except ConnectionClosed as exc:
+            print("lost:", exc.reason)
+        except HandshakeError:
+            pass  # there is no server yet
+        await anyio.sleep(next(delays))
+
+
+async def main() -> None:
+    """Start a server twice, with a client that outlives the first one."""
+    port = 0
+    async with anyio.create_task_group() as tasks:
+        for text in ("hello", "here I am again"):
+            thanked = anyio.Event()
+
+            async def greet(
+                request: WebSocketRequest,
+                text: str = text,
+                thanked: anyio.Event = thanked,
+            ) -> None:
+                connection = await request.accept()
+                await connection.send_message(text)
+                await connection.get_message()
+                thanked.set()
+                await connection.wait_closed()
+
+            server = await tasks.start(serve_websocket, greet, "127.0.0.1", port, None)
+            if port == 0:
+                port = server.port
+                tasks.start_soon(follow, f"ws://127.0.0.1:{port}/")
+            await thanked.wait()
+            if text == "hello":
+                await server.aclose(1012, "new version")
+        tasks.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    for backend in sys.argv[1:] or ["asyncio", "trio"]:
+        print(f"-- on {backend}")
+        anyio.run(main, backend=backend)
