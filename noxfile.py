@@ -157,6 +157,17 @@ def bench(session: nox.Session) -> None:
     session.run("python", "bench/run.py", *session.posargs)
 
 
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz all that reads a peer's bytes, guided by coverage; writes a report.
+
+    The argument is for how many seconds, 60 if there is none.
+    """
+    _install(session, "fuzz", "test")
+    # As a module of the checkout, for the targets use the tests' support.
+    session.run("python", "-m", "tests.fuzz.run", *session.posargs)
+
+
 @nox.session(name="autobahn-quick")
 def autobahn_quick(session: nox.Session) -> None:
     """The Autobahn|Testsuite but for compression: two minutes instead of twenty."""
