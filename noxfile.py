@@ -168,6 +168,16 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", "-m", "tests.fuzz.run", *session.posargs)
 
 
+@nox.session
+def soak(session: nox.Session) -> None:
+    """A server among a thousand clients, some hostile; writes a report and a plot.
+
+    Arguments: for how many seconds, 60 if not given; asyncio, uvloop or trio.
+    """
+    _install(session, "bench", "test")
+    session.run("python", "-m", "tests.soak.run", *session.posargs)
+
+
 @nox.session(name="autobahn-quick")
 def autobahn_quick(session: nox.Session) -> None:
     """The Autobahn|Testsuite but for compression: two minutes instead of twenty."""

@@ -32,7 +32,7 @@ REQUEST_LINE: Final = re.compile(
 )
 REQUEST_START: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: .*)?")
-STATUS_START: Final = re.compile(rb"H(?:$|T(?:$|T(?:$|P(?:$|/))))")
+STATUS_START: Final = re.compile(rb"H(?:\Z|T(?:\Z|T(?:\Z|P(?:\Z|/))))")
 
 Headers = Sequence[tuple[bytes, bytes]]
 ExtraHeaders = Iterable[tuple[bytes, bytes] | tuple[str, str]] | None

@@ -84,6 +84,7 @@ SEEDS: Final[dict[str, list[bytes]]] = {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
         b"HTTP/1.0 404\r\n\r\nto the end",
         b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP\nto the",  # was refused with another reason if cut behind the line
     ],
     "frames to a server": _frames(_MASK),
     "frames to a client": _frames(None),
