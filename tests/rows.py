@@ -297,6 +297,10 @@ the tests that show it, each on asyncio and on trio where it does I/O.
 connection is half-closed, what still comes is read and dropped for a while, and then
 the socket is closed. Whoever waits is given what was complete before, and then
 `ConnectionClosed`.
+
+Beyond the rows, ``nox -s fuzz`` looks for bytes that nobody thought of, and
+``nox -s soak`` for what only shows after a while; their last reports are in
+``tests/fuzz/report.md`` and ``tests/soak/report.md``.
 """
 
 
