@@ -152,7 +152,8 @@ class WebSocketConnection(AsyncResource):
         """
         # Everything that can be wrong with the message is found before anything moves.
         if isinstance(message, str):
-            message.encode()
+            if not message.isascii():
+                message.encode()
             payload: str | bytes = message
         elif isinstance(message, bytes):
             payload = message

@@ -47,7 +47,8 @@ from ._transport import Transport, TransportLost
 
 TURN: Final = 64  # sends that did not wait; then the other tasks have a turn
 HELD: Final = 65536  # bytes that are held back at the most
-ALONE: Final = 2  # sends in a row that are no burst yet
+# sends in a row that are no burst yet; the handshake counts for one
+ALONE: Final = 2
 NO_GUESS: Final = 16  # sends for which a wrong guess is remembered
 
 _T = TypeVar("_T")
@@ -73,9 +74,9 @@ class Outbox:
         "_ping",
         "_pong",
         "_transport",
-        "_turn",
         "burst",
         "hold",
+        "turn",
     )
 
     def __init__(
@@ -91,9 +92,10 @@ class Outbox:
         self._answering = False
         self._held: list[bytes] = []  # only while nobody writes
         self._held_size = 0  # bytes
-        self._turn = 0  # sends since somebody else had a turn
-        #: sends since something was received
-        self.burst: int = 0
+        #: sends since somebody else had a turn
+        self.turn: int = 0
+        #: sends since something was received, the handshake among them
+        self.burst: int = 1
         #: whether there will soon be more to send
         self.hold: bool = False
 
@@ -106,16 +108,17 @@ class Outbox:
 
         """
         # Last chance to leave without a trace. In a burst it comes once a turn, as it
-        # does for the reader.
-        if self._turn >= TURN:
-            self._turn = 0
+        # does for the reader, and an answer needs none, as who asks for the question
+        # waits for it: to look costs a twentieth of an echo of 16 bytes.
+        if self.turn >= TURN:
+            self.turn = 0
             await checkpoint()
-        elif not self.hold:
+        elif self.burst and not self.hold:
             await checkpoint_if_cancelled()
-        if self._transport.has_rest or self._is_locked():
+        if self._transport.rest or (self._lock is not None and self._lock.locked()):
             await self._send_in_turn(frame, payload)
             return
-        self._turn += 1
+        self.turn += 1
         self.burst += 1
         if self._closing.reason is not None:
             await self._closing.refuse()
@@ -124,9 +127,13 @@ class Outbox:
             if isinstance(data, tuple):
                 if self._write(*data):
                     return
-            elif (
-                (self.hold or self.burst > ALONE) and self._hold_back(data)
-            ) or self._write(data):
+            elif self.hold or self.burst > ALONE:
+                if self._hold_back(data) or self._write(data):
+                    return
+            elif self._held or self._ping or self._pong:
+                if self._write(data):
+                    return
+            elif self._transport.write(data):
                 return
             lock = self._the_lock()
             lock.acquire_nowait()
@@ -174,7 +181,7 @@ class Outbox:
         :raises TransportLost: if the stream is lost
 
         """
-        if self._is_locked() or self._has_more() or self._transport.has_rest:
+        if self._is_locked() or self._has_more() or self._transport.rest:
             async with self._the_lock():
                 if not self._closing.finished:
                     await self._drain()
@@ -220,7 +227,7 @@ class Outbox:
 
     def _answer(self) -> None:
         transport = self._transport
-        if transport.keeps_rest and not (transport.has_rest or self._is_locked()):
+        if transport.keeps_rest and not (transport.rest or self._is_locked()):
             self._write_or_leave()
         else:
             self._answer_soon()
@@ -257,16 +264,16 @@ class Outbox:
         return self._lock
 
     def _release(self, lock: Lock) -> None:
-        self._turn = 0
+        self.turn = 0
         lock.release()
-        if self._ping or self._pong or self._close or self._transport.has_rest:
+        if self._ping or self._pong or self._close or self._transport.rest:
             self._answer_soon()
 
     async def _drain(self) -> None:
         """Write what waits, holding the lock."""
         while True:
             try:
-                if self._transport.has_rest:
+                if self._transport.rest:
                     await self._transport.flush()
             except TransportLost:
                 raise

@@ -78,11 +78,20 @@ class Codec(Protocol):
     """
 
     def has_more(self) -> bool:
-        """Whether fed bytes wait to be decoded, as far as the codec can tell."""
+        """Whether `next` may find something in what was fed."""
         ...
 
     def feed(self, data: bytes) -> None:
         """Take received bytes."""
+
+    def messages(self, most: int) -> list[str | bytes]:
+        """Return the next messages as far as they are easy to get, or none.
+
+        They are those that come first, whole, and each in a single frame.
+
+        :param most: how many are wanted
+        """
+        ...
 
     def next(self) -> Received | None:
         """Return the next message or control frame, ``None`` if more is needed.
@@ -151,14 +160,19 @@ class WsprotoCodec:
             [guard, *extensions],
         )
         self._events: Generator[Event, None, None] | None = None
+        self._fed = False  # since there was no event left
         self._text: list[str] = []
         self._binary = bytearray()
 
     def has_more(self) -> bool:
-        return False  # wsproto does not tell
+        return self._fed
 
     def feed(self, data: bytes) -> None:
+        self._fed = True
         self._connection.receive_data(data)
+
+    def messages(self, most: int) -> list[str | bytes]:
+        return []  # no way is shorter than next()
 
     def next(self) -> Received | None:
         if self._events is None:
@@ -168,6 +182,7 @@ class WsprotoCodec:
             if result is not None:
                 return result
         self._events = None
+        self._fed = False
         return None
 
     def _result(self, event: Event) -> Received | None:

@@ -68,18 +68,27 @@ class Engine:
 
     __slots__ = (
         "_codec",
+        "_next",
         "close_received",
         "close_sent",
         "failed",
         "has_more",
         "message",
+        "messages",
+        "receive",
     )
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
+        self._next = codec.next
         # As they are, for a call less in each message:
-        #: says whether received bytes wait to be decoded, as far as the codec tells
+        #: takes received bytes; they count for nothing once the peer has closed
+        self.receive: Callable[[bytes], None] = codec.feed
+        #: says whether there may be another event in what was received
         self.has_more: Callable[[], bool] = codec.has_more
+        #: returns the next messages that are easy to get, as many as are asked for at
+        #: the most; none does not mean that there is no event
+        self.messages: Callable[[int], list[str | bytes]] = codec.messages
         #: frames a message, which must be written before the next one
         self.message: FrameMessage = codec.message
         #: the peer's Close, once it came
@@ -93,24 +102,24 @@ class Engine:
         """Frame a message of ``LARGE`` or more, as `message` does."""
         return self._codec.large(message, compress=compress)
 
-    def receive(self, data: bytes) -> None:
-        """Take received bytes; they count for nothing once the peer has closed."""
-        if self.close_received is None and not self.failed:
-            self._codec.feed(data)
-
     def next_event(self) -> Event | None:
         """Return the next thing the peer said, ``None`` if more bytes are needed."""
-        if self.close_received is not None or self.failed:
-            return None
         try:
-            event = self._codec.next()
+            event = self._next()
         except ProtocolViolation as violation:
             self.failed = True
+            self._stop()
             return Failure(violation.code, violation.reason)
         if event.__class__ is Close:
             assert isinstance(event, Close)
             self.close_received = event
+            self._stop()
         return event
+
+    def _stop(self) -> None:
+        self.receive = _drop
+        self._next = _nothing
+        self.messages = _none
 
     def ping(self, payload: bytes) -> bytes:
         """Frame a Ping."""
@@ -128,6 +137,21 @@ class Engine:
             return b""
         self.close_sent = Close(code, reason)
         return self._codec.close(None if code == NO_STATUS else code, reason)
+
+
+# In the codec's place, once nothing of the peer's counts any more:
+
+
+def _drop(data: bytes) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass
+
+
+def _none(most: int) -> list[str | bytes]:
+    return []
 
 
 def close_code_to_send(code: object) -> int:
