@@ -13,7 +13,7 @@ no trace, neither on the wire nor in a compressor.
 
 Messages that arrived together are mostly answered together. While the reader has more
 of them at hand, ``hold`` says so, and what is sent is held back: until the reader has
-none left, or 64 KiB are together, or anything else is written, and in any case no
+none left, or 128 KiB are together, or anything else is written, and in any case no
 longer than until the scheduler's next pass. So many small answers share a system call,
 and one alone is not delayed. The same is done with who sends a third message without
 having received any: more may follow before the next pass. If none does, then not here,
@@ -45,8 +45,8 @@ from ._closing import Closing
 from ._protocol import Frame
 from ._transport import Transport, TransportLost
 
-TURN: Final = 64  # sends that did not wait; then the other tasks have a turn
-HELD: Final = 65536  # bytes that are held back at the most
+TURN: Final = 100  # sends that did not wait; then the other tasks have a turn
+HELD: Final = 131_072  # bytes that are held back at the most
 # sends in a row that are no burst yet; the handshake counts for one
 ALONE: Final = 2
 NO_GUESS: Final = 16  # sends for which a wrong guess is remembered
@@ -70,6 +70,7 @@ class Outbox:
         "_closing",
         "_held",
         "_held_size",
+        "_is_due",
         "_lock",
         "_ping",
         "_pong",
@@ -91,6 +92,7 @@ class Outbox:
         self._close = b""  # at most one is ever sent
         self._answering = False
         self._held: list[bytes] = []  # only while nobody writes
+        self._is_due = False  # whether it is written in the next pass
         self._held_size = 0  # bytes
         #: sends since somebody else had a turn
         self.turn: int = 0
@@ -128,7 +130,12 @@ class Outbox:
                 if self._write(*data):
                     return
             elif self.hold or self.burst > ALONE:
-                if self._hold_back(data) or self._write(data):
+                size = self._held_size + len(data)
+                if size <= HELD and (self._is_due or self._make_due()):
+                    self._held.append(data)
+                    self._held_size = size
+                    return
+                if self._write(data):
                     return
             elif self._held or self._ping or self._pong:
                 if self._write(data):
@@ -197,19 +204,16 @@ class Outbox:
             self._ping = self._pong = b""
         return self._transport.write(data, payload)
 
+    def _make_due(self) -> bool:
+        """See to it that what is held back is written in the next pass, if possible."""
+        self._is_due = self._transport.soon(self._in_next_pass)
+        return self._is_due
+
     def _in_next_pass(self) -> None:
+        self._is_due = False
         if len(self._held) == 1 and not self.hold:
             self.burst = -NO_GUESS
         self.release()
-
-    def _hold_back(self, data: bytes) -> bool:
-        if self._held_size + len(data) > HELD:
-            return False
-        if not self._held and not self._transport.soon(self._in_next_pass):
-            return False
-        self._held.append(data)
-        self._held_size += len(data)
-        return True
 
     def _write_or_leave(self) -> None:
         """Write what waits, or leave it to a job; never raises."""

@@ -57,7 +57,7 @@ from ._protocol import (
 )
 from ._transport import Transport, TransportLost
 
-TURN: Final = 64  # events; at 10 us each, others wait for less than a millisecond
+TURN: Final = 100  # events; at 1 to 10 us each, others wait for a millisecond at most
 BATCH: Final = 16  # messages that are decoded at once
 # passes of the scheduler; to start writing takes one, a write one or two (TLS)
 PASSES_FOR_A_PONG: Final = 4
@@ -169,8 +169,7 @@ class Reader:
                     continue  # more may be at hand
                 if self._closing.reason is not None:
                     await self._closing.refuse()
-                if self._outbox.hold:
-                    self._outbox.release()
+                self._outbox.release()
                 if self.reading:
                     await _park(self._receivers)
                 else:

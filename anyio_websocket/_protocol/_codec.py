@@ -5,7 +5,7 @@ In: received bytes; messages to send. Out: ``Received`` results; bytes to write.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
@@ -112,7 +112,11 @@ class Codec(Protocol):
         """
         ...
 
-    def large(self, message: str | bytes, *, compress: bool | None = None) -> Frame:
+    def framer(self) -> Callable[[str | bytes], bytes]:
+        """Return what does the same as `message`, on the shortest way."""
+        ...
+
+    def large(self, message: str | bytes) -> Frame:
         """Frame a message as `message` does, but without copying it if need be."""
         ...
 
@@ -240,8 +244,11 @@ class WsprotoCodec:
             return bytes(self._connection.send(TextMessage(data=message)))
         return bytes(self._connection.send(BytesMessage(data=message)))
 
-    def large(self, message: str | bytes, *, compress: bool | None = None) -> Frame:
-        return self.message(message, compress=compress)
+    def framer(self) -> Callable[[str | bytes], bytes]:
+        return self.message
+
+    def large(self, message: str | bytes) -> Frame:
+        return self.message(message)
 
     def ping(self, payload: bytes) -> bytes:
         return bytes(self._connection.send(PingEvent(payload=payload)))

@@ -23,7 +23,8 @@ than somebody has room for; the rest waits as bytes in the codec.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from functools import partial
+from typing import Final, NamedTuple
 
 from ._codec import NO_STATUS, Close, Codec, Frame, Ping, Pong, ProtocolViolation
 
@@ -39,14 +40,6 @@ _NEVER_SENT: Final = frozenset({1005, 1006, 1015})
 # characters or bytes; to copy a message of this size costs more in page faults than in
 # copying: a server's echo of 1 MiB takes 1290 us with it and 630 without
 LARGE: Final = 131_072
-
-
-class FrameMessage(Protocol):
-    """Makes a frame of a message; as `Codec.message`."""
-
-    def __call__(
-        self, message: str | bytes, /, *, compress: bool | None = None
-    ) -> bytes: ...
 
 
 class Failure(NamedTuple):
@@ -90,7 +83,7 @@ class Engine:
         #: the most; none does not mean that there is no event
         self.messages: Callable[[int], list[str | bytes]] = codec.messages
         #: frames a message, which must be written before the next one
-        self.message: FrameMessage = codec.message
+        self.message: Callable[[str | bytes], bytes] = codec.framer()
         #: the peer's Close, once it came
         self.close_received: Close | None = None
         #: our Close, once it was framed
@@ -98,9 +91,13 @@ class Engine:
         #: whether the peer broke the protocol
         self.failed: bool = False
 
-    def large(self, message: str | bytes, /, *, compress: bool | None = None) -> Frame:
+    def large(self, message: str | bytes) -> Frame:
         """Frame a message of ``LARGE`` or more, as `message` does."""
-        return self._codec.large(message, compress=compress)
+        return self._codec.large(message)
+
+    def choose(self, compress: bool) -> Callable[[str | bytes], bytes]:
+        """Return what frames a message, compressed or not, where that was agreed on."""
+        return partial(self._codec.message, compress=compress)
 
     def next_event(self) -> Event | None:
         """Return the next thing the peer said, ``None`` if more bytes are needed."""

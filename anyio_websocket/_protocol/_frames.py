@@ -30,7 +30,7 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ._codec import (
@@ -45,7 +45,7 @@ from ._codec import (
     Received,
 )
 from ._deflate import Deflater, Inflater
-from ._loops import frame, masked, take
+from ._loops import frame, masked, plain, take
 from ._permessage_deflate import PerMessageDeflate
 from ._pure import BLOCK, MASKED, WHOLE_BINARY, WHOLE_TEXT, head_of
 
@@ -365,11 +365,14 @@ class FrameCodec:
                 compressed = deflater.compress(message)
                 if compressed is not None:
                     return self._frame(first | _RSV1, compressed)
-        return frame(first, message, self._keys and next(self._keys))
+        return frame(first, message, next(self._keys) if self._keys else None)
 
-    def large(self, message: str | bytes, *, compress: bool | None = None) -> Frame:
+    def framer(self) -> Callable[[str | bytes], bytes]:
+        return self.message if self._keys or self._deflater else plain
+
+    def large(self, message: str | bytes) -> Frame:
         if self._keys is not None or self._deflater is not None:
-            return self.message(message, compress=compress)
+            return self.message(message)
         if isinstance(message, bytes):
             return head_of(WHOLE_BINARY, len(message)), message
         message = message.encode()

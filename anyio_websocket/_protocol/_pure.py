@@ -89,6 +89,17 @@ def take(
     return messages, start
 
 
+def plain(message: bytes | str) -> bytes:
+    """Put a message into a frame without a mask.
+
+    :param message: the message
+    :raises UnicodeEncodeError: if it is a text with lone surrogates
+
+    """
+    first = WHOLE_TEXT if isinstance(message, str) else WHOLE_BINARY
+    return frame(first, message, None)
+
+
 def head_of(first: int, length: int, bit: int = 0) -> bytes:
     """Make the head of a frame, without its mask.
 

@@ -177,35 +177,26 @@ error:
     return NULL;
 }
 
+/* A frame with a text, which is encoded, or with bytes; NULL for `key` is no mask. */
 static PyObject *
-speedups_frame(PyObject *module, PyObject *const *args, Py_ssize_t count)
+framed(long first, PyObject *message, const char *key)
 {
-    const char *payload, *key = NULL;
+    const char *payload;
     char *bytes, *out;
     Py_ssize_t length;
-    long first;
     int size, i;
     PyObject *result;
 
-    if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "frame() takes first, payload and key");
-        return NULL;
-    }
-    first = PyLong_AsLong(args[0]);
-    if (first == -1 && PyErr_Occurred())
-        return NULL;
-    if (PyUnicode_Check(args[1])) {
-        payload = PyUnicode_AsUTF8AndSize(args[1], &length);
+    if (PyUnicode_Check(message)) {
+        payload = PyUnicode_AsUTF8AndSize(message, &length);
         if (payload == NULL)
             return NULL;
     }
     else {
-        if (PyBytes_AsStringAndSize(args[1], &bytes, &length) < 0)
+        if (PyBytes_AsStringAndSize(message, &bytes, &length) < 0)
             return NULL;
         payload = bytes;
     }
-    if (args[2] != Py_None && (key = key_of(args[2])) == NULL)
-        return NULL;
     size = length < 126 ? 0 : length < 65536 ? 2 : 8;
     result = PyBytes_FromStringAndSize(NULL, 2 + size + (key ? KEY_SIZE : 0) + length);
     if (result == NULL)
@@ -225,6 +216,30 @@ speedups_frame(PyObject *module, PyObject *const *args, Py_ssize_t count)
     return result;
 }
 
+static PyObject *
+speedups_frame(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    const char *key = NULL;
+    long first;
+
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "frame() takes first, payload and key");
+        return NULL;
+    }
+    first = PyLong_AsLong(args[0]);
+    if (first == -1 && PyErr_Occurred())
+        return NULL;
+    if (args[2] != Py_None && (key = key_of(args[2])) == NULL)
+        return NULL;
+    return framed(first, args[1], key);
+}
+
+static PyObject *
+speedups_plain(PyObject *module, PyObject *message)
+{
+    return framed(PyUnicode_Check(message) ? WHOLE_TEXT : WHOLE_BINARY, message, NULL);
+}
+
 static PyMethodDef methods[] = {
     {"masked", (PyCFunction)(void (*)(void))speedups_masked, METH_FASTCALL,
      "Mask or unmask a piece of a payload."},
@@ -232,6 +247,7 @@ static PyMethodDef methods[] = {
      "Take messages that are whole frames out of a buffer."},
     {"frame", (PyCFunction)(void (*)(void))speedups_frame, METH_FASTCALL,
      "Put a frame together."},
+    {"plain", speedups_plain, METH_O, "Put a message into a frame without a mask."},
     {NULL, NULL, 0, NULL},
 };
 

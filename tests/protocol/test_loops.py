@@ -83,7 +83,7 @@ def test_take(loops: ModuleType, size: int, mask_bit: int) -> None:
 @pytest.mark.parametrize("key", [None, KEY])
 def test_take_many(loops: ModuleType, key: bytes | None) -> None:
     mask_bit = 0 if key is None else MASKED
-    messages = ["a", b"", "\xe9", b"bytes", ""]
+    messages: list[str | bytes] = ["a", b"", "\xe9", b"bytes", ""]
     frames = [
         _pure.frame(WHOLE_TEXT if isinstance(m, str) else WHOLE_BINARY, m, key)
         for m in messages
