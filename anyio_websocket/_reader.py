@@ -33,7 +33,7 @@ told to hold answers back, which then leave together.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from anyio import CancelScope, Event, current_time
 from anyio.lowlevel import checkpoint
@@ -58,6 +58,8 @@ from ._transport import Transport, TransportLost
 TURN: Final = 64  # events; at 10 us each, others wait for less than a millisecond
 # passes of the scheduler; to start writing takes one, a write one or two (TLS)
 PASSES_FOR_A_PONG: Final = 4
+
+_NOBODY: Final = cast(Member, object())  # whom no attendant knows
 
 
 class Reader:
@@ -212,6 +214,10 @@ class Reader:
             budget.deadline = min(budget.deadline, current_time() + LINGER_TIMEOUT)
             while await self._transport.receive(self._receive_size):
                 pass  # RFC 6455 section 1.4: what follows a Close is discarded
+
+    def part(self) -> None:
+        """Forget what the attendant looks after: it is closed."""
+        self._member = _NOBODY
 
     # -- inside ----------------------------------------------------------------
 
