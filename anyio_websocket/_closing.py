@@ -91,6 +91,8 @@ class Closing:
             self.reason = reason
             self.by_us = by_us
             self.cause = cause
+            if cause is not None:
+                cause.__traceback__ = None  # its frames hold what holds the cause
             self._on_begin()
 
     def received(self, reason: CloseReason) -> None:
@@ -134,6 +136,7 @@ class Closing:
         if not self.finished:
             self.finished = True
             self._on_finish()
+            self._on_begin = self._on_finish = _nothing  # see Link._let_go
             if self._event is not None:
                 self._event.set()
 
@@ -143,3 +146,7 @@ class Closing:
             if self._event is None:
                 self._event = Event()
             await self._event.wait()
+
+
+def _nothing() -> None:
+    pass

@@ -186,3 +186,7 @@ class Link:
 
     def _let_go(self) -> None:
         self._attendant.leave(self)
+        # Nobody down here shall know the link any longer: so it is freed with the
+        # last who holds it, and its buffers, zlib's and TLS's with it. The garbage
+        # collector would find it too, but counts objects, and not their size.
+        self.reader.part()

@@ -35,7 +35,7 @@ told to hold answers back, which then leave together.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from anyio import CancelScope, Event, current_time
 from anyio.lowlevel import checkpoint
@@ -61,6 +61,8 @@ TURN: Final = 100  # events; at 1 to 10 us each, others wait for a millisecond a
 BATCH: Final = 16  # messages that are decoded at once
 # passes of the scheduler; to start writing takes one, a write one or two (TLS)
 PASSES_FOR_A_PONG: Final = 4
+
+_NOBODY: Final = cast(Member, object())  # whom no attendant knows
 
 
 class Reader:
@@ -223,9 +225,14 @@ class Reader:
         while self.reading:
             await _park(self._others)
         engine = self._engine
+        # What was received may not be decoded yet, and the peer's Close be in it.
+        self._drop()
         while engine.close_received is None and not engine.failed:
-            if not await self._receive_and_drop():
+            data = await self._transport.receive(self._receive_size)
+            if not data:
                 return
+            engine.receive(data)
+            self._drop()
         # A FIN of ours, for a stream closed with unread bytes is reset, and the reset
         # can overtake our Close. A server says it first (RFC 6455 section 7.1.1); a
         # client waits for the server's, unless it gave the server up.
@@ -236,6 +243,10 @@ class Reader:
             budget.deadline = min(budget.deadline, current_time() + LINGER_TIMEOUT)
             while await self._transport.receive(self._receive_size):
                 pass  # RFC 6455 section 1.4: what follows a Close is discarded
+
+    def part(self) -> None:
+        """Forget what the attendant looks after: it is closed."""
+        self._member = _NOBODY
 
     # -- inside ----------------------------------------------------------------
 
@@ -346,16 +357,11 @@ class Reader:
             if not self._member.watched:
                 self._attendant.left_alone(self._member)
 
-    async def _receive_and_drop(self) -> bool:
-        """Receive while closing; say whether there may be more."""
-        data = await self._transport.receive(self._receive_size)
-        if not data:
-            return False
-        self._engine.receive(data)
+    def _drop(self) -> None:
+        """Decode what is at hand while closing: only a Close counts."""
         while (event := self._engine.next_event()) is not None:
             if isinstance(event, Close):
                 self._closing.received(CloseReason(event.code, event.reason or None))
-        return True
 
     def _pass_on(self) -> None:
         """Wake one of those who wait, for there is a message or the baton to take."""

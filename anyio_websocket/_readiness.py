@@ -240,8 +240,12 @@ class _Registered:
         return self._wakeup is None
 
     def result(self) -> None:
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame
 
     def cancel(self, msg: str | None = None) -> bool:
         if self._wakeup is None:

@@ -190,9 +190,13 @@ class OwnListener(SocketListener):
 
 
 def _prepared(sock: socket.socket) -> socket.socket:
-    sock.setblocking(False)
-    # A frame is written whole, and shall not wait for the next one.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        sock.setblocking(False)
+        # A frame is written whole, and shall not wait for the next one.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:  # EINVAL on macOS, where the peer is gone already
+        sock.close()
+        raise
     return sock
 
 

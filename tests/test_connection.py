@@ -834,6 +834,21 @@ async def test_E7_both_sides_close_at_once(opener: Opener) -> None:
         assert connection.closed == CloseReason(4001, "theirs")
 
 
+async def test_E7_a_close_that_came_with_the_last_message(opener: Opener) -> None:
+    # It is not decoded yet when we close, and the peer has nothing more to say.
+    async with anyio.create_task_group() as tasks:
+        connection, peer, stream = await opener(tasks)
+        last = peer.frame(TEXT, b"last")
+        await peer.stream.send(last + peer.frame(CLOSE, close_payload(4001)))
+        assert await connection.get_message() == "last"
+        started = anyio.current_time()
+        await connection.aclose()
+        assert anyio.current_time() - started < 2.5  # it only waited for the end
+        assert connection.closed == CloseReason(4001, None)
+        assert stream.closed
+        assert await peer.receive() == Frame(CLOSE, close_payload(1000))
+
+
 @pytest.mark.parametrize("reset", [False, True])
 async def test_E7_what_follows_the_close_changes_nothing(
     opener: Opener, reset: bool

@@ -9,6 +9,7 @@ import socket
 import struct
 import sys
 import tracemalloc
+import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -117,6 +118,7 @@ WAYS: list[Callable[[int], Any]] = [
     leave_with_a_mistake,
     leave_behind_the_close,
 ]
+BEFORE = [leave_before_asking, leave_in_the_request]  # there is a connection
 
 
 def tasks_now() -> int:
@@ -190,6 +192,38 @@ async def test_G5_who_comes_and_goes_leaves_nothing() -> None:
         assert descriptors_now() == descriptors
         # bytes; each has thousands while it lives, and asyncio keeps some tracebacks
         assert after - before < 210 * 300
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in BEFORE])
+async def test_G5_what_ended_is_freed_at_once(way: Callable[[int], Any]) -> None:
+    # Buffers, zlib's and TLS's memory do not wait for the garbage collector, which
+    # counts objects and not bytes.
+    seen: list[weakref.ref[object]] = []
+
+    async def handler(asked: WebSocketRequest) -> None:
+        ws = await asked.accept()
+        seen.extend((weakref.ref(ws), weakref.ref(ws._link)))
+        async for message in ws:
+            await ws.send_message(message)
+
+    async with anyio.create_task_group() as tasks:
+        serve = partial(serve_websocket, disconnect_timeout=1)
+        server = await tasks.start(serve, handler, "127.0.0.1", 0, None)
+        await anyio.sleep(0.2)
+        before = tasks_now()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                await way(server.port)
+            with anyio.fail_after(5):
+                while tasks_now() > before:
+                    await anyio.sleep(0.01)
+            assert len(seen) == 6
+            assert [ref() for ref in seen] == [None] * 6
+        finally:
+            gc.enable()
+        tasks.cancel_scope.cancel()
 
 
 async def test_G4_an_idle_connection_takes_little() -> None:

@@ -6,10 +6,12 @@ import asyncio
 import errno
 import socket
 import ssl
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -487,6 +489,19 @@ async def test_a_listener_that_is_closed_while_it_waits() -> None:
         tasks.start_soon(accept)
         await anyio.wait_all_tasks_blocked()
         await listener.aclose()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no UNIX sockets")
+async def test_G1_a_socket_that_takes_no_options(tmp_path: Path) -> None:
+    # As with a peer that is gone already on some systems: what was accepted is closed.
+    path = str(tmp_path / "socket")
+    listener = OwnListener(await anyio.create_unix_listener(path))
+    async with listener:
+        async with await anyio.connect_unix(path) as stream:
+            with pytest.raises(OSError, match="not supported"):
+                await listener.accept()
+            with anyio.fail_after(5), pytest.raises(anyio.EndOfStream):
+                await stream.receive()
 
 
 async def test_no_peer_no_address() -> None:
