@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 import struct
-import sys
 import tracemalloc
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -26,6 +25,7 @@ from anyio_websocket import (
     serve_websocket,
 )
 
+from .support.backends import tasks_now
 from .support.frames import CLOSE, TEXT, close_payload, frame
 from .support.peer import request
 from .support.sockets import read, reset
@@ -117,18 +117,6 @@ WAYS: list[Callable[[int], Any]] = [
     leave_with_a_mistake,
     leave_behind_the_close,
 ]
-
-
-def tasks_now() -> int:
-    """Count the tasks of the event loop that runs."""
-    if "trio" in sys.modules:
-        import trio
-
-        if trio.lowlevel.in_trio_run():
-            return trio.lowlevel.current_statistics().tasks_living
-    import asyncio
-
-    return len(asyncio.all_tasks())
 
 
 def descriptors_now() -> int | None:

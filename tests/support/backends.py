@@ -90,6 +90,16 @@ def _virtual_trio() -> Backend:
     return "trio", {"clock": MockClock(autojump_threshold=0)}
 
 
+def tasks_now() -> int:
+    """Count the tasks of the event loop that runs."""
+    if "trio" in sys.modules:
+        import trio
+
+        if trio.lowlevel.in_trio_run():
+            return trio.lowlevel.current_statistics().tasks_living
+    return len(asyncio.all_tasks())
+
+
 def _installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
