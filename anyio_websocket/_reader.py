@@ -62,7 +62,14 @@ BATCH: Final = 16  # messages that are decoded at once
 # passes of the scheduler; to start writing takes one, a write one or two (TLS)
 PASSES_FOR_A_PONG: Final = 4
 
-_NOBODY: Final = cast(Member, object())  # whom no attendant knows
+
+class _Nobody:
+    """Whom no attendant is to look after."""
+
+    watched = True
+
+
+_NOBODY: Final = cast(Member, _Nobody())
 
 
 class Reader:

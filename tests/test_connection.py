@@ -36,9 +36,7 @@ pytestmark = pytest.mark.virtual_time
 
 def mangled(peer: RawPeer, opcode: int, payload: bytes = b"", **how: Any) -> bytes:
     """A frame masked as the peer's should be, but for what the test says."""
-    return frame(
-        opcode, payload, **{"mask": b"\1\2\3\4" if peer._masks else None} | how
-    )
+    return frame(opcode, payload, **{"mask": b"\1\2\3\4" if peer.masks else None} | how)
 
 
 async def closed_with(connection: WebSocketConnection) -> CloseReason:
@@ -789,7 +787,7 @@ async def test_C1_masks(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         await peer.stream.send(
-            mangled(peer, TEXT, b"x", mask=None if peer._masks else b"\1\2\3\4")
+            mangled(peer, TEXT, b"x", mask=None if peer.masks else b"\1\2\3\4")
         )
         assert (await closed_with(connection)).code == 1002
         tasks.cancel_scope.cancel()
