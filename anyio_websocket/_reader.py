@@ -137,7 +137,7 @@ class Reader:
         self._receivers: list[Event] = []
         self._others: list[Event] = []
         # Messages that come behind those in the inbox; no more than would fit in there.
-        self._ahead: list[Message] = []
+        self._ahead: list[Message] | tuple[()] = ()
         # What is decoded at once for a task that takes the first: for the others there
         # is room in the inbox.
         self._batch = 1 + int(min(inbox.room(0), BATCH - 1))
@@ -212,7 +212,7 @@ class Reader:
         """The end has begun: let every waiting task see it, and nobody read on."""
         if self._closing.by_us:
             self._inbox.clear()
-            self._ahead.clear()
+            self._ahead = ()
         if self.reading:
             self._transport.interrupt()
         for queue in (self._receivers, self._others):
@@ -309,7 +309,8 @@ class Reader:
                 self._turn += 1
                 self._at_hand = self._engine.has_more()
                 message = found.pop(0)
-                self._ahead = found
+                if found:
+                    self._ahead = found
                 return message
             event = self._engine.next_event()
             if event is None:
