@@ -70,8 +70,8 @@ def _lines(soak: Soak, clients: str) -> Iterator[str]:
             yield (
                 f"- {course.server.loop}: {it.clients} honest clients were connected; "
                 f"{course.told} heard of the end while they were (1001). It stopped "
-                f"within {it.stopped:.1f} s, and had 95 % of them again {it.back:.1f} s "
-                "after its start."
+                f"within {it.stopped:.1f} s, and had 95 % of them again {it.back:.1f} "
+                "s after its start."
             )
     yield ""
     yield "## What it took"
