@@ -58,6 +58,7 @@ class Link:
         "pings",
         "reader",
         "transport",
+        "watched",
     )
 
     numbers: ClassVar[Iterator[int]] = itertools.count()
@@ -75,6 +76,8 @@ class Link:
         self.engine: Engine = engine
         self.is_client: bool = is_client
         self.number: int = next(self.numbers)
+        #: whether the attendant keeps an eye on it; set by the attendant
+        self.watched: bool = False
         self._attendant = attendant
         self._options = options
         self.closing: Closing = Closing(transport, self._wake_all, self._let_go)
@@ -130,6 +133,10 @@ class Link:
             await closing.abort()
 
     # -- for the attendant -----------------------------------------------------
+
+    def times_read(self) -> int:
+        """Say how many times somebody began to read."""
+        return self.reader.times
 
     async def attend(self) -> bool:
         """Do the application's part while it is elsewhere."""

@@ -45,10 +45,10 @@ class SocketTransport:
         "_local",
         "_readiness",
         "_remote",
-        "_rest",
         "_socket",
         "heard",
         "is_ssl",
+        "rest",
     )
 
     #: whether what a cancelled `flush` left is still sent by the next one
@@ -65,7 +65,8 @@ class SocketTransport:
         # Our own only once the socket is closed; it would cost memory in each.
         self._local: Any = None
         self._readiness = readiness_of(sock)
-        self._rest: bytes | memoryview = b""
+        #: what waits for `flush`
+        self.rest: bytes | memoryview = b""
 
     @property
     def local(self) -> Endpoint | str:
@@ -84,12 +85,13 @@ class SocketTransport:
         self._readiness.interrupt()
 
     def write(self, data: bytes, payload: bytes = b"") -> bool:
-        if self._rest:
-            self._rest = b"".join((self._rest, data, payload))
+        if self.rest:
+            self.rest = b"".join((self.rest, data, payload))
             return False
         if payload and not CAN_GATHER:
             data += payload
             payload = b""
+        size = len(data) + len(payload)
         try:
             if payload:
                 sent = self._socket.sendmsg((data, payload))
@@ -99,24 +101,20 @@ class SocketTransport:
             sent = 0
         except OSError as exc:
             raise TransportLost("the socket broke while sending") from exc
-        if sent == len(data) + len(payload):
+        if sent == size:
             return True
         if sent < len(data):
-            self._rest = memoryview(data + payload)[sent:]
+            self.rest = memoryview(data + payload)[sent:]
         else:
-            self._rest = memoryview(payload)[sent - len(data) :]
+            self.rest = memoryview(payload)[sent - len(data) :]
         return False
-
-    @property
-    def has_rest(self) -> bool:
-        return len(self._rest) > 0
 
     async def flush(self) -> None:
         try:
-            while self._rest:
+            while self.rest:
                 await self._readiness.writable()
                 with suppress(BlockingIOError):
-                    self._rest = self._rest[self._socket.send(self._rest) :]
+                    self.rest = self.rest[self._socket.send(self.rest) :]
                     self.heard = True  # for it took what was sent before
         except Exception as exc:
             raise TransportLost("the socket broke while sending") from exc
@@ -144,7 +142,7 @@ class SocketTransport:
             self._local = _name(self._socket.getsockname)
             self._readiness.close()
             self._socket.close()
-        self._rest = b""
+        self.rest = b""
 
 
 def _name(method: Callable[[], Any]) -> Any:

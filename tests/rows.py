@@ -1,6 +1,7 @@
 """What the library promises about bad input, faults and load, and which tests show it.
 
-In: the names of the tests; ``test_A3_headers`` is about row A3. Out: the page
+In: the names of the tests; ``test_A3_headers`` is about row A3, and
+``test_A3_C1_to_C5_mistakes`` about six rows. Out: the page
 ``docs/topics/reliability.rst``, which ``python tests/rows.py`` writes anew.
 """
 
@@ -15,8 +16,9 @@ TESTS: Final = Path(__file__).parent
 PAGE: Final = TESTS.parent / "docs" / "topics" / "reliability.rst"
 
 _NAME: Final = re.compile(
-    r"^(?:async )?def (test_([A-H])(\d+)(?:_to_\2(\d+))?_\w+)", re.MULTILINE
+    r"^(?:async )?def (test_((?:(?:to_)?[A-H]\d+_)+)\w+)", re.MULTILINE
 )
+_ROWS: Final = re.compile(r"([A-H])(\d+)_(?:to_\1(\d+)_)?")
 
 # What comes in, and what happens then.
 ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
@@ -310,9 +312,10 @@ def shown_by() -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for file in sorted(TESTS.rglob("test_*.py")):
         where = file.relative_to(TESTS).as_posix()
-        for name, group, first, last in _NAME.findall(file.read_text("utf-8")):
-            for number in range(int(first), int(last or first) + 1):
-                found[f"{group}{number}"].append(f"{where}::{name}")
+        for name, rows in _NAME.findall(file.read_text("utf-8")):
+            for group, first, last in _ROWS.findall(rows):
+                for number in range(int(first), int(last or first) + 1):
+                    found[f"{group}{number}"].append(f"{where}::{name}")
     return found
 
 

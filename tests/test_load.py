@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 import struct
-import sys
 import tracemalloc
 import weakref
 from collections.abc import AsyncGenerator, Callable
@@ -27,6 +26,7 @@ from anyio_websocket import (
     serve_websocket,
 )
 
+from .support.backends import tasks_now
 from .support.frames import CLOSE, TEXT, close_payload, frame
 from .support.peer import request
 from .support.sockets import read, reset
@@ -119,18 +119,6 @@ WAYS: list[Callable[[int], Any]] = [
     leave_behind_the_close,
 ]
 BEFORE = [leave_before_asking, leave_in_the_request]  # there is a connection
-
-
-def tasks_now() -> int:
-    """Count the tasks of the event loop that runs."""
-    if "trio" in sys.modules:
-        import trio
-
-        if trio.lowlevel.in_trio_run():
-            return trio.lowlevel.current_statistics().tasks_living
-    import asyncio
-
-    return len(asyncio.all_tasks())
 
 
 def descriptors_now() -> int | None:

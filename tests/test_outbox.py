@@ -122,9 +122,25 @@ async def test_a_burst_is_held_back() -> None:
         box.hold = False
         for i in range(ALONE + 3):
             await box.send(same, b"%d" % i)
-        assert len(box._held) == 3
+        assert len(box._held) == 4  # all but the first
         assert await read(theirs, ALONE + 3) == b"01234"
         assert not box._held
+
+
+async def test_who_is_cancelled_sends_nothing_but_an_answer() -> None:
+    async with box_and_peer() as (box, _, theirs):
+        box.hold = False
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await box.send(same, b"unasked")
+        assert scope.cancelled_caught
+        box.burst = 0  # as who has received
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await box.send(same, b"answer")
+            await box.send(same, b"unasked")
+        assert scope.cancelled_caught
+        assert await read(theirs, 6) == b"answer"
 
 
 async def test_who_mostly_sends_is_no_burst() -> None:

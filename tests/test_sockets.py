@@ -60,14 +60,14 @@ BIG = bytes(range(256)) * 2**14  # 4 MiB, more than any buffer of a socket holds
 async def test_what_is_written_at_once() -> None:
     async with pair() as (transport, theirs):
         assert transport.write(b"abc")
-        assert not transport.has_rest
+        assert not transport.rest
         assert await read(theirs, 3) == b"abc"
 
 
 async def test_what_the_network_does_not_take_is_kept() -> None:
     async with pair() as (transport, theirs):
         assert not transport.write(BIG)
-        assert transport.has_rest
+        assert transport.rest
         assert not transport.write(b"behind")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(transport.flush)
@@ -96,9 +96,9 @@ async def test_a_head_and_its_payload(
         # and where nothing more fits at all
         while transport.write(BIG):
             pass
-        transport._rest = b""
+        transport.rest = b""
         assert not transport.write(b"head", b"payload")
-        assert bytes(transport._rest) == b"headpayload"
+        assert bytes(transport.rest) == b"headpayload"
 
 
 async def test_F3_a_cancelled_flush_keeps_the_rest() -> None:
@@ -108,7 +108,7 @@ async def test_F3_a_cancelled_flush_keeps_the_rest() -> None:
             with anyio.move_on_after(0.01) as scope:
                 await transport.flush()
             assert scope.cancelled_caught
-            assert transport.has_rest
+            assert transport.rest
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(transport.flush)
             with anyio.fail_after(10):

@@ -6,10 +6,13 @@ import time
 from collections.abc import Awaitable, Callable
 
 import anyio
+import anyio.lowlevel
 import pytest
 
+from .support.faults import SHORT, SLOW, BlackHole, Ended, Faulty, Reset
 from .support.frames import BINARY, TEXT, Frame, frame, take_frame
 from .support.peer import KEY, accept_of, request, response
+from .support.steps import cancelled_at
 from .support.streams import MemoryListener, failing, hang, stream_pair
 
 
@@ -128,6 +131,77 @@ async def test_streams_hang_on_request(operation: str) -> None:
     with anyio.move_on_after(3600) as scope:
         await calls[operation]()
     assert scope.cancelled_caught
+
+
+async def test_a_stream_ends_whatever_is_on_its_way() -> None:
+    one, other = stream_pair()
+    await one.send(b"half a fra")
+    other.end()
+    with pytest.raises(anyio.EndOfStream):
+        await other.receive()
+    with pytest.raises(anyio.ClosedResourceError):
+        await one.send(b"me")
+    await other.send(b"still open this way")
+    assert await one.receive() == b"still open this way"
+
+
+@pytest.mark.virtual_time
+async def test_the_second_operation_is_spoilt_and_no_other() -> None:
+    async def second(make: Callable[[], Exception]) -> None:
+        one, other = stream_pair()
+        faulty = Faulty(other, 1, make)
+        await one.send(b"1234")
+        assert await other.receive(1) == b"1"
+        try:
+            with anyio.move_on_after(100):
+                await other.receive(1)
+        finally:
+            assert faulty.count == 2
+        await other.receive(1)  # as it would be without
+
+    for make, error in (
+        (lambda: OSError(5, "input/output error"), OSError),
+        (Reset, anyio.BrokenResourceError),
+        (Ended, anyio.EndOfStream),
+    ):
+        with pytest.raises(error):
+            await second(make)
+    await second(BlackHole)
+
+
+@pytest.mark.virtual_time
+async def test_streams_are_short_or_slow() -> None:
+    one, other = stream_pair()
+    SHORT.apply(one, other)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one.send, bytes(51))
+        await anyio.wait_all_tasks_blocked()
+        assert len(one._outgoing.data) == SHORT.capacity == 50
+        assert len(await other.receive()) == SHORT.max_receive == 5
+    Faulty(one, manner=SLOW)
+    started = anyio.current_time()
+    for _ in SLOW.delays:
+        await one.send(b"")
+    assert anyio.current_time() - started == pytest.approx(sum(SLOW.delays))
+
+
+async def test_work_is_cancelled_at_one_step() -> None:
+    done: list[int] = []
+
+    async def work() -> None:
+        done.clear()
+        for i in range(3):
+            await anyio.lowlevel.checkpoint()
+            done.append(i)
+
+    count = await cancelled_at(None, work())
+    assert done == [0, 1, 2]
+    assert count >= 3
+    seen: set[int] = set()
+    for at in range(count):
+        assert await cancelled_at(at, work()) >= at
+        seen.add(len(done))
+    assert seen == {0, 1, 2}
 
 
 @pytest.mark.virtual_time

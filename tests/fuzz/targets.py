@@ -38,6 +38,8 @@ from anyio_websocket._protocol import (
 )
 from anyio_websocket._protocol._extensions import BadExtensions
 
+from ..support.codecs import received
+
 LIMIT: Final = 1000  # bytes in a message
 FRAGMENTS: Final = 20
 STEPS: Final = 3000  # function calls, for what is made before a byte is read
@@ -183,7 +185,7 @@ def _decoded(
     try:
         for part in parts:
             codec.feed(part)
-            while (event := codec.next()) is not None:
+            for event in received(codec):
                 assert isinstance(event, str | bytes | Ping | Pong | Close)
                 events.append(event)
                 if isinstance(event, Close):  # nothing counts behind it

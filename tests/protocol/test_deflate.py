@@ -34,6 +34,7 @@ from anyio_websocket._protocol._permessage_deflate import (
     offer,
 )
 
+from ..support.codecs import received
 from ..support.frames import MASK, frame, masked, take_frame
 
 
@@ -83,8 +84,7 @@ def feed(codec: FrameCodec, *chunks: bytes) -> list[Received]:
     results: list[Received] = []
     for chunk in chunks:
         codec.feed(chunk)
-        while (result := codec.next()) is not None:
-            results.append(result)
+        results += received(codec)
     return results
 
 
@@ -681,8 +681,7 @@ def codes_of(data: bytes) -> tuple[list[Received], int | None]:
     codec = codec_of()
     codec.feed(data)
     try:
-        while (result := codec.next()) is not None:
-            results.append(result)
+        results += received(codec)
     except ProtocolViolation as exc:
         return results, exc.code
     return results, None

@@ -22,6 +22,7 @@ from anyio_websocket._protocol import (
 )
 from anyio_websocket._protocol._pure import BLOCK
 
+from ..support.codecs import received
 from ..support.frames import MASK, close_payload, frame
 
 LIMIT = 100  # bytes
@@ -59,8 +60,7 @@ def feed(codec: FrameCodec, *chunks: bytes) -> list[Received]:
     results: list[Received] = []
     for chunk in chunks:
         codec.feed(chunk)
-        while (result := codec.next()) is not None:
-            results.append(result)
+        results += received(codec)
     return results
 
 

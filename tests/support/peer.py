@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,10 +13,17 @@ import anyio
 from anyio.abc import ByteStream, TaskGroup
 
 from anyio_websocket import (
+    PerMessageDeflate,
     WebSocketConnection,
     wrap_client_stream,
     wrap_server_stream,
 )
+from anyio_websocket._attendant import Attendant
+from anyio_websocket._handshake import open_engine
+from anyio_websocket._link import Link
+from anyio_websocket._options import Options
+from anyio_websocket._protocol import Extensions
+from anyio_websocket._sockets import SocketTransport
 
 from .frames import CLOSE, Frame, close_payload, frame, take_frame
 from .streams import MemoryStream, stream_pair
@@ -76,7 +84,8 @@ class RawPeer:
 
     def __init__(self, stream: ByteStream, *, masks: bool) -> None:
         self.stream = stream
-        self._masks = masks
+        #: whether this side masks, as clients do
+        self.masks = masks
         self.buffer = bytearray()
 
     async def send(
@@ -89,7 +98,7 @@ class RawPeer:
         self, opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0
     ) -> bytes:
         """Build a frame as this side sends them."""
-        mask = b"\x05\x06\x07\x08" if self._masks else None
+        mask = b"\x05\x06\x07\x08" if self.masks else None
         return frame(opcode, payload, fin=fin, rsv=rsv, mask=mask)
 
     async def send_close(self, code: int, reason: str = "") -> None:
@@ -205,3 +214,45 @@ async def linked(
         await anyio.wait_all_tasks_blocked()
         async with connection, accepted[0]:
             yield connection, accepted[0]
+
+
+@asynccontextmanager
+async def linked_by_sockets(
+    compression: bool = False, **options: Any
+) -> AsyncGenerator[tuple[WebSocketConnection, WebSocketConnection]]:
+    """Connect a client and a server of ours by sockets; both are closed in the end.
+
+    These are UNIX sockets: what one end sends is at the other in the same moment, as
+    virtual time wants it; over TCP it may come when the clock has jumped already. They
+    take a few kilobytes at once, so larger messages leave in several parts. A handshake
+    is not needed to see how they are used.
+
+    """
+    deflate = PerMessageDeflate(threshold=0) if compression else None
+    both: list[WebSocketConnection] = []
+    async with anyio.create_task_group() as tasks:
+        for sock in socket.socketpair():
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            settings = Options(**options)
+            is_client = not both
+            link = Link(
+                SocketTransport(sock),
+                open_engine(
+                    settings, Extensions(deflate), is_client=is_client, trailing=b""
+                ),
+                Attendant(tasks, settings),
+                settings,
+                is_client=is_client,
+            )
+            both.append(
+                WebSocketConnection(
+                    link,
+                    path="/",
+                    subprotocol=None,
+                    compression=deflate,
+                    handshake_headers=(),
+                )
+            )
+        async with both[0], both[1]:
+            yield both[0], both[1]

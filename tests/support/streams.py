@@ -121,6 +121,17 @@ class MemoryStream(ByteStream):
         self._incoming.change()
         self._outgoing.change()
 
+    def narrow(self, capacity: int, max_receive: int) -> None:
+        """Let fewer bytes be on the way in either direction, or be received at once."""
+        self._incoming.capacity = self._outgoing.capacity = capacity
+        self.max_receive = max_receive
+
+    def end(self) -> None:
+        """Let nothing more come, not even what is on its way: the rest of a frame."""
+        self._incoming.data.clear()
+        self._incoming.ended = True
+        self._incoming.change()
+
 
 def stream_pair(capacity: int = 65536) -> tuple[MemoryStream, MemoryStream]:
     """Make two connected streams.
@@ -142,9 +153,13 @@ class MemoryListener(AsyncResource):
 
     def connect(self) -> MemoryStream:
         """Connect a client."""
+        return self.pair()[1]
+
+    def pair(self) -> tuple[MemoryStream, MemoryStream]:
+        """Connect a client; give the server's end as well, to play tricks with."""
         server, client = stream_pair(self._capacity)
         self._send.send_nowait(server)
-        return client
+        return server, client
 
     async def accept(self) -> ByteStream:
         try:
