@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 WARM_UP: Final = 0.3  # of a time, after which everything has to stay level
-MORE: Final = 0.1  # of what it was before; so much may anything differ
 
 
 class Sample(NamedTuple):
@@ -21,11 +20,12 @@ class Sample(NamedTuple):
     tasks: int
 
 
-def growth(samples: Sequence[Sample], slack: Sample) -> list[str]:
+def growth(samples: Sequence[Sample], slack: Sample, *, more: float = 0.1) -> list[str]:
     """Say what has grown: by its medians in two halves, once it has warmed up.
 
     :param samples: one after the other
-    :param slack: by how much everything may differ beyond ``MORE``
+    :param slack: by how much everything may differ all the same
+    :param more: and by which part of what it was before
     """
     warm = samples[int(len(samples) * WARM_UP) :]
     half = len(warm) // 2
@@ -35,6 +35,6 @@ def growth(samples: Sequence[Sample], slack: Sample) -> list[str]:
     for i, name in enumerate(Sample._fields):
         early = statistics.median(sample[i] for sample in warm[:half])
         late = statistics.median(sample[i] for sample in warm[half:])
-        if late > early * (1 + MORE) + slack[i]:
+        if late > early * (1 + more) + slack[i]:
             grown.append(f"{name} grew from {early:.1f} to {late:.1f}")
     return grown

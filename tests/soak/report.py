@@ -45,8 +45,8 @@ def _lines(soak: Soak, clients: str) -> Iterator[str]:
     )
     if soak.unjudged:
         yield (
-            f"{soak.unjudged} scripts did not end as they should, at times when the "
-            "clients' own process was late; these are not counted."
+            "Scripts that did not end as they should while the clients' own process "
+            f"was late, and are not counted: {soak.unjudged}."
         )
     yield ""
     yield "## Broken promises"
@@ -70,8 +70,8 @@ def _lines(soak: Soak, clients: str) -> Iterator[str]:
             yield (
                 f"- {course.server.loop}: {it.clients} honest clients were connected; "
                 f"{course.told} heard of the end while they were (1001). It stopped "
-                f"within {it.stopped:.1f} s, and had 95 % of them again {it.back:.1f} s "
-                "after its start."
+                f"within {it.stopped:.1f} s, and had 95 % of them again {it.back:.1f} "
+                "s after its start."
             )
     yield ""
     yield "## What it took"
@@ -93,9 +93,7 @@ def _lines(soak: Soak, clients: str) -> Iterator[str]:
     yield ""
     yield "| second | resident, MiB | descriptors | tasks |"
     yield "| ---: | ---: | ---: | ---: |"
-    step = max(1, len(soak.ours) // 12)
-    for i, sample in enumerate(soak.ours[::step]):
-        at = soak.seconds * i * step / len(soak.ours)
+    for at, sample in soak.ours[:: max(1, len(soak.ours) // 12)]:
         yield (
             f"| {at:.0f} | {sample.resident:.1f} | {sample.descriptors} | "
             f"{sample.tasks} |"
@@ -136,11 +134,10 @@ def plot(soak: Soak, path: Path) -> None:
             if life > 1:
                 for panel in panels:
                     panel.axvline(at[0], color=color, linestyle=":", linewidth=1)
-    step = soak.seconds / max(1, len(soak.ours))
-    at = [i * step for i in range(len(soak.ours))]
+    at = [at for at, _ in soak.ours]
     style = {"color": "tab:gray", "label": "clients"}
-    memory.plot(at, [sample.resident for sample in soak.ours], **style)
-    tasks.plot(at, [sample.tasks for sample in soak.ours], **style)
+    memory.plot(at, [sample.resident for _, sample in soak.ours], **style)
+    tasks.plot(at, [sample.tasks for _, sample in soak.ours], **style)
     memory.set_ylabel("resident, MiB")
     tasks.set_ylabel("tasks")
     latency.set_ylabel("p99 of an echo, ms")

@@ -88,7 +88,7 @@ class Soak:
             for i, server in enumerate(servers)
         ]
         self.trapped: Counter[str] = Counter()
-        self.ours: list[Sample] = []  # of this process
+        self.ours: list[tuple[float, Sample]] = []  # of this process, and when
         self.messages = self.connections = 0
         self.broken: Counter[str] = Counter()
         self.unjudged = 0  # outcomes of scripts that may be wrong for want of time
@@ -310,7 +310,7 @@ class Soak:
                     f"{course.server.loop} {moment.sample.resident:.0f} MiB "
                     f"{moment.sample.tasks} tasks p99 {moment.p99:.0f} ms"
                 )
-            self.ours.append(self._look_at_ourselves())
+            self.ours.append((now, self._look_at_ourselves()))
             attacks = sum(course.played.total() for course in self.courses)
             progress.show(
                 f"{now:4.0f} s | {' | '.join(said)} | {self.messages} messages, "
@@ -359,7 +359,7 @@ class Soak:
             for row in ATTACKS.keys() - course.played.keys():
                 self._break(f"{loop}: row {row} was never played")
         if self.seconds >= LONG:
-            for grown in growth(self.ours, SLACK):
+            for grown in growth([sample for _, sample in self.ours], SLACK):
                 self._break(f"the clients: {grown}")
             for row in TRAPS.keys() - self.trapped.keys():
                 self._break(f"row {row} was never played on a client")
