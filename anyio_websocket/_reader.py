@@ -194,9 +194,13 @@ class Reader:
         while self.reading:
             await _park(self._others)
         engine = self._engine
+        await self._drop()  # its Close may be at hand, behind what nobody asked for
         while engine.close_received is None and not engine.failed:
-            if not await self._receive_and_drop():
+            data = await self._transport.receive(self._receive_size)
+            if not data:
                 return
+            engine.receive(data)
+            await self._drop()
         # A FIN of ours, for a stream closed with unread bytes is reset, and the reset
         # can overtake our Close. A server says it first (RFC 6455 section 7.1.1); a
         # client waits for the server's, unless it gave the server up.
@@ -297,16 +301,15 @@ class Reader:
             self.reading = False
             self._attendant.left_alone(self._member)
 
-    async def _receive_and_drop(self) -> bool:
-        """Receive while closing; say whether there may be more."""
-        data = await self._transport.receive(self._receive_size)
-        if not data:
-            return False
-        self._engine.receive(data)
+    async def _drop(self) -> None:
+        """Decode what is at hand: once we close, only the peer's Close counts."""
+        turn = 0
         while (event := self._engine.next_event()) is not None:
             if isinstance(event, Close):
                 self._closing.received(CloseReason(event.code, event.reason or None))
-        return True
+            turn += 1
+            if turn % TURN == 0:
+                await checkpoint()
 
     def _pass_on(self) -> None:
         """Wake one of those who wait, for there is a message or the baton to take."""
