@@ -232,14 +232,13 @@ class Reader:
         while self.reading:
             await _park(self._others)
         engine = self._engine
-        # What was received may not be decoded yet, and the peer's Close be in it.
-        self._drop()
+        await self._drop()  # its Close may be at hand, behind what nobody asked for
         while engine.close_received is None and not engine.failed:
             data = await self._transport.receive(self._receive_size)
             if not data:
                 return
             engine.receive(data)
-            self._drop()
+            await self._drop()
         # A FIN of ours, for a stream closed with unread bytes is reset, and the reset
         # can overtake our Close. A server says it first (RFC 6455 section 7.1.1); a
         # client waits for the server's, unless it gave the server up.
@@ -365,11 +364,15 @@ class Reader:
             if not self._member.watched:
                 self._attendant.left_alone(self._member)
 
-    def _drop(self) -> None:
-        """Decode what is at hand while closing: only a Close counts."""
+    async def _drop(self) -> None:
+        """Decode what is at hand: once we close, only the peer's Close counts."""
+        turn = 0
         while (event := self._engine.next_event()) is not None:
             if isinstance(event, Close):
                 self._closing.received(CloseReason(event.code, event.reason or None))
+            turn += 1
+            if turn % TURN == 0:
+                await checkpoint()
 
     def _pass_on(self) -> None:
         """Wake one of those who wait, for there is a message or the baton to take."""
