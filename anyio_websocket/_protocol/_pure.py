@@ -23,6 +23,10 @@ _SHORT: Final = 125  # bytes; the longest payload that needs no extended length
 # translate() over every fourth byte (CPython 3.11 and 3.13: even at about 2.5 KiB)
 _XOR_LIMIT: Final = 2048
 _REPEATS: Final = [(size + 3) // 4 for size in range(_SHORT + 1)]
+_SHORT_HEADS: Final = {
+    first: [bytes((first, size)) for size in range(_SHORT + 1)]
+    for first in (WHOLE_TEXT, WHOLE_BINARY)
+}
 _XOR_TABLES: Final = [bytes(i ^ key for i in range(256)) for key in range(256)]
 
 
@@ -64,13 +68,15 @@ def take(
     """
     messages: list[str | bytes] = []
     size = len(buffer)
-    while len(messages) < most and size - start >= 2:
+    for _ in range(most):
+        if size - start < 2:
+            break
         first = buffer[start]
         length = buffer[start + 1] ^ mask_bit  # over 127 if that is wrong
         # Longer ones are few, and most of them are not at hand as a whole.
         if length > _SHORT or length > limit or first not in (WHOLE_TEXT, WHOLE_BINARY):
             break
-        begin = start + (6 if mask_bit else 2)
+        begin = start + 6 if mask_bit else start + 2
         end = begin + length
         if end > size:
             break
@@ -96,8 +102,14 @@ def plain(message: bytes | str) -> bytes:
     :raises UnicodeEncodeError: if it is a text with lone surrogates
 
     """
-    first = WHOLE_TEXT if isinstance(message, str) else WHOLE_BINARY
-    return frame(first, message, None)
+    first = WHOLE_BINARY
+    if isinstance(message, str):
+        first = WHOLE_TEXT
+        message = message.encode()
+    length = len(message)
+    if length <= _SHORT:
+        return _SHORT_HEADS[first][length] + message
+    return head_of(first, length) + message
 
 
 def head_of(first: int, length: int, bit: int = 0) -> bytes:
