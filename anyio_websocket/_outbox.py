@@ -110,12 +110,12 @@ class Outbox:
 
         """
         # Last chance to leave without a trace. In a burst it comes once a turn, as it
-        # does for the reader, and an answer needs none, as who asks for the question
-        # waits for it: to look costs a twentieth of an echo of 16 bytes.
+        # does for the reader. An answer needs none, as its task has just waited for the
+        # question: to look would be a twentieth of an echo of 16 bytes.
         if self.turn >= TURN:
             self.turn = 0
             await checkpoint()
-        elif self.burst and not self.hold:
+        elif self.burst != 0 and self.burst <= ALONE and not self.hold:
             await checkpoint_if_cancelled()
         if self._transport.rest or (self._lock is not None and self._lock.locked()):
             await self._send_in_turn(frame, payload)
