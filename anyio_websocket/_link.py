@@ -80,7 +80,7 @@ class Link:
         self.watched: bool = False
         self._attendant = attendant
         self._options = options
-        self.closing: Closing = Closing(transport, self._wake_all, self._let_go)
+        self.closing: Closing = Closing(transport, self)
         self.outbox: Outbox = Outbox(transport, self.closing, attendant)
         self.pings: Pings = Pings()
         self.reader: Reader = Reader(
@@ -181,10 +181,14 @@ class Link:
         self.closing.lost("abandoned, as its nursery or its task was cancelled")
         await self.closing.abort()
 
-    def _wake_all(self) -> None:
+    # -- for closing -----------------------------------------------------------
+
+    def end_begins(self) -> None:
+        """Wake every task that waits for something of the connection."""
         self.reader.wake_all()
 
-    def _let_go(self) -> None:
+    def end_is_over(self) -> None:
+        """Let go of the connection, whose transport is closed."""
         self._attendant.leave(self)
         # Nobody down here shall know the link any longer: so it is freed with the
         # last who holds it, and its buffers, zlib's and TLS's with it. The garbage

@@ -137,7 +137,7 @@ class Reader:
         self._receivers: list[Event] = []
         self._others: list[Event] = []
         # Messages that come behind those in the inbox; no more than would fit in there.
-        self._ahead: list[Message] = []
+        self._ahead: list[Message] | tuple[()] = ()
         # What is decoded at once for a task that takes the first: for the others there
         # is room in the inbox.
         self._batch = 1 + int(min(inbox.room(0), BATCH - 1))
@@ -212,7 +212,7 @@ class Reader:
         """The end has begun: let every waiting task see it, and nobody read on."""
         if self._closing.by_us:
             self._inbox.clear()
-            self._ahead.clear()
+            self._ahead = ()
         if self.reading:
             self._transport.interrupt()
         for queue in (self._receivers, self._others):
@@ -232,14 +232,13 @@ class Reader:
         while self.reading:
             await _park(self._others)
         engine = self._engine
-        # What was received may not be decoded yet, and the peer's Close be in it.
-        self._drop()
+        await self._drop()  # its Close may be at hand, behind what nobody asked for
         while engine.close_received is None and not engine.failed:
             data = await self._transport.receive(self._receive_size)
             if not data:
                 return
             engine.receive(data)
-            self._drop()
+            await self._drop()
         # A FIN of ours, for a stream closed with unread bytes is reset, and the reset
         # can overtake our Close. A server says it first (RFC 6455 section 7.1.1); a
         # client waits for the server's, unless it gave the server up.
@@ -309,7 +308,8 @@ class Reader:
                 self._turn += 1
                 self._at_hand = self._engine.has_more()
                 message = found.pop(0)
-                self._ahead = found
+                if found:
+                    self._ahead = found
                 return message
             event = self._engine.next_event()
             if event is None:
@@ -364,11 +364,15 @@ class Reader:
             if not self._member.watched:
                 self._attendant.left_alone(self._member)
 
-    def _drop(self) -> None:
-        """Decode what is at hand while closing: only a Close counts."""
+    async def _drop(self) -> None:
+        """Decode what is at hand: once we close, only the peer's Close counts."""
+        turn = 0
         while (event := self._engine.next_event()) is not None:
             if isinstance(event, Close):
                 self._closing.received(CloseReason(event.code, event.reason or None))
+            turn += 1
+            if turn % TURN == 0:
+                await checkpoint()
 
     def _pass_on(self) -> None:
         """Wake one of those who wait, for there is a message or the baton to take."""

@@ -161,7 +161,6 @@ class OwnListener(SocketListener):
 
     def __init__(self, listener: SocketListener) -> None:
         self._listener = listener
-        self._waited = False
         self._socket: socket.socket = listener.extra(SocketAttribute.raw_socket)
         self._readiness = readiness_of(self._socket)
 
@@ -170,19 +169,15 @@ class OwnListener(SocketListener):
         return self._socket
 
     async def accept(self) -> SocketTransport:  # type: ignore[override]
-        # The others had a turn if the last call waited, and who floods us with
-        # connections must not keep it from them.
-        if not self._waited:
-            await checkpoint()
-        self._waited = False
         while True:
+            # Even if there may be one already: who floods us with connections must not
+            # keep their turn from the others.
+            await self._readiness.readable()
             try:
                 sock, address = self._socket.accept()
             except BlockingIOError:
-                self._waited = True
-                await self._readiness.readable()
-            else:
-                return SocketTransport(_prepared(sock), address)
+                continue  # it is gone again, or another process has it
+            return SocketTransport(_prepared(sock), address)
 
     async def aclose(self) -> None:
         self._readiness.close()

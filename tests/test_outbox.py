@@ -20,13 +20,23 @@ from .support.sockets import pair, read, reset
 from .support.streams import MemoryStream, stream_pair
 
 
+class _Nobody:
+    """Owns a closing, and does nothing about it."""
+
+    def end_begins(self) -> None:
+        pass
+
+    def end_is_over(self) -> None:
+        pass
+
+
 def same(frame: bytes) -> bytes:
     return frame
 
 
 def outbox(stream: MemoryStream, attendant: Attendant) -> tuple[Outbox, Closing]:
     transport = wrap(stream)
-    closing = Closing(transport, lambda: None, lambda: None)
+    closing = Closing(transport, _Nobody())
     return Outbox(transport, closing, attendant), closing
 
 
@@ -101,7 +111,7 @@ async def box_and_peer() -> AsyncGenerator[tuple[Outbox, Closing, socket.socket]
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         attendant = Attendant(tasks, Options())
         attendant.hold()
-        closing = Closing(transport, lambda: None, lambda: None)
+        closing = Closing(transport, _Nobody())
         box = Outbox(transport, closing, attendant)
         box.hold = True
         with anyio.fail_after(10):

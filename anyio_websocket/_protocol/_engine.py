@@ -61,24 +61,17 @@ class Engine:
 
     __slots__ = (
         "_codec",
-        "_next",
         "close_received",
         "close_sent",
         "failed",
-        "has_more",
         "message",
         "messages",
-        "receive",
     )
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self._next = codec.next
-        # As they are, for a call less in each message:
-        #: takes received bytes; they count for nothing once the peer has closed
-        self.receive: Callable[[bytes], None] = codec.feed
-        #: says whether there may be another event in what was received
-        self.has_more: Callable[[], bool] = codec.has_more
+        # These two are the codec's own, for a call less in each message; not more of
+        # them, as each takes memory in every connection.
         #: returns the next messages that are easy to get, as many as are asked for at
         #: the most; none does not mean that there is no event
         self.messages: Callable[[int], list[str | bytes]] = codec.messages
@@ -99,24 +92,30 @@ class Engine:
         """Return what frames a message, compressed or not, where that was agreed on."""
         return partial(self._codec.message, compress=compress)
 
+    def receive(self, data: bytes) -> None:
+        """Take received bytes; they count for nothing once the peer has closed."""
+        if self.close_received is None and not self.failed:
+            self._codec.feed(data)
+
+    def has_more(self) -> bool:
+        """Say whether there may be another event in what was received."""
+        return self._codec.has_more()
+
     def next_event(self) -> Event | None:
         """Return the next thing the peer said, ``None`` if more bytes are needed."""
+        if self.close_received is not None or self.failed:
+            return None
         try:
-            event = self._next()
+            event = self._codec.next()
         except ProtocolViolation as violation:
             self.failed = True
-            self._stop()
+            self.messages = _none
             return Failure(violation.code, violation.reason)
         if event.__class__ is Close:
             assert isinstance(event, Close)
             self.close_received = event
-            self._stop()
+            self.messages = _none
         return event
-
-    def _stop(self) -> None:
-        self.receive = _drop
-        self._next = _nothing
-        self.messages = _none
 
     def ping(self, payload: bytes) -> bytes:
         """Frame a Ping."""
@@ -136,18 +135,8 @@ class Engine:
         return self._codec.close(None if code == NO_STATUS else code, reason)
 
 
-# In the codec's place, once nothing of the peer's counts any more:
-
-
-def _drop(data: bytes) -> None:
-    pass
-
-
-def _nothing() -> None:
-    pass
-
-
 def _none(most: int) -> list[str | bytes]:
+    """Stand in for the codec once nothing of the peer's counts any more."""
     return []
 
 
