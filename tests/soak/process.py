@@ -71,6 +71,15 @@ class Server:
             while not line.endswith(b"\n"):
                 line += await self._process.stdout.receive()
         self.port, self.tls_port = map(int, line.split())
+        await self._warm_up()
+
+    async def _warm_up(self) -> None:
+        """Have it do what it does once, such as to start the one task on trio."""
+        async with open_websocket("127.0.0.1", self.port, "/", use_ssl=False) as ws:
+            for _ in range(20):
+                await ws.send_message("hello")
+            for _ in range(20):
+                await ws.get_message()
 
     async def stop(self) -> None:
         """Tell it to stop, and wait until it has."""
