@@ -106,13 +106,11 @@ class Outbox:
 
         """
         # Last chance to leave without a trace. In a burst it comes once a turn, as it
-        # does for the reader.
-        if self._turn >= TURN:
-            self._turn = 0
-            await checkpoint()
-        elif not self.hold:
+        # does for the reader; and then in turn, for somebody may send meanwhile.
+        is_turn = self._turn >= TURN
+        if not (is_turn or self.hold):
             await checkpoint_if_cancelled()
-        if self._transport.has_rest or self._is_locked():
+        if is_turn or self._transport.has_rest or self._is_locked():
             await self._send_in_turn(frame, payload)
             return
         self._turn += 1
@@ -232,7 +230,10 @@ class Outbox:
         await lock.acquire()
         try:
             await self._drain()
-            await checkpoint_if_cancelled()
+            if self._turn >= TURN:
+                await checkpoint()
+            else:
+                await checkpoint_if_cancelled()
             if self._closing.reason is not None:
                 await self._closing.refuse()
             data = frame(payload)
