@@ -110,14 +110,14 @@ class Outbox:
 
         """
         # Last chance to leave without a trace. In a burst it comes once a turn, as it
-        # does for the reader. An answer needs none, as its task has just waited for the
-        # question: to look would be a twentieth of an echo of 16 bytes.
-        if self.turn >= TURN:
-            self.turn = 0
-            await checkpoint()
-        elif self.burst != 0 and self.burst <= ALONE and not self.hold:
+        # does for the reader; and then in turn, for somebody may send meanwhile. An
+        # answer needs none, as its task has just waited for the question: to look would
+        # be a twentieth of an echo of 16 bytes.
+        is_turn = self.turn >= TURN
+        if self.burst != 0 and self.burst <= ALONE and not (is_turn or self.hold):
             await checkpoint_if_cancelled()
-        if self._transport.rest or (self._lock is not None and self._lock.locked()):
+        is_locked = self._lock is not None and self._lock.locked()
+        if is_turn or is_locked or self._transport.rest:
             await self._send_in_turn(frame, payload)
             return
         self.turn += 1
@@ -243,7 +243,10 @@ class Outbox:
         await lock.acquire()
         try:
             await self._drain()
-            await checkpoint_if_cancelled()
+            if self.turn >= TURN:
+                await checkpoint()
+            else:
+                await checkpoint_if_cancelled()
             if self._closing.reason is not None:
                 await self._closing.refuse()
             data = frame(payload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,9 +14,10 @@ from anyio_websocket import CloseReason, ConnectionClosed
 from anyio_websocket._attendant import Attendant
 from anyio_websocket._closing import Closing
 from anyio_websocket._options import Options
-from anyio_websocket._outbox import ALONE, HELD, NO_GUESS, Outbox
+from anyio_websocket._outbox import ALONE, HELD, NO_GUESS, TURN, Outbox
 from anyio_websocket._transport import wrap
 
+from .support.peer import linked_by_sockets
 from .support.sockets import pair, read, reset
 from .support.streams import MemoryStream, stream_pair
 
@@ -209,3 +211,24 @@ async def test_what_was_held_back_when_it_was_over() -> None:
         box.release()
         await anyio.wait_readable(theirs)
         assert theirs.recv(10) == b""
+
+
+@pytest.mark.virtual_time
+async def test_F4_who_gives_way_keeps_its_place() -> None:
+    # After so many sends that did not wait the others have a turn, and one of them may
+    # send as well.
+    async with linked_by_sockets(message_queue_size=math.inf) as (client, server):
+        for _ in range(TURN):
+            await client.send_message("one of many")
+        called: list[str] = []
+
+        async def send(name: str) -> None:
+            called.append(name)
+            await client.send_message(name)
+
+        async with anyio.create_task_group() as tasks:
+            for name in "abc":
+                tasks.start_soon(send, name)
+        for _ in range(TURN):
+            assert await server.get_message() == "one of many"
+        assert [await server.get_message() for _ in called] == called

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -81,11 +81,11 @@ def pieces(data: bytes) -> Iterator[bytes]:
 
 def request(data: bytes) -> None:
     """A client's request, on a server."""
-    whole = _heard([data])
-    assert _heard(list(pieces(data))) == whole
+    assert heard(pieces(data)) == heard([data])
 
 
-def _heard(parts: list[bytes]) -> object:
+def heard(parts: Iterable[bytes]) -> object:
+    """Say what a server makes of a request; anything undocumented is raised."""
     handshake = ServerHandshake(
         origins=Origins(None), extensions=Extensions.wanted(True)
     )
@@ -110,10 +110,11 @@ def _heard(parts: list[bytes]) -> object:
 
 def response(data: bytes) -> None:
     """A server's answer, on a client; ``ACCEPT`` in it becomes the right token."""
-    assert _answered(data, cut=True) == _answered(data, cut=False)
+    assert answered(data, pieces) == answered(data, None)
 
 
-def _answered(data: bytes, *, cut: bool) -> object:
+def answered(data: bytes, cut: Callable[[bytes], Iterable[bytes]] | None) -> object:
+    """Say what a client makes of an answer; anything undocumented is raised."""
     handshake = ClientHandshake(
         host="example.org",
         target="/",
@@ -125,9 +126,9 @@ def _answered(data: bytes, *, cut: bool) -> object:
     guid = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     accept = b64encode(hashlib.sha1(key + guid).digest())
     parts = [data.replace(b"ACCEPT", accept)]
-    if cut:  # the same for every key
+    if cut is not None:  # the same for every key
         parts = [part for whole in data.split(b"ACCEPT") for part in (accept, whole)]
-        parts = [piece for part in parts[1:] for piece in pieces(part)]
+        parts = [piece for part in parts[1:] for piece in cut(part)]
 
     def seen(outcome: object) -> str:
         return repr(outcome).replace(accept.decode(), "ACCEPT")

@@ -12,8 +12,7 @@ Reviewed differences, kept out of the generated frames:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import example, given
@@ -31,7 +30,7 @@ from anyio_websocket._protocol import (
 )
 
 from ..support.codecs import AT_ONCE, received
-from ..support.frames import MASK, close_payload, frame
+from ..support.frames import MASK, close_payload, cut, frame
 
 LIMIT = 300  # bytes
 FRAGMENTS = 3
@@ -79,10 +78,6 @@ def frames(draw: st.DrawFn, is_client: bool) -> bytes:
     if odd == 7:
         return draw(st.binary(max_size=20))
     return data
-
-
-def cut(wire: bytes, places: Sequence[int]) -> list[bytes]:
-    return [wire[a:b] for a, b in pairwise([0, *sorted(places), len(wire)])]
 
 
 Outcome = tuple[list[Received], int | None]

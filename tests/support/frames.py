@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 MASK = b"\x01\x02\x03\x04"
@@ -36,6 +38,11 @@ def frame(
     if mask is None:
         return head + payload
     return head + mask + masked(payload, mask)
+
+
+def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
+    """Cut bytes at some places."""
+    return [data[a:b] for a, b in pairwise([0, *sorted(places), len(data)])]
 
 
 def close_payload(code: int, reason: str = "") -> bytes:
