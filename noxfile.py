@@ -150,7 +150,7 @@ def interop(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """What a message costs, beside other libraries; writes bench/report.md and plots.
 
-    It takes ten minutes, and a machine that does nothing else. Arguments: see
+    It takes twenty minutes, and a machine that does nothing else. Arguments: see
     `python bench/run.py --help`.
     """
     _install(session, "bench")
