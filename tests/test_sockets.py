@@ -115,6 +115,18 @@ async def test_F3_a_cancelled_flush_keeps_the_rest() -> None:
                 assert await read(theirs, len(BIG)) == BIG
 
 
+async def test_nothing_is_kept_of_what_was_sent() -> None:
+    async with pair() as (transport, theirs):
+        data = bytes(len(BIG))
+        before = sys.getrefcount(data)
+        assert not transport.write(data)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            with anyio.fail_after(10):
+                await read(theirs, len(data))
+        assert sys.getrefcount(data) == before
+
+
 async def test_half_close() -> None:
     async with pair() as (transport, theirs):
         assert await transport.send_eof()
