@@ -111,11 +111,12 @@ class Outbox:
         """
         # Last chance to leave without a trace. In a burst it comes once a turn, as it
         # does for the reader, and an answer needs none, as who asks for the question
-        # waits for it: to look costs a twentieth of an echo of 16 bytes.
+        # waits for it: to look costs a twentieth of an echo of 16 bytes. Where every
+        # write waits, it would be cancelled in there, and that costs the connection.
         if self.turn >= TURN:
             self.turn = 0
             await checkpoint()
-        elif self.burst and not self.hold:
+        elif (self.burst and not self.hold) or not self._transport.keeps_rest:
             await checkpoint_if_cancelled()
         if self._transport.rest or (self._lock is not None and self._lock.locked()):
             await self._send_in_turn(frame, payload)
