@@ -209,6 +209,7 @@ class _Registered:
 
     def close(self) -> None:
         self.interrupt()
+        self._context = None  # may have somebody's variables that lead back to us
         self._unregister()
         if self._writes:
             anyio.notify_closing(self._socket)
