@@ -121,8 +121,7 @@ class SocketTransport:
             raise TransportLost("the socket broke while sending") from exc
 
     def soon(self, callback: Callable[[], None]) -> bool:
-        self._readiness.soon(callback)
-        return True
+        return self._readiness.soon(callback)
 
     async def send_eof(self) -> bool:
         try:
