@@ -12,8 +12,7 @@ waits, which it runs at once; if no task waits, the callback takes the socket of
 selector and leaves the bytes where they are, with TCP to slow the peer down. An echo
 of 16 bytes takes a fifth less than it takes with a future of asyncio's to wait for.
 
-trio registers sockets for one event anyway, so there, and wherever else anyio runs,
-``wait_readable()`` does.
+trio registers sockets for one event anyway, so there its own ``wait_readable()`` does.
 
 A read that came back full is followed by another one at once, for there is probably
 more; only a few times in a row, so that a fast peer does not keep the loop for itself.
