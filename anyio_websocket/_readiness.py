@@ -295,6 +295,8 @@ class _OneByOne:
         self._is_closed = False
 
     async def receive(self, size: int) -> bytes | None:
+        if self._is_closed:  # trio would never forget who waits for it
+            raise TransportLost(_BROKEN)
         at_once = 0 < self._full <= FULL_READS
         try:
             while True:
@@ -328,10 +330,9 @@ class _OneByOne:
         return data
 
     def interrupt(self) -> None:
-        if self._waits:
-            self._trio.lowlevel.notify_closing(
-                self._socket
-            )  # wakes who waits, and closes nothing
+        if self._waits and not self._is_closed:
+            # wakes who waits, and closes nothing
+            self._trio.lowlevel.notify_closing(self._socket)
 
     async def writable(self) -> None:
         while True:
