@@ -112,9 +112,11 @@ class Outbox:
         # Last chance to leave without a trace. In a burst it comes once a turn, as it
         # does for the reader; and then in turn, for somebody may send meanwhile. An
         # answer needs none, as its task has just waited for the question: to look would
-        # be a twentieth of an echo of 16 bytes.
+        # be a twentieth of an echo of 16 bytes. But where every write waits it would be
+        # cancelled in there, and that costs the connection.
         is_turn = self.turn >= TURN
-        if self.burst != 0 and self.burst <= ALONE and not (is_turn or self.hold):
+        is_alone = self.burst != 0 and self.burst <= ALONE and not self.hold
+        if not is_turn and (is_alone or not self._transport.keeps_rest):
             await checkpoint_if_cancelled()
         is_locked = self._lock is not None and self._lock.locked()
         if is_turn or is_locked or self._transport.rest:

@@ -281,11 +281,12 @@ class Reader:
         message: Message | None
         while True:
             while self._ahead:
+                self._turn += 1
                 self._deal_out(self._ahead.pop(0))
             room = self._inbox.room(len(self._receivers))
             if room < 1 or not self._at_hand:
                 return
-            message = self._decode(int(min(room, BATCH)))
+            message = self._decode(int(min(room, BATCH, TURN - self._turn)))
             if message is None:
                 return
             self._deal_out(message)

@@ -12,8 +12,7 @@ waits, which it runs at once; if no task waits, the callback takes the socket of
 selector and leaves the bytes where they are, with TCP to slow the peer down. An echo
 of 16 bytes takes a fifth less than it takes with a future of asyncio's to wait for.
 
-trio registers sockets for one event anyway, so there, and wherever else anyio runs,
-``wait_readable()`` does.
+trio registers sockets for one event anyway, so there its own ``wait_readable()`` does.
 
 A read that came back full is followed by another one at once, for there is probably
 more; only a few times in a row, so that a fast peer does not keep the loop for itself.
@@ -73,8 +72,9 @@ class Readiness(Protocol):
     async def writable(self) -> None:
         """Wait until the socket takes more."""
 
-    def soon(self, callback: Callable[[], None]) -> None:
-        """Call in the next pass of the scheduler."""
+    def soon(self, callback: Callable[[], None]) -> bool:
+        """Call in the next pass of the scheduler; ``False`` if there is none to be."""
+        ...
 
     def close(self) -> None:
         """Let go of the socket, which is closed next."""
@@ -204,11 +204,13 @@ class _Registered:
         finally:
             self._writes = False
 
-    def soon(self, callback: Callable[[], None]) -> None:
+    def soon(self, callback: Callable[[], None]) -> bool:
         self._loop.call_soon(callback)
+        return True
 
     def close(self) -> None:
         self.interrupt()
+        self._context = None  # may have somebody's variables that lead back to us
         self._unregister()
         if self._writes:
             anyio.notify_closing(self._socket)
@@ -293,6 +295,8 @@ class _OneByOne:
         self._is_closed = False
 
     async def receive(self, size: int) -> bytes | None:
+        if self._is_closed:  # trio would never forget who waits for it
+            raise TransportLost(_BROKEN)
         at_once = 0 < self._full <= FULL_READS
         try:
             while True:
@@ -326,10 +330,9 @@ class _OneByOne:
         return data
 
     def interrupt(self) -> None:
-        if self._waits:
-            self._trio.lowlevel.notify_closing(
-                self._socket
-            )  # wakes who waits, and closes nothing
+        if self._waits and not self._is_closed:
+            # wakes who waits, and closes nothing
+            self._trio.lowlevel.notify_closing(self._socket)
 
     async def writable(self) -> None:
         while True:
@@ -341,13 +344,13 @@ class _OneByOne:
             else:
                 return
 
-    def soon(self, callback: Callable[[], None]) -> None:
+    def soon(self, callback: Callable[[], None]) -> bool:
         try:
             next_pass = _next_passes.get()
         except LookupError:
             next_pass = _NextPass(self._trio)
             _next_passes.set(next_pass)
-        next_pass.call(callback)
+        return next_pass.call(callback)
 
     def close(self) -> None:
         self._is_closed = True
@@ -357,7 +360,8 @@ class _OneByOne:
 class _NextPass:
     """Calls in trio's next pass: to wake a task takes 1.6 us, run_sync_soon() 6.5.
 
-    It is a system task, which trio ends when everything else is over.
+    It is a system task, which trio ends together with the others once the main task is
+    over. What others still send then is not held back.
 
     """
 
@@ -365,21 +369,32 @@ class _NextPass:
         self._trio = trio
         self._callbacks: list[Callable[[], None]] = []
         self._task: Any = None  # once it waits
+        self._is_over = False
         trio.lowlevel.spawn_system_task(self._run)
 
-    def call(self, callback: Callable[[], None]) -> None:
+    def call(self, callback: Callable[[], None]) -> bool:
+        if self._is_over:
+            return False
         self._callbacks.append(callback)
         task, self._task = self._task, None
         if task is not None:
             self._trio.lowlevel.reschedule(task)
+        return True
 
     async def _run(self) -> None:
-        while True:
-            callbacks, self._callbacks = self._callbacks, []
-            for callback in callbacks:
-                callback()
-            self._task = self._trio.lowlevel.current_task()
-            await self._trio.lowlevel.wait_task_rescheduled(self._abort)
+        try:
+            while True:
+                self._call_back()
+                self._task = self._trio.lowlevel.current_task()
+                await self._trio.lowlevel.wait_task_rescheduled(self._abort)
+        finally:
+            self._is_over = True
+            self._call_back()
+
+    def _call_back(self) -> None:
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
 
     def _abort(self, raise_cancel: Callable[[], NoReturn]) -> Any:
         self._task = None

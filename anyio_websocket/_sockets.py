@@ -114,14 +114,14 @@ class SocketTransport:
             while self.rest:
                 await self._readiness.writable()
                 with suppress(BlockingIOError):
-                    self.rest = self.rest[self._socket.send(self.rest) :]
+                    sent = self._socket.send(self.rest)
+                    self.rest = self.rest[sent:] or b""  # an empty view keeps it all
                     self.heard = True  # for it took what was sent before
         except Exception as exc:
             raise TransportLost("the socket broke while sending") from exc
 
     def soon(self, callback: Callable[[], None]) -> bool:
-        self._readiness.soon(callback)
-        return True
+        return self._readiness.soon(callback)
 
     async def send_eof(self) -> bool:
         try:

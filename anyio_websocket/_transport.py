@@ -230,9 +230,10 @@ class StreamTransport(_Stream):
 
     async def _receive(self, max_bytes: int | None) -> bytes:
         try:
+            # Some give another kind of buffer; what is bytes already is not copied.
             if max_bytes is None:
-                return await self._stream.receive()
-            return await self._stream.receive(max_bytes)
+                return bytes(await self._stream.receive())
+            return bytes(await self._stream.receive(max_bytes))
         except anyio.EndOfStream:
             return b""
 

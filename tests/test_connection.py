@@ -236,6 +236,24 @@ async def test_a_burst_gives_way_to_others(opener: Opener) -> None:
         tasks.cancel_scope.cancel()
 
 
+async def test_F8_what_fills_a_long_queue_gives_way_to_others(opener: Opener) -> None:
+    turns = 0
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, message_queue_size=math.inf)
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await anyio.lowlevel.checkpoint()
+
+        await peer.stream.send(peer.frame(TEXT, b"x") * 4000 + peer.frame(PONG, b"p"))
+        tasks.start_soon(other)
+        await connection.ping(b"p")
+        assert turns >= 4000 // 100
+        tasks.cancel_scope.cancel()
+
+
 async def test_a_burst_of_pings_gives_way_to_others(opener: Opener) -> None:
     turns = 0
     async with anyio.create_task_group() as tasks:

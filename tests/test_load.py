@@ -11,6 +11,7 @@ import tracemalloc
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from anyio.lowlevel import current_token
 
 from anyio_websocket import (
     ConnectionClosed,
+    WebSocketConnection,
     WebSocketRequest,
     open_websocket,
     serve_websocket,
@@ -186,10 +188,24 @@ async def test_G5_who_comes_and_goes_leaves_nothing() -> None:
 async def test_G5_what_ended_is_freed_at_once(way: Callable[[int], Any]) -> None:
     # Buffers, zlib's and TLS's memory do not wait for the garbage collector, which
     # counts objects and not bytes.
+    await _freed_at_once(way, lambda ws: None)
+
+
+async def test_G5_so_is_one_that_its_handler_keeps_in_a_context_variable() -> None:
+    # As some do to have it at hand in their log. Where a timer was set, asyncio keeps
+    # the context until the timer would have been due, so this is a way without.
+    current: ContextVar[WebSocketConnection] = ContextVar("current")
+    await _freed_at_once(leave_without_a_close, current.set)
+
+
+async def _freed_at_once(
+    way: Callable[[int], Any], keep: Callable[[WebSocketConnection], object]
+) -> None:
     seen: list[weakref.ref[object]] = []
 
     async def handler(asked: WebSocketRequest) -> None:
         ws = await asked.accept()
+        keep(ws)
         seen.extend((weakref.ref(ws), weakref.ref(ws._link)))
         async for message in ws:
             await ws.send_message(message)

@@ -102,6 +102,21 @@ async def test_a_stream_has_no_next_pass() -> None:
         assert await theirs.receive() == b"message"
 
 
+async def test_F2_who_is_cancelled_sends_no_answer_over_a_stream() -> None:
+    # Every write waits there, and one that is cancelled costs the connection.
+    ours, theirs = stream_pair()
+    async with anyio.create_task_group() as tasks:
+        box, closing = outbox(ours, Attendant(tasks, Options()))
+        for box.burst, box.hold in ((0, False), (0, True), (1, True)):
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await box.send(same, b"answer")
+            assert scope.cancelled_caught
+            assert closing.reason is None
+        await box.send(same, b"message")
+        assert await theirs.receive() == b"message"
+
+
 # -- over sockets of our own, which take what they can at once -------------------
 
 

@@ -115,6 +115,18 @@ async def test_F3_a_cancelled_flush_keeps_the_rest() -> None:
                 assert await read(theirs, len(BIG)) == BIG
 
 
+async def test_nothing_is_kept_of_what_was_sent() -> None:
+    async with pair() as (transport, theirs):
+        data = bytes(len(BIG))
+        before = sys.getrefcount(data)
+        assert not transport.write(data)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            with anyio.fail_after(10):
+                await read(theirs, len(data))
+        assert sys.getrefcount(data) == before
+
+
 async def test_half_close() -> None:
     async with pair() as (transport, theirs):
         assert await transport.send_eof()
@@ -262,6 +274,21 @@ async def test_F8_full_reads_give_others_a_turn() -> None:
 
 
 # -- what goes wrong -----------------------------------------------------------
+
+
+async def test_nobody_waits_for_a_closed_socket() -> None:
+    async with pair() as (transport, theirs), pair() as (other, _):
+        theirs.send(b"x")
+        assert await transport.receive(None) == b"x"
+        await transport.abort()
+        with pytest.raises(TransportLost):
+            await transport.receive(None)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(other.receive, None)
+            await anyio.wait_all_tasks_blocked()
+            await other.abort()
+            other.interrupt()  # who is woken already
+        await anyio.sleep(0.01)  # and not the task that tried to receive
 
 
 async def test_F7_a_reset() -> None:
