@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
+import hypothesis
 import pytest
 import trustme
 
@@ -17,6 +18,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "virtual_time: run on backends whose clock jumps; streams in memory only",
     )
+    # How long an example takes is the machine's business; pytest has a timeout.
+    hypothesis.settings.register_profile("patient", deadline=None)
+    hypothesis.settings.load_profile("patient")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -305,10 +305,12 @@ ways = st.builds(
 )
 
 
+@pytest.mark.timeout(
+    300
+)  # seconds; it takes few, but to shrink what it finds takes more
 @pytest.mark.parametrize("make_backend", params(virtual_time=True))
 @settings(
     max_examples=100,
-    deadline=None,
     phases=set(Phase) - {Phase.explain},  # which traces every line
     suppress_health_check=[HealthCheck.too_slow],
 )
