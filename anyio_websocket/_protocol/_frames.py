@@ -321,18 +321,18 @@ class FrameCodec:
     def _store(self, part: bytes | bytearray) -> None:
         assert self._message is not None
         self._size += len(part)
-        if self._size > self._max_message_size:
-            raise self._too_big()
-        self._message.write(part)
-        if self._opcode == _TEXT:
-            if self._decoder is None:
-                if part.isascii():
-                    return
-                self._decoder = _new_decoder()
+        excess = self._size - self._limit
+        if excess > 0:  # what fits is judged first, as if it had come by itself
+            part = part[:-excess]
+        if self._opcode == _TEXT and not (self._decoder is None and part.isascii()):
+            self._decoder = self._decoder or _new_decoder()
             try:
                 self._decoder.decode(part)
             except UnicodeDecodeError:
                 raise _invalid_text() from None
+        if excess > 0:
+            raise self._too_big()
+        self._message.write(part)
 
     def _end_message(self) -> str | bytes:
         if self._compressed:

@@ -580,6 +580,16 @@ def test_D1_exactly_the_limit(is_client: bool, limit: int) -> None:
             assert failure(codec_of(is_client, limit), *chunks) == 1009
 
 
+@pytest.mark.parametrize("is_client", [False, True])
+def test_C9_a_text_that_is_wrong_and_then_too_long(is_client: bool) -> None:
+    payload = deflated(b"\xc3\xc3" + bytes(3000))
+    mask = None if is_client else MASK
+    data = frame(1, payload, rsv=RSV1, mask=mask)
+    for place in range(len(data)):
+        codec = codec_of(is_client=is_client, limit=1000)
+        assert failure(codec, data[:place], data[place:]) == 1007
+
+
 def test_D1_memory_of_a_message_that_does_not_shrink() -> None:
     content = random.Random(4).randbytes(LIMIT)
     data = frame(2, deflated(content), rsv=RSV1, mask=bytes(4))
