@@ -9,6 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from .support.costs import grows_linearly, traced
 from .support.faults import SHORT, SLOW, BlackHole, Ended, Faulty, Reset
 from .support.frames import BINARY, TEXT, Frame, frame, take_frame
 from .support.peer import KEY, accept_of, request, response
@@ -202,6 +203,28 @@ async def test_work_is_cancelled_at_one_step() -> None:
         assert await cancelled_at(at, work()) >= at
         seen.add(len(done))
     assert seen == {0, 1, 2}
+
+
+def test_what_grows_faster_than_its_input() -> None:
+    def linear(size: int) -> None:
+        for _ in range(size):
+            pass
+
+    def quadratic(size: int) -> None:
+        for _ in range(size):
+            linear(size)
+
+    assert grows_linearly(linear, 20_000)
+    assert not grows_linearly(quadratic, 100)
+
+
+def test_memory_at_its_peak() -> None:
+    with traced() as memory:
+        kept = bytearray(1000)
+        assert len(bytes(9000)) == 9000  # and gone
+    assert 1000 <= memory.kept < 3000
+    assert 10_000 <= memory.peak < 12_000
+    assert len(kept) == 1000
 
 
 @pytest.mark.virtual_time

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 import struct
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -23,6 +22,7 @@ from anyio_websocket._protocol import (
 from anyio_websocket._protocol._pure import BLOCK
 
 from ..support.codecs import received
+from ..support.costs import grows_linearly
 from ..support.frames import MASK, close_payload, frame
 
 LIMIT = 100  # bytes
@@ -422,17 +422,7 @@ def test_an_idle_codec_keeps_nothing_of_what_it_received(
         tracemalloc.stop()
 
 
-def cpu(job: Callable[[], object]) -> float:
-    """Return the least CPU time of some runs, in seconds."""
-    times: list[float] = []
-    for _ in range(3):
-        started = time.process_time()
-        job()
-        times.append(time.process_time() - started)
-    return min(times)
-
-
-def test_cpu_is_linear(is_client: bool, peer: Frames) -> None:
+def test_D2_D3_F8_cpu_is_linear(is_client: bool, peer: Frames) -> None:
     def fragments(count: int) -> None:
         codec = codec_of(is_client, math.inf, count)
         data = peer(2, b"ab", fin=False) + peer(0, b"ab", fin=False) * (count - 1)
@@ -448,9 +438,7 @@ def test_cpu_is_linear(is_client: bool, peer: Frames) -> None:
         assert len(feed(codec_of(is_client), peer(2, b"ab") * count)) == count
 
     for job in (fragments, tiny_reads, tiny_frames):
-        assert cpu(lambda job=job: job(40_000)) < 2.5 * cpu(  # type: ignore[misc]
-            lambda job=job: job(20_000)  # type: ignore[misc]
-        )
+        assert grows_linearly(job, 20_000)
 
 
 # -- sending --------------------------------------------------------------------
