@@ -77,7 +77,7 @@ from ..support.grammar import (
 )
 from ..support.peer import accept_of
 
-pytest.importorskip("websockets")
+pytest.importorskip("websockets", minversion="17")  # whose differences these are
 from websockets.client import ClientProtocol
 from websockets.extensions.permessage_deflate import (
     PerMessageDeflate as TheirDeflate,
