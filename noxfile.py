@@ -150,7 +150,7 @@ def interop(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """What a message costs, beside other libraries; writes bench/report.md and plots.
 
-    It takes ten minutes, and a machine that does nothing else. Arguments: see
+    It takes twenty minutes, and a machine that does nothing else. Arguments: see
     `python bench/run.py --help`.
     """
     _install(session, "bench")
@@ -170,12 +170,24 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """A server among a thousand clients, some hostile; writes a report and a plot.
+    """Servers among a thousand clients, some hostile; writes a report and a plot.
 
-    Arguments: for how many seconds, 60 if not given; asyncio, uvloop or trio.
+    Arguments: for how many seconds, 60 if not given; the event loops of the servers,
+    asyncio and trio if not given; `--clients trio` for clients on trio.
     """
     _install(session, "bench", "test")
     session.run("python", "-m", "tests.soak.run", *session.posargs)
+
+
+@nox.session
+def churn(session: nox.Session) -> None:
+    """Clients that come and go, 100 000 of them, and 10 000 that stay; a report.
+
+    Arguments: how many come and go; the event loops, all three if not given; `--idle`
+    and how many stay.
+    """
+    _install(session, "bench", "test")
+    session.run("python", "-m", "tests.soak.churn", *session.posargs)
 
 
 @nox.session(name="autobahn-quick")

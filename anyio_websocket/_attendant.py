@@ -7,11 +7,11 @@ Theory of operation
 -------------------
 Whoever waits for something of a connection reads from it (see ``_reader``). While the
 application is busy elsewhere, or only sends, nobody does; pings would go unanswered
-and a Close unseen. So a connection that is left alone tells the attendant, and one
-that is read from again takes itself off the list: two dictionary operations, no timer
-and no wake-up for a message. The attendant looks at the list every ``TICK`` while
-there is something on it, and starts a reader for each connection that has been there
-for a whole tick.
+and a Close unseen. So a connection that is left alone comes on the attendant's list,
+which it looks at every ``TICK`` while there is something on it. Who is read from then
+is taken off; who was not since the last look, is not now and so was left alone for a
+whole tick, gets a reader. A connection in use is on the list nearly all the time and
+has nothing to say: no timer, no wake-up and not even a call for a message.
 
 It also goes the rounds of the keepalive (see ``_keepalive``), with the same sleep.
 
@@ -53,6 +53,13 @@ class Nursery(Protocol):
 class Member(Peer, Protocol):
     """A connection, as the attendant sees it. None of this ever raises."""
 
+    #: whether `Attendant.left_alone` need not be told again; the attendant's to set
+    watched: bool
+
+    def times_read(self) -> int:
+        """Say how many times somebody began to read."""
+        ...
+
     async def attend(self) -> bool:
         """Do the application's part until it is back; say if it is away again."""
         ...
@@ -84,9 +91,8 @@ class Attendant:
         self._farewell = farewell or self._abandon_all
         self._keepalive = Keepalive(options)
         self._members: dict[Member, None] = {}
-        self._left_alone: dict[Member, int] = {}  # and since which tick
-        self._attended: set[Member] = set()
-        self._tick = 0
+        # and how many times it had been read at the last look; -1 before the first
+        self._left_alone: dict[Member, int] = {}
         self._news = Event()
         self._idle = True  # nobody is on the list: asleep until there is news
         self._running = False
@@ -123,15 +129,12 @@ class Attendant:
         self._end_if_done()
 
     def left_alone(self, member: Member) -> None:
-        """Say that nobody reads from this connection now."""
-        if member in self._members and member not in self._attended:
-            self._left_alone[member] = self._tick
+        """Say that nobody reads from this connection now, unless it is watched."""
+        if member in self._members:
+            member.watched = True
+            self._left_alone[member] = -1
             if self._idle:
                 self._news.set()
-
-    def taken_up(self, member: Member) -> None:
-        """Say that somebody reads from this connection."""
-        self._left_alone.pop(member, None)
 
     def start_soon(self, job: Job) -> None:
         """Run a small job that never raises and that ends with its connection."""
@@ -178,11 +181,16 @@ class Attendant:
         if keepalive <= current_time():
             for peer in await self._keepalive.go_round():
                 tasks.start_soon(peer.end_if_gone)
-        self._tick += 1
-        for member, since in list(self._left_alone.items()):
-            if since < self._tick - 1:
+        if self._idle:
+            return  # who has just come on the list is looked at in a tick
+        for member, times in list(self._left_alone.items()):
+            if member.is_listened_to():
                 del self._left_alone[member]
-                self._attended.add(member)
+                member.watched = False
+            elif member.times_read() != times:
+                self._left_alone[member] = member.times_read()
+            else:
+                del self._left_alone[member]
                 tasks.start_soon(self._attend, member)
 
     async def _attend(self, member: Member) -> None:
@@ -190,7 +198,7 @@ class Attendant:
         try:
             away_again = await member.attend()
         finally:
-            self._attended.discard(member)
+            member.watched = False
             if away_again:
                 self.left_alone(member)
 

@@ -69,7 +69,9 @@ async def open_websocket(
     :param extra_headers: headers to send beside those of the handshake, as pairs of
         ``bytes`` or of ``str``; ``None`` for none. ``Host`` replaces ours
     :param message_queue_size: received messages that may wait while the application
-        does not fetch them; when they do, no more is read. ``math.inf`` for no bound
+        does not fetch them; when they do, no more is read. ``math.inf`` for no bound;
+        with 0 nothing is read, not even a Pong or a Close, but for a task that waits
+        in `WebSocketConnection.get_message`
     :param max_message_size: bytes of payload in a received message; a larger one ends
         the connection with code 1009. ``math.inf`` for no limit
     :param receive_buffer_size: bytes to ask of the network at once, ``None`` to leave

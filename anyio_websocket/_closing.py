@@ -9,7 +9,7 @@ A connection ends in two steps, and each happens once.
 
 ``begin()`` is the moment from which nothing more can be asked of it: the application
 called ``aclose()``, the peer's Close was read, the peer broke the protocol, or the
-stream was lost. ``reason`` is set then, and ``on_begin`` wakes every waiting task;
+stream was lost. ``reason`` is set then, and the owner wakes every waiting task;
 each of them finds the reason and leaves. The race "both sides close at once" is
 settled here: the one exception to "first wins" is the peer's Close that answers ours,
 which replaces our own words (RFC 6455 section 7.1.5 makes the received code *the*
@@ -22,8 +22,7 @@ is cancelled closes the transport at once, so the second step cannot be missed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from anyio import Event
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -32,20 +31,28 @@ from ._errors import CloseReason, ConnectionClosed
 from ._transport import Transport
 
 
+class Owner(Protocol):
+    """Whose end it is."""
+
+    def end_begins(self) -> None:
+        """Wake every task that waits for something of the connection."""
+
+    def end_is_over(self) -> None:
+        """Let go of the connection, whose transport is closed."""
+
+
 class Closing:
     """The end of one connection.
 
     :param transport: what is to be closed in the end
-    :param on_begin: wakes every task that waits for something of the connection
-    :param on_finish: lets go of the connection, once its transport is closed
+    :param owner: is told of both steps, and forgotten then
 
     """
 
     __slots__ = (
         "_event",
         "_led",
-        "_on_begin",
-        "_on_finish",
+        "_owner",
         "_transport",
         "by_us",
         "cause",
@@ -55,15 +62,9 @@ class Closing:
         "timed_out",
     )
 
-    def __init__(
-        self,
-        transport: Transport,
-        on_begin: Callable[[], None],
-        on_finish: Callable[[], None],
-    ) -> None:
+    def __init__(self, transport: Transport, owner: Owner) -> None:
         self._transport = transport
-        self._on_begin = on_begin
-        self._on_finish = on_finish
+        self._owner: Owner | None = owner
         self._event: Event | None = None
         self._led = False
         #: why the connection ended; ``None`` while it is open
@@ -91,7 +92,10 @@ class Closing:
             self.reason = reason
             self.by_us = by_us
             self.cause = cause
-            self._on_begin()
+            if cause is not None:
+                cause.__traceback__ = None  # its frames hold what holds the cause
+            if self._owner is not None:
+                self._owner.end_begins()
 
     def received(self, reason: CloseReason) -> None:
         """Note the peer's Close, be it the first word or the answer to ours."""
@@ -133,7 +137,9 @@ class Closing:
         """Note that the transport is closed."""
         if not self.finished:
             self.finished = True
-            self._on_finish()
+            owner, self._owner = self._owner, None  # see Link.end_is_over
+            assert owner is not None
+            owner.end_is_over()
             if self._event is not None:
                 self._event.set()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from functools import partial
 from types import TracebackType
 from typing import ClassVar
 
@@ -152,7 +151,8 @@ class WebSocketConnection(AsyncResource):
         """
         # Everything that can be wrong with the message is found before anything moves.
         if isinstance(message, str):
-            message.encode()
+            if not message.isascii():
+                message.encode()
             payload: str | bytes = message
         elif isinstance(message, bytes):
             payload = message
@@ -163,12 +163,15 @@ class WebSocketConnection(AsyncResource):
                 "message must be str, bytes, bytearray or memoryview, not "
                 f"{type(message).__name__}"
             )
-        engine = self._link.engine
-        frame: Callable[..., Frame]
-        frame = engine.message if len(payload) < LARGE else engine.large
+        link = self._link
+        frame: Callable[[str | bytes], Frame]
         if compress is not None:
-            frame = partial(frame, compress=compress)
-        await self._link.outbox.send(frame, payload)
+            frame = link.engine.choose(compress)
+        elif len(payload) < LARGE:
+            frame = link.engine.message
+        else:
+            frame = link.engine.large
+        await link.outbox.send(frame, payload)
 
     async def get_message(self) -> str | bytes:
         """Return the next message, waiting for it if need be.

@@ -58,6 +58,7 @@ class Link:
         "pings",
         "reader",
         "transport",
+        "watched",
     )
 
     numbers: ClassVar[Iterator[int]] = itertools.count()
@@ -75,9 +76,11 @@ class Link:
         self.engine: Engine = engine
         self.is_client: bool = is_client
         self.number: int = next(self.numbers)
+        #: whether the attendant keeps an eye on it; set by the attendant
+        self.watched: bool = False
         self._attendant = attendant
         self._options = options
-        self.closing: Closing = Closing(transport, self._wake_all, self._let_go)
+        self.closing: Closing = Closing(transport, self)
         self.outbox: Outbox = Outbox(transport, self.closing, attendant)
         self.pings: Pings = Pings()
         self.reader: Reader = Reader(
@@ -131,6 +134,10 @@ class Link:
 
     # -- for the attendant -----------------------------------------------------
 
+    def times_read(self) -> int:
+        """Say how many times somebody began to read."""
+        return self.reader.times
+
     async def attend(self) -> bool:
         """Do the application's part while it is elsewhere."""
         others_read = await self.reader.serve()
@@ -174,8 +181,16 @@ class Link:
         self.closing.lost("abandoned, as its nursery or its task was cancelled")
         await self.closing.abort()
 
-    def _wake_all(self) -> None:
+    # -- for closing -----------------------------------------------------------
+
+    def end_begins(self) -> None:
+        """Wake every task that waits for something of the connection."""
         self.reader.wake_all()
 
-    def _let_go(self) -> None:
+    def end_is_over(self) -> None:
+        """Let go of the connection, whose transport is closed."""
         self._attendant.leave(self)
+        # Nobody down here shall know the link any longer: so it is freed with the
+        # last who holds it, and its buffers, zlib's and TLS's with it. The garbage
+        # collector would find it too, but counts objects, and not their size.
+        self.reader.part()

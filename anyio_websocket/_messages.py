@@ -20,48 +20,44 @@ class Inbox:
 
     """
 
-    __slots__ = ("_bytes", "_max_bytes", "_max_messages", "_messages")
+    __slots__ = ("_bytes", "_max_bytes", "_max_messages", "messages")
 
     def __init__(self, max_messages: float, max_bytes: float) -> None:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        # An empty tuple as long as none waited: a deque has room for 64 at once.
-        self._messages: deque[tuple[Message, int]] | tuple[()] = ()
+        #: those that wait, each with its size; only to be looked at from outside. An
+        #: empty tuple as long as none waited: a deque has room for 64 at once
+        self.messages: deque[tuple[Message, int]] | tuple[()] = ()
         self._bytes = 0
 
-    def __len__(self) -> int:
-        return len(self._messages)
-
-    def has_room(self, waiting: int) -> bool:
-        """Say whether another message may be taken.
+    def room(self, waiting: int) -> float:
+        """Say how many more messages may be taken.
 
         :param waiting: tasks that wait for a message: with a queue size of 0 they
             are all the room there is
 
         """
-        size = len(self._messages)
-        return size < waiting or (
-            size < self._max_messages and self._bytes < self._max_bytes
-        )
+        most = self._max_messages if self._bytes < self._max_bytes else 0
+        return max(most, waiting) - len(self.messages)
 
     def put(self, message: Message) -> None:
         """Add a message at the end."""
         size = _size(message)
-        if not isinstance(self._messages, deque):
-            self._messages = deque()
-        self._messages.append((message, size))
+        if not isinstance(self.messages, deque):
+            self.messages = deque()
+        self.messages.append((message, size))
         self._bytes += size
 
     def pop(self) -> Message:
         """Take the oldest message."""
-        assert isinstance(self._messages, deque)
-        message, size = self._messages.popleft()
+        assert isinstance(self.messages, deque)
+        message, size = self.messages.popleft()
         self._bytes -= size
         return message
 
     def clear(self) -> None:
         """Drop all of them."""
-        self._messages = ()
+        self.messages = ()
         self._bytes = 0
 
 

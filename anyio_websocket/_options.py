@@ -12,9 +12,9 @@ from typing import Final
 
 MESSAGE_QUEUE_SIZE: Final = 16  # messages; what websockets ships
 MAX_MESSAGE_SIZE: Final = 2**20  # bytes (1 MiB); what trio-websocket ships
-# bytes: 64 KiB and the header of their frame fit into one read; fewer, larger reads
-# cost less CPU per byte
-RECEIVE_BUFFER_SIZE: Final = 65_550
+# bytes: few large reads cost less CPU for each. With what Python and malloc put around
+# it, this is a block of just less than 128 KiB; a larger one is mapped anew each time
+RECEIVE_BUFFER_SIZE: Final = 131_000
 CONNECT_TIMEOUT: Final = 10.0  # seconds; websockets' open timeout
 DISCONNECT_TIMEOUT: Final = 10.0  # seconds; websockets' close timeout
 PING_INTERVAL: Final = 20.0  # seconds; websockets' default, below any proxy's idle time

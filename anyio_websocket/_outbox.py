@@ -13,7 +13,7 @@ no trace, neither on the wire nor in a compressor.
 
 Messages that arrived together are mostly answered together. While the reader has more
 of them at hand, ``hold`` says so, and what is sent is held back: until the reader has
-none left, or 64 KiB are together, or anything else is written, and in any case no
+none left, or 128 KiB are together, or anything else is written, and in any case no
 longer than until the scheduler's next pass. So many small answers share a system call,
 and one alone is not delayed. The same is done with who sends a third message without
 having received any: more may follow before the next pass. If none does, then not here,
@@ -45,9 +45,10 @@ from ._closing import Closing
 from ._protocol import Frame
 from ._transport import Transport, TransportLost
 
-TURN: Final = 64  # sends that did not wait; then the other tasks have a turn
-HELD: Final = 65536  # bytes that are held back at the most
-ALONE: Final = 2  # sends in a row that are no burst yet
+TURN: Final = 100  # sends that did not wait; then the other tasks have a turn
+HELD: Final = 131_072  # bytes that are held back at the most
+# sends in a row that are no burst yet; the handshake counts for one
+ALONE: Final = 2
 NO_GUESS: Final = 16  # sends for which a wrong guess is remembered
 
 _T = TypeVar("_T")
@@ -69,13 +70,14 @@ class Outbox:
         "_closing",
         "_held",
         "_held_size",
+        "_is_due",
         "_lock",
         "_ping",
         "_pong",
         "_transport",
-        "_turn",
         "burst",
         "hold",
+        "turn",
     )
 
     def __init__(
@@ -90,10 +92,12 @@ class Outbox:
         self._close = b""  # at most one is ever sent
         self._answering = False
         self._held: list[bytes] = []  # only while nobody writes
+        self._is_due = False  # whether it is written in the next pass
         self._held_size = 0  # bytes
-        self._turn = 0  # sends since somebody else had a turn
-        #: sends since something was received
-        self.burst: int = 0
+        #: sends since somebody else had a turn
+        self.turn: int = 0
+        #: sends since something was received, the handshake among them
+        self.burst: int = 1
         #: whether there will soon be more to send
         self.hold: bool = False
 
@@ -106,14 +110,19 @@ class Outbox:
 
         """
         # Last chance to leave without a trace. In a burst it comes once a turn, as it
-        # does for the reader; and then in turn, for somebody may send meanwhile.
-        is_turn = self._turn >= TURN
-        if not (is_turn or self.hold):
+        # does for the reader; and then in turn, for somebody may send meanwhile. An
+        # answer needs none, as its task has just waited for the question: to look would
+        # be a twentieth of an echo of 16 bytes. But where every write waits it would be
+        # cancelled in there, and that costs the connection.
+        is_turn = self.turn >= TURN
+        is_alone = self.burst != 0 and self.burst <= ALONE and not self.hold
+        if not is_turn and (is_alone or not self._transport.keeps_rest):
             await checkpoint_if_cancelled()
-        if is_turn or self._transport.has_rest or self._is_locked():
+        is_locked = self._lock is not None and self._lock.locked()
+        if is_turn or is_locked or self._transport.rest:
             await self._send_in_turn(frame, payload)
             return
-        self._turn += 1
+        self.turn += 1
         self.burst += 1
         if self._closing.reason is not None:
             await self._closing.refuse()
@@ -122,9 +131,18 @@ class Outbox:
             if isinstance(data, tuple):
                 if self._write(*data):
                     return
-            elif (
-                (self.hold or self.burst > ALONE) and self._hold_back(data)
-            ) or self._write(data):
+            elif self.hold or self.burst > ALONE:
+                size = self._held_size + len(data)
+                if size <= HELD and (self._is_due or self._make_due()):
+                    self._held.append(data)
+                    self._held_size = size
+                    return
+                if self._write(data):
+                    return
+            elif self._held or self._ping or self._pong:
+                if self._write(data):
+                    return
+            elif self._transport.write(data):
                 return
             lock = self._the_lock()
             lock.acquire_nowait()
@@ -172,7 +190,7 @@ class Outbox:
         :raises TransportLost: if the stream is lost
 
         """
-        if self._is_locked() or self._has_more() or self._transport.has_rest:
+        if self._is_locked() or self._has_more() or self._transport.rest:
             async with self._the_lock():
                 if not self._closing.finished:
                     await self._drain()
@@ -188,19 +206,16 @@ class Outbox:
             self._ping = self._pong = b""
         return self._transport.write(data, payload)
 
+    def _make_due(self) -> bool:
+        """See to it that what is held back is written in the next pass, if possible."""
+        self._is_due = self._transport.soon(self._in_next_pass)
+        return self._is_due
+
     def _in_next_pass(self) -> None:
+        self._is_due = False
         if len(self._held) == 1 and not self.hold:
             self.burst = -NO_GUESS
         self.release()
-
-    def _hold_back(self, data: bytes) -> bool:
-        if self._held_size + len(data) > HELD:
-            return False
-        if not self._held and not self._transport.soon(self._in_next_pass):
-            return False
-        self._held.append(data)
-        self._held_size += len(data)
-        return True
 
     def _write_or_leave(self) -> None:
         """Write what waits, or leave it to a job; never raises."""
@@ -218,7 +233,7 @@ class Outbox:
 
     def _answer(self) -> None:
         transport = self._transport
-        if transport.keeps_rest and not (transport.has_rest or self._is_locked()):
+        if transport.keeps_rest and not (transport.rest or self._is_locked()):
             self._write_or_leave()
         else:
             self._answer_soon()
@@ -230,7 +245,7 @@ class Outbox:
         await lock.acquire()
         try:
             await self._drain()
-            if self._turn >= TURN:
+            if self.turn >= TURN:
                 await checkpoint()
             else:
                 await checkpoint_if_cancelled()
@@ -258,16 +273,16 @@ class Outbox:
         return self._lock
 
     def _release(self, lock: Lock) -> None:
-        self._turn = 0
+        self.turn = 0
         lock.release()
-        if self._ping or self._pong or self._close or self._transport.has_rest:
+        if self._ping or self._pong or self._close or self._transport.rest:
             self._answer_soon()
 
     async def _drain(self) -> None:
         """Write what waits, holding the lock."""
         while True:
             try:
-                if self._transport.has_rest:
+                if self._transport.rest:
                     await self._transport.flush()
             except TransportLost:
                 raise

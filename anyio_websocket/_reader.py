@@ -16,7 +16,9 @@ as long as it has room and hands the baton over as soon as somebody else waits.
 
 Decoding is lazy: an event is asked of the engine only when there is a place for it. So
 the inbox bounds what exists as objects, and a full inbox stops the reading and, through
-TCP, the peer.
+TCP, the peer. A task that takes its message out of many may have the next ones decoded
+along with it (``_ahead``), as many as have a place in the inbox, for the way to the
+engine and back takes longer than a short message.
 
 Two kinds of tasks wait without the baton. ``_receivers`` want a message and are woken
 one by one, first come first served. ``_others`` (a ping that waits for its pong, the
@@ -33,7 +35,7 @@ told to hold answers back, which then leave together.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from anyio import CancelScope, Event, current_time
 from anyio.lowlevel import checkpoint
@@ -55,9 +57,19 @@ from ._protocol import (
 )
 from ._transport import Transport, TransportLost
 
-TURN: Final = 64  # events; at 10 us each, others wait for less than a millisecond
+TURN: Final = 100  # events; at 1 to 10 us each, others wait for a millisecond at most
+BATCH: Final = 16  # messages that are decoded at once
 # passes of the scheduler; to start writing takes one, a write one or two (TLS)
 PASSES_FOR_A_PONG: Final = 4
+
+
+class _Nobody:
+    """Whom no attendant is to look after."""
+
+    watched = True
+
+
+_NOBODY: Final = cast(Member, _Nobody())
 
 
 class Reader:
@@ -76,7 +88,10 @@ class Reader:
     """
 
     __slots__ = (
+        "_ahead",
+        "_at_hand",
         "_attendant",
+        "_batch",
         "_closing",
         "_engine",
         "_handed_over",
@@ -90,6 +105,7 @@ class Reader:
         "_transport",
         "_turn",
         "reading",
+        "times",
     )
 
     def __init__(
@@ -115,9 +131,19 @@ class Reader:
         self._receive_size = receive_size
         #: whether a task is in receive()
         self.reading: bool = False
+        #: how many times one was
+        self.times: int = 0
         # Lists: a deque takes a room for 64 at once, and few tasks ever wait here.
         self._receivers: list[Event] = []
         self._others: list[Event] = []
+        # Messages that come behind those in the inbox; no more than would fit in there.
+        self._ahead: list[Message] | tuple[()] = ()
+        # What is decoded at once for a task that takes the first: for the others there
+        # is room in the inbox.
+        self._batch = 1 + int(min(inbox.room(0), BATCH - 1))
+        # Whether the engine may have more to say; it may, of what came with the
+        # handshake.
+        self._at_hand = True
         self._turn = 0  # events dealt out since somebody else had a turn
         self._handed_over = False  # a waiting task was given a message
 
@@ -129,26 +155,37 @@ class Reader:
         :raises ConnectionClosed: if there is none and never will be
 
         """
+        inbox = self._inbox
         try:
             while True:
                 if self._turn >= TURN:
                     await self._give_way()
-                message = self._take()
+                message: Message | None = None
+                if inbox.messages:
+                    self._turn += 1
+                    message = inbox.pop()
+                elif self._ahead:
+                    self._turn += 1
+                    message = self._ahead.pop(0)
+                elif self._at_hand:
+                    message = self._decode(self._batch)
                 if message is not None:
-                    self._outbox.hold = self._engine.has_more() or len(self._inbox) > 0
+                    self._outbox.hold = bool(
+                        self._ahead or self._at_hand or inbox.messages
+                    )
                     return message
                 if self._turn >= TURN:
                     continue  # more may be at hand
                 if self._closing.reason is not None:
                     await self._closing.refuse()
-                if self._outbox.hold:
-                    self._outbox.release()
+                self._outbox.release()
                 if self.reading:
                     await _park(self._receivers)
                 else:
                     await self._receive()
         finally:
-            self._pass_on()
+            if self._receivers or self._others:
+                self._pass_on()
 
     async def pong(self, ping: PingInFlight) -> None:
         """Return when a ping is answered.
@@ -175,6 +212,7 @@ class Reader:
         """The end has begun: let every waiting task see it, and nobody read on."""
         if self._closing.by_us:
             self._inbox.clear()
+            self._ahead = ()
         if self.reading:
             self._transport.interrupt()
         for queue in (self._receivers, self._others):
@@ -212,6 +250,10 @@ class Reader:
             while await self._transport.receive(self._receive_size):
                 pass  # RFC 6455 section 1.4: what follows a Close is discarded
 
+    def part(self) -> None:
+        """Forget what the attendant looks after: it is closed."""
+        self._member = _NOBODY
+
     # -- inside ----------------------------------------------------------------
 
     async def _serve(self, done: Callable[[], bool]) -> None:
@@ -232,32 +274,52 @@ class Reader:
         return self._handed_over or self.reading
 
     def _has_room(self) -> bool:
-        return self._inbox.has_room(len(self._receivers))
-
-    def _take(self) -> Message | None:
-        """Take the next message of those at hand."""
-        if self._inbox:
-            self._turn += 1
-            return self._inbox.pop()
-        return self._decode()
+        return self._inbox.room(len(self._receivers)) > len(self._ahead)
 
     def _fill_inbox(self) -> None:
         """Deal out what is at hand as far as the inbox has room."""
-        while self._has_room() and (message := self._decode()) is not None:
-            self._inbox.put(message)
-            if self._receivers:
-                self._receivers.pop(0).set()
-                self._handed_over = True
+        message: Message | None
+        while True:
+            while self._ahead:
+                self._turn += 1
+                self._deal_out(self._ahead.pop(0))
+            room = self._inbox.room(len(self._receivers))
+            if room < 1 or not self._at_hand:
+                return
+            message = self._decode(int(min(room, BATCH, TURN - self._turn)))
+            if message is None:
+                return
+            self._deal_out(message)
 
-    def _decode(self) -> Message | None:
-        """Return the next message at hand; deal with what comes before it."""
+    def _deal_out(self, message: Message) -> None:
+        self._inbox.put(message)
+        if self._receivers:
+            self._receivers.pop(0).set()
+            self._handed_over = True
+
+    def _decode(self, most: int) -> Message | None:
+        """Return the next message at hand; deal with what comes before it.
+
+        :param most: messages for which there is room, this one among them; those
+            behind it are ahead then
+        """
         while self._turn < TURN and not self._closing.by_us:
+            found = self._engine.messages(most)
+            if found:
+                self._turn += 1
+                self._at_hand = self._engine.has_more()
+                message = found.pop(0)
+                if found:
+                    self._ahead = found
+                return message
             event = self._engine.next_event()
             if event is None:
+                self._at_hand = False
                 return None
             self._turn += 1
             kind = event.__class__
             if kind is str or kind is bytes:
+                self._at_hand = self._engine.has_more()
                 return event  # type: ignore[return-value]
             self._control(event)
         return None
@@ -282,7 +344,7 @@ class Reader:
 
     async def _receive(self) -> None:
         """Take the baton and receive once."""
-        self._attendant.taken_up(self._member)
+        self.times += 1
         self.reading = True
         try:
             data = await self._transport.receive(self._receive_size)
@@ -295,11 +357,13 @@ class Reader:
                 self._transport.heard = True
                 self._outbox.burst = 0
                 self._engine.receive(data)
+                self._at_hand = True
             elif data is not None:  # None: the end has begun and woken us
                 self._closing.lost()
         finally:
             self.reading = False
-            self._attendant.left_alone(self._member)
+            if not self._member.watched:
+                self._attendant.left_alone(self._member)
 
     async def _drop(self) -> None:
         """Decode what is at hand: once we close, only the peer's Close counts."""
@@ -313,13 +377,15 @@ class Reader:
 
     def _pass_on(self) -> None:
         """Wake one of those who wait, for there is a message or the baton to take."""
-        if self._receivers and (not self.reading or self._inbox):
+        if self._receivers and (
+            not self.reading or self._inbox.messages or self._ahead
+        ):
             self._receivers.pop(0).set()
         elif self._others and not self.reading:
             self._others.pop(0).set()
 
     async def _give_way(self) -> None:
-        self._turn = 0
+        self._turn = self._outbox.turn = 0
         await checkpoint()
         # A pong that still waits when the next Ping is decoded is replaced. So a Ping
         # ends the turn, and the pong is given some passes to leave; it stays longer

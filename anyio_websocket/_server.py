@@ -162,7 +162,9 @@ async def serve_websocket(
     :param handler_nursery: where the handlers run, so that they may outlive the
         server; ``None`` for a nursery of the server's own
     :param message_queue_size: received messages that may wait while the application
-        does not fetch them; when they do, no more is read. ``math.inf`` for no bound
+        does not fetch them; when they do, no more is read. ``math.inf`` for no bound;
+        with 0 nothing is read, not even a Pong or a Close, but for a task that waits
+        in `WebSocketConnection.get_message`
     :param max_message_size: bytes of payload in a received message; a larger one ends
         the connection with code 1009. ``math.inf`` for no limit
     :param receive_buffer_size: bytes to ask of the network at once, ``None`` to leave

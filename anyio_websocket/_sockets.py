@@ -45,10 +45,10 @@ class SocketTransport:
         "_local",
         "_readiness",
         "_remote",
-        "_rest",
         "_socket",
         "heard",
         "is_ssl",
+        "rest",
     )
 
     #: whether what a cancelled `flush` left is still sent by the next one
@@ -65,7 +65,8 @@ class SocketTransport:
         # Our own only once the socket is closed; it would cost memory in each.
         self._local: Any = None
         self._readiness = readiness_of(sock)
-        self._rest: bytes | memoryview = b""
+        #: what waits for `flush`
+        self.rest: bytes | memoryview = b""
 
     @property
     def local(self) -> Endpoint | str:
@@ -84,12 +85,13 @@ class SocketTransport:
         self._readiness.interrupt()
 
     def write(self, data: bytes, payload: bytes = b"") -> bool:
-        if self._rest:
-            self._rest = b"".join((self._rest, data, payload))
+        if self.rest:
+            self.rest = b"".join((self.rest, data, payload))
             return False
         if payload and not CAN_GATHER:
             data += payload
             payload = b""
+        size = len(data) + len(payload)
         try:
             if payload:
                 sent = self._socket.sendmsg((data, payload))
@@ -99,31 +101,27 @@ class SocketTransport:
             sent = 0
         except OSError as exc:
             raise TransportLost("the socket broke while sending") from exc
-        if sent == len(data) + len(payload):
+        if sent == size:
             return True
         if sent < len(data):
-            self._rest = memoryview(data + payload)[sent:]
+            self.rest = memoryview(data + payload)[sent:]
         else:
-            self._rest = memoryview(payload)[sent - len(data) :]
+            self.rest = memoryview(payload)[sent - len(data) :]
         return False
-
-    @property
-    def has_rest(self) -> bool:
-        return len(self._rest) > 0
 
     async def flush(self) -> None:
         try:
-            while self._rest:
+            while self.rest:
                 await self._readiness.writable()
                 with suppress(BlockingIOError):
-                    self._rest = self._rest[self._socket.send(self._rest) :]
+                    sent = self._socket.send(self.rest)
+                    self.rest = self.rest[sent:] or b""  # an empty view keeps it all
                     self.heard = True  # for it took what was sent before
         except Exception as exc:
             raise TransportLost("the socket broke while sending") from exc
 
     def soon(self, callback: Callable[[], None]) -> bool:
-        self._readiness.soon(callback)
-        return True
+        return self._readiness.soon(callback)
 
     async def send_eof(self) -> bool:
         try:
@@ -144,7 +142,7 @@ class SocketTransport:
             self._local = _name(self._socket.getsockname)
             self._readiness.close()
             self._socket.close()
-        self._rest = b""
+        self.rest = b""
 
 
 def _name(method: Callable[[], Any]) -> Any:
@@ -163,7 +161,6 @@ class OwnListener(SocketListener):
 
     def __init__(self, listener: SocketListener) -> None:
         self._listener = listener
-        self._waited = False
         self._socket: socket.socket = listener.extra(SocketAttribute.raw_socket)
         self._readiness = readiness_of(self._socket)
 
@@ -172,19 +169,15 @@ class OwnListener(SocketListener):
         return self._socket
 
     async def accept(self) -> SocketTransport:  # type: ignore[override]
-        # The others had a turn if the last call waited, and who floods us with
-        # connections must not keep it from them.
-        if not self._waited:
-            await checkpoint()
-        self._waited = False
         while True:
+            # Even if there may be one already: who floods us with connections must not
+            # keep their turn from the others.
+            await self._readiness.readable()
             try:
                 sock, address = self._socket.accept()
             except BlockingIOError:
-                self._waited = True
-                await self._readiness.readable()
-            else:
-                return SocketTransport(_prepared(sock), address)
+                continue  # it is gone again, or another process has it
+            return SocketTransport(_prepared(sock), address)
 
     async def aclose(self) -> None:
         self._readiness.close()
@@ -192,9 +185,13 @@ class OwnListener(SocketListener):
 
 
 def _prepared(sock: socket.socket) -> socket.socket:
-    sock.setblocking(False)
-    # A frame is written whole, and shall not wait for the next one.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        sock.setblocking(False)
+        # A frame is written whole, and shall not wait for the next one.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:  # EINVAL on macOS, where the peer is gone already
+        sock.close()
+        raise
     return sock
 
 

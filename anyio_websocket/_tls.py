@@ -147,8 +147,9 @@ class TlsTransport:
         return self._below.write(self._outgoing.read())
 
     @property
-    def has_rest(self) -> bool:
-        return self._below.has_rest
+    def rest(self) -> bytes | memoryview:
+        """What waits for `flush`."""
+        return self._below.rest
 
     async def flush(self) -> None:
         await self._below.flush()

@@ -84,8 +84,8 @@ class Transport(Protocol):
         ...
 
     @property
-    def has_rest(self) -> bool:
-        """Whether something waits for ``flush()``."""
+    def rest(self) -> bytes | memoryview:
+        """What waits for ``flush()``."""
         ...
 
     async def flush(self) -> None:
@@ -165,7 +165,7 @@ class _Stream(ABC):
 
     def __init__(self) -> None:
         self.heard: bool = True
-        self._rest = b""
+        self.rest: bytes = b""
         self._receiving: CancelScope | None = None
 
     async def receive(self, max_bytes: int | None) -> bytes | None:
@@ -183,15 +183,11 @@ class _Stream(ABC):
             self._receiving.cancel()
 
     def write(self, data: bytes, payload: bytes = b"") -> bool:
-        self._rest += data + payload
+        self.rest += data + payload
         return False
 
-    @property
-    def has_rest(self) -> bool:
-        return self._rest != b""
-
     async def flush(self) -> None:
-        data, self._rest = self._rest, b""
+        data, self.rest = self.rest, b""
         try:
             for start in range(0, len(data), PIECE):
                 if start > 0:
@@ -234,9 +230,10 @@ class StreamTransport(_Stream):
 
     async def _receive(self, max_bytes: int | None) -> bytes:
         try:
+            # Some give another kind of buffer; what is bytes already is not copied.
             if max_bytes is None:
-                return await self._stream.receive()
-            return await self._stream.receive(max_bytes)
+                return bytes(await self._stream.receive())
+            return bytes(await self._stream.receive(max_bytes))
         except anyio.EndOfStream:
             return b""
 

@@ -22,7 +22,7 @@ def draw(sections: Sequence[Section], folder: Path) -> None:
         if section.title == "Growth":
             _lines(section, folder / "growth.png")
             continue
-        name = section.title.lower().replace(" ", "-")
+        name = section.title.lower().replace(",", "").replace(" ", "-")
         _bars(section, folder / f"{name}.png", section.least, section.unit)
         if section.title == "Echo":
             _bars(

@@ -12,6 +12,7 @@ from figures import FLOOR, Sample
 from processes import Subject, machine
 
 OURS = "anyio_websocket"
+ON_ONE_CORE = ", load on the same core"
 PACKAGES = (
     *(OURS, "anyio", "trio", "uvloop", "aiohttp", "picows", "websockets"),
     "trio-websocket",
@@ -53,7 +54,13 @@ ABOUT = {
     "Echo": """CPU time of the server for each message that it sends back. "Bytes over
 anyio" parses nothing: it is what the event loop's own streams take to receive and send
 as many bytes. "In Python" is without the loops in C.""",
+    f"Echo{ON_ONE_CORE}": """The same, with the load on the server's own core. Where
+cores are virtual, to wake a process on another one takes an interrupt through the host,
+which is charged to who wakes it: here it costs more than everything else that is done
+for a short message, and is the same for all. Side by side nobody has to be woken so,
+and what is left is what the library and the kernel's sockets take.""",
     "Clients": "CPU time of the client for one message there and one back.",
+    f"Clients{ON_ONE_CORE}": "The same, with the server on the client's own core.",
     "Echo over TLS": "The same as the first, over TLS.",
     "Echo with permessage-deflate": """The same, compressed with each library's own
 settings; zlib is the standard library's. The load's own messages are each compressed
@@ -206,21 +213,27 @@ def _reached(sections: Sequence[Section]) -> str:
     rows = []
     for goal in GOALS:
         section = titled.get(goal.title)
-        if section is None:
+        column = goal.column or (section.columns[0] if section else "")
+        if section is None or column not in section.columns:
             continue
-        column = goal.column or section.columns[0]
         other = goal.theirs_column or column
-        if column not in section.columns:
-            continue
         theirs = f"{goal.theirs} at {other}" if other != column else str(goal.theirs)
-        least = section.least(goal.ours, column) / section.least(goal.theirs, other)
-        median = section.median(goal.ours, column) / section.median(goal.theirs, other)
+        ratios = [
+            (
+                where.least(goal.ours, column) / where.least(goal.theirs, other),
+                where.median(goal.ours, column) / where.median(goal.theirs, other),
+            )
+            for where in (section, titled.get(goal.title + ON_ONE_CORE))
+            if where is not None
+        ]
+        shown = [f"{least:.2f} ({median:.2f})" for least, median in ratios]
+        reached = [least <= goal.ratio for least, _ in ratios]
         rows.append(
             [
                 f"{goal.title}, {column}",
-                *(str(goal.ours), theirs),
-                *(f"{goal.ratio:.2f}", f"{least:.2f} ({median:.2f})"),
-                "yes" if least <= goal.ratio else "**no**",
+                *(str(goal.ours), theirs, f"{goal.ratio:.2f}"),
+                *(shown if len(shown) > 1 else [*shown, ""]),
+                "yes" if reached[0] else "on one core" if any(reached) else "**no**",
             ]
         )
     if "Memory" in titled:
@@ -231,8 +244,9 @@ def _reached(sections: Sequence[Section]) -> str:
                 rows.append(
                     [
                         *("Memory", str(subject), "KiB"),
-                        *(f"{IDLE:.2f}", f"{least:.2f}"),
+                        *(f"{IDLE:.2f}", f"{least:.2f}", ""),
                         "yes" if least <= IDLE else "**no**",
                     ]
                 )
-    return _table(["figure", "of", "to", "at most", "measured", "reached"], rows)
+    head = ["figure", "of", "to", "at most", "measured", "on one core", "reached"]
+    return _table(head, rows)

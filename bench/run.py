@@ -3,7 +3,8 @@
 ``python run.py --help`` tells what can be asked for. The report and its plots go beside
 this file. A section is measured in rounds, in which all libraries take turns: where the
 machine is slower for a while, it is so for all of them. Servers and clients run on one
-core, and their load on another.
+core, and their load on another; what that costs by itself is seen beside a section in
+which both share a core.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from clients import CLIENTS
 from figures import FLOOR, Sample
 from load import DEFLATE, ECHO, Shape
 from processes import HERE, Process, Subject, pin, started
-from report import OURS, Measure, Section, written
+from report import ON_ONE_CORE, OURS, Measure, Section, written
 from rich.progress import Progress
 from servers import SERVERS
 
@@ -58,8 +59,9 @@ def echoing(
     shapes: Sequence[Shape],
     *options: str,
     certificate: Path | None = None,
+    core: int = 0,
 ) -> Iterator[Measure]:
-    """Have all servers run, and measure one after the other."""
+    """Have all servers run, and measure one after the other; the load is on a core."""
     context = None
     if certificate is not None:
         options = (*options, "certificate", str(certificate))
@@ -67,16 +69,20 @@ def echoing(
     named = {shape.name: shape for shape in shapes}
     with ExitStack() as stack:
         servers = {s: stack.enter_context(server(s, *options)) for s in subjects}
+        pin(0, core)
+        stack.callback(pin, 0, 0)
         yield lambda subject, column: figures.echo(
             servers[subject], named[column], seconds, context, raw=subject.name == FLOOR
         )
 
 
 @contextmanager
-def calling(seconds: float, shapes: Sequence[Shape]) -> Iterator[Measure]:
-    """Have a server run for clients to be measured with."""
+def calling(
+    seconds: float, shapes: Sequence[Shape], *, core: int = 0
+) -> Iterator[Measure]:
+    """Have a server run on a core for clients to be measured with."""
     named = {shape.name: shape for shape in shapes}
-    with started("load.py", core=0) as peer:
+    with started("load.py", core=core) as peer:
         yield lambda subject, column: figures.client(
             subject, named[column], seconds, peer
         )
@@ -102,7 +108,21 @@ def sections(args: Namespace, certificate: Path) -> list[Section]:
     few = max(1, crowd // 3)
     return [
         Section("Echo", "µs", ALL, names(ECHO), echoing(seconds, ALL, ECHO)),
+        Section(
+            f"Echo{ON_ONE_CORE}",
+            "µs",
+            ALL,
+            names(ECHO),
+            echoing(seconds, ALL, ECHO, core=-1),
+        ),
         Section("Clients", "µs", CALLERS, names(ECHO), calling(seconds, ECHO)),
+        Section(
+            f"Clients{ON_ONE_CORE}",
+            "µs",
+            CALLERS,
+            names(ECHO),
+            calling(seconds, ECHO, core=-1),
+        ),
         Section(
             "Echo over TLS",
             "µs",

@@ -300,9 +300,10 @@ connection is half-closed, what still comes is read and dropped for a while, and
 the socket is closed. Whoever waits is given what was complete before, and then
 `ConnectionClosed`.
 
-Beyond the rows, ``nox -s fuzz`` looks for bytes that nobody thought of, and
-``nox -s soak`` for what only shows after a while; their last reports are in
-``tests/fuzz/report.md`` and ``tests/soak/report.md``.
+Beyond the rows, ``nox -s fuzz`` looks for bytes that nobody thought of, ``nox -s soak``
+plays rows A to E over and over among honest clients, for what only shows after a while,
+and ``nox -s churn`` has clients come and go by the hundred thousand. Their last reports
+are in ``tests/fuzz/report.md``, ``tests/soak/report.md`` and ``tests/soak/churn.md``.
 """
 
 

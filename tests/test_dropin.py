@@ -18,7 +18,7 @@ theirs: Any = pytest.importorskip("trio_websocket")
 # docs/howto/migrate-from-trio-websocket.rst.
 DEFAULTS = {
     "message_queue_size": 16,
-    "receive_buffer_size": 65_550,
+    "receive_buffer_size": 131_000,
     "connect_timeout": 10.0,
     "disconnect_timeout": 10.0,
 }

@@ -18,6 +18,7 @@ from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSListener
 
 from anyio_websocket import (
+    HandshakeError,
     WebSocketConnection,
     WebSocketRequest,
     WebSocketServer,
@@ -379,3 +380,13 @@ async def test_G1_no_more_files(
             assert await is_served(one)
         assert len(said(caplog)) == 1
         tasks.cancel_scope.cancel()
+
+
+async def test_G1_a_client_that_may_open_nothing() -> None:
+    async with serving() as port:
+        with no_more_files(), pytest.raises(HandshakeError) as caught:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
+                raise AssertionError
+        cause = caught.value.__cause__
+        assert isinstance(cause, OSError)
+        assert cause.errno == errno.EMFILE

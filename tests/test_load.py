@@ -8,8 +8,10 @@ import os
 import socket
 import struct
 import tracemalloc
+import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from anyio.lowlevel import current_token
 
 from anyio_websocket import (
     ConnectionClosed,
+    WebSocketConnection,
     WebSocketRequest,
     open_websocket,
     serve_websocket,
@@ -117,6 +120,7 @@ WAYS: list[Callable[[int], Any]] = [
     leave_with_a_mistake,
     leave_behind_the_close,
 ]
+BEFORE = [leave_before_asking, leave_in_the_request]  # there is a connection
 
 
 def descriptors_now() -> int | None:
@@ -178,6 +182,52 @@ async def test_G5_who_comes_and_goes_leaves_nothing() -> None:
         assert descriptors_now() == descriptors
         # bytes; each has thousands while it lives, and asyncio keeps some tracebacks
         assert after - before < 210 * 300
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in BEFORE])
+async def test_G5_what_ended_is_freed_at_once(way: Callable[[int], Any]) -> None:
+    # Buffers, zlib's and TLS's memory do not wait for the garbage collector, which
+    # counts objects and not bytes.
+    await _freed_at_once(way, lambda ws: None)
+
+
+async def test_G5_so_is_one_that_its_handler_keeps_in_a_context_variable() -> None:
+    # As some do to have it at hand in their log. Where a timer was set, asyncio keeps
+    # the context until the timer would have been due, so this is a way without.
+    current: ContextVar[WebSocketConnection] = ContextVar("current")
+    await _freed_at_once(leave_without_a_close, current.set)
+
+
+async def _freed_at_once(
+    way: Callable[[int], Any], keep: Callable[[WebSocketConnection], object]
+) -> None:
+    seen: list[weakref.ref[object]] = []
+
+    async def handler(asked: WebSocketRequest) -> None:
+        ws = await asked.accept()
+        keep(ws)
+        seen.extend((weakref.ref(ws), weakref.ref(ws._link)))
+        async for message in ws:
+            await ws.send_message(message)
+
+    async with anyio.create_task_group() as tasks:
+        serve = partial(serve_websocket, disconnect_timeout=1)
+        server = await tasks.start(serve, handler, "127.0.0.1", 0, None)
+        await anyio.sleep(0.2)
+        before = tasks_now()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                await way(server.port)
+            with anyio.fail_after(5):
+                while tasks_now() > before:
+                    await anyio.sleep(0.01)
+            assert len(seen) == 6
+            assert [ref() for ref in seen] == [None] * 6
+        finally:
+            gc.enable()
+        tasks.cancel_scope.cancel()
 
 
 async def test_G4_an_idle_connection_takes_little() -> None:

@@ -22,13 +22,23 @@ from .support.sockets import pair, read, reset
 from .support.streams import MemoryStream, stream_pair
 
 
+class _Nobody:
+    """Owns a closing, and does nothing about it."""
+
+    def end_begins(self) -> None:
+        pass
+
+    def end_is_over(self) -> None:
+        pass
+
+
 def same(frame: bytes) -> bytes:
     return frame
 
 
 def outbox(stream: MemoryStream, attendant: Attendant) -> tuple[Outbox, Closing]:
     transport = wrap(stream)
-    closing = Closing(transport, lambda: None, lambda: None)
+    closing = Closing(transport, _Nobody())
     return Outbox(transport, closing, attendant), closing
 
 
@@ -92,6 +102,21 @@ async def test_a_stream_has_no_next_pass() -> None:
         assert await theirs.receive() == b"message"
 
 
+async def test_F2_who_is_cancelled_sends_no_answer_over_a_stream() -> None:
+    # Every write waits there, and one that is cancelled costs the connection.
+    ours, theirs = stream_pair()
+    async with anyio.create_task_group() as tasks:
+        box, closing = outbox(ours, Attendant(tasks, Options()))
+        for box.burst, box.hold in ((0, False), (0, True), (1, True)):
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await box.send(same, b"answer")
+            assert scope.cancelled_caught
+            assert closing.reason is None
+        await box.send(same, b"message")
+        assert await theirs.receive() == b"message"
+
+
 # -- over sockets of our own, which take what they can at once -------------------
 
 
@@ -103,7 +128,7 @@ async def box_and_peer() -> AsyncGenerator[tuple[Outbox, Closing, socket.socket]
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         attendant = Attendant(tasks, Options())
         attendant.hold()
-        closing = Closing(transport, lambda: None, lambda: None)
+        closing = Closing(transport, _Nobody())
         box = Outbox(transport, closing, attendant)
         box.hold = True
         with anyio.fail_after(10):
@@ -124,9 +149,25 @@ async def test_a_burst_is_held_back() -> None:
         box.hold = False
         for i in range(ALONE + 3):
             await box.send(same, b"%d" % i)
-        assert len(box._held) == 3
+        assert len(box._held) == 4  # all but the first
         assert await read(theirs, ALONE + 3) == b"01234"
         assert not box._held
+
+
+async def test_who_is_cancelled_sends_nothing_but_an_answer() -> None:
+    async with box_and_peer() as (box, _, theirs):
+        box.hold = False
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await box.send(same, b"unasked")
+        assert scope.cancelled_caught
+        box.burst = 0  # as who has received
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await box.send(same, b"answer")
+            await box.send(same, b"unasked")
+        assert scope.cancelled_caught
+        assert await read(theirs, 6) == b"answer"
 
 
 async def test_who_mostly_sends_is_no_burst() -> None:

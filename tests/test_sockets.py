@@ -6,10 +6,12 @@ import asyncio
 import errno
 import socket
 import ssl
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -58,14 +60,14 @@ BIG = bytes(range(256)) * 2**14  # 4 MiB, more than any buffer of a socket holds
 async def test_what_is_written_at_once() -> None:
     async with pair() as (transport, theirs):
         assert transport.write(b"abc")
-        assert not transport.has_rest
+        assert not transport.rest
         assert await read(theirs, 3) == b"abc"
 
 
 async def test_what_the_network_does_not_take_is_kept() -> None:
     async with pair() as (transport, theirs):
         assert not transport.write(BIG)
-        assert transport.has_rest
+        assert transport.rest
         assert not transport.write(b"behind")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(transport.flush)
@@ -94,9 +96,9 @@ async def test_a_head_and_its_payload(
         # and where nothing more fits at all
         while transport.write(BIG):
             pass
-        transport._rest = b""
+        transport.rest = b""
         assert not transport.write(b"head", b"payload")
-        assert bytes(transport._rest) == b"headpayload"
+        assert bytes(transport.rest) == b"headpayload"
 
 
 async def test_F3_a_cancelled_flush_keeps_the_rest() -> None:
@@ -106,11 +108,23 @@ async def test_F3_a_cancelled_flush_keeps_the_rest() -> None:
             with anyio.move_on_after(0.01) as scope:
                 await transport.flush()
             assert scope.cancelled_caught
-            assert transport.has_rest
+            assert transport.rest
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(transport.flush)
             with anyio.fail_after(10):
                 assert await read(theirs, len(BIG)) == BIG
+
+
+async def test_nothing_is_kept_of_what_was_sent() -> None:
+    async with pair() as (transport, theirs):
+        data = bytes(len(BIG))
+        before = sys.getrefcount(data)
+        assert not transport.write(data)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            with anyio.fail_after(10):
+                await read(theirs, len(data))
+        assert sys.getrefcount(data) == before
 
 
 async def test_half_close() -> None:
@@ -260,6 +274,21 @@ async def test_F8_full_reads_give_others_a_turn() -> None:
 
 
 # -- what goes wrong -----------------------------------------------------------
+
+
+async def test_nobody_waits_for_a_closed_socket() -> None:
+    async with pair() as (transport, theirs), pair() as (other, _):
+        theirs.send(b"x")
+        assert await transport.receive(None) == b"x"
+        await transport.abort()
+        with pytest.raises(TransportLost):
+            await transport.receive(None)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(other.receive, None)
+            await anyio.wait_all_tasks_blocked()
+            await other.abort()
+            other.interrupt()  # who is woken already
+        await anyio.sleep(0.01)  # and not the task that tried to receive
 
 
 async def test_F7_a_reset() -> None:
@@ -487,6 +516,19 @@ async def test_a_listener_that_is_closed_while_it_waits() -> None:
         tasks.start_soon(accept)
         await anyio.wait_all_tasks_blocked()
         await listener.aclose()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no UNIX sockets")
+async def test_G1_a_socket_that_takes_no_options(tmp_path: Path) -> None:
+    # As with a peer that is gone already on some systems: what was accepted is closed.
+    path = str(tmp_path / "socket")
+    listener = OwnListener(await anyio.create_unix_listener(path))
+    async with listener:
+        async with await anyio.connect_unix(path) as stream:
+            with pytest.raises(OSError, match="not supported"):
+                await listener.accept()
+            with anyio.fail_after(5), pytest.raises(anyio.EndOfStream):
+                await stream.receive()
 
 
 async def test_no_peer_no_address() -> None:

@@ -123,14 +123,14 @@ async def test_F3_what_the_socket_does_not_take_is_kept(
 ) -> None:
     async with pair(client_tls, server_tls) as ends:
         assert not ends.client.write(BIG)
-        assert ends.client.has_rest
+        assert ends.client.rest
         with anyio.move_on_after(0.01):
             await ends.client.flush()
         assert not ends.client.write(b"behind")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ends.client.flush)
             assert await read(ends.server, len(BIG) + 6) == BIG + b"behind"
-        assert not ends.client.has_rest
+        assert not ends.client.rest
 
 
 async def test_the_end_is_told(

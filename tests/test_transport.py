@@ -56,6 +56,22 @@ async def test_F7_errors_become_one(
     assert ours.closed
 
 
+@pytest.mark.parametrize("size", [None, 4])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+async def test_a_stream_of_other_buffers(kind: type[Any], size: int | None) -> None:
+    ours, theirs = stream_pair()
+    receive = ours.receive
+
+    async def receive_other(max_bytes: int = 65536) -> Any:
+        return kind(await receive(max_bytes))
+
+    ours.receive = receive_other  # type: ignore[method-assign]
+    await theirs.send(b"data")
+    received = await wrap(ours).receive(size)
+    assert type(received) is bytes
+    assert received == b"data"
+
+
 async def test_nobody_to_interrupt() -> None:
     ours, theirs = stream_pair()
     transport = wrap(ours)

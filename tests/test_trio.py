@@ -26,7 +26,7 @@ from anyio_websocket import (
 from anyio_websocket._transport import TransportLost, send, wrap
 
 from .support.frames import TEXT
-from .support.peer import RawPeer, request
+from .support.peer import RawPeer, linked_by_sockets, request
 from .test_client import echo
 
 trio = pytest.importorskip("trio")
@@ -157,6 +157,30 @@ async def test_server_cancelled_says_good_bye() -> None:
         with pytest.raises(ConnectionClosed) as caught:
             await ws.get_message()
         assert caught.value.reason == CloseReason(1001, None)
+
+
+def test_a_burst_after_the_main_task() -> None:
+    # System tasks may outlive the one that writes what was held back.
+    got: list[str | bytes] = []
+
+    async def outlive() -> None:
+        with trio.CancelScope(shield=True), trio.fail_after(10):
+            async with linked_by_sockets() as (ours, theirs):
+                for when in ("before", "meanwhile", "after"):
+                    for _ in range(6):
+                        await ours.send_message(when)
+                    if when == "meanwhile":
+                        over.set()
+                    got.extend([await theirs.get_message() for _ in range(6)])
+                    await trio_testing.wait_all_tasks_blocked(0.05)
+
+    async def main() -> None:
+        trio.lowlevel.spawn_system_task(outlive)
+        await over.wait()
+
+    over = trio.Event()
+    trio.run(main)
+    assert got == ["before"] * 6 + ["meanwhile"] * 6 + ["after"] * 6
 
 
 @under_trio

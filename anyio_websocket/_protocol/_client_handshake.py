@@ -22,10 +22,10 @@ from ._http import (
     ExtraHeaders,
     HeadReader,
     checked_headers,
+    grouped,
     has_token,
     is_token,
     list_of,
-    values_of,
 )
 
 MAX_REJECT_BODY: Final = 65536  # bytes that a client keeps of a refusal's body
@@ -197,25 +197,24 @@ class ClientHandshake:
         self, response: h11.Response | h11.InformationalResponse, rest: bytes
     ) -> Accepted:
         headers = [(bytes(name), bytes(value)) for name, value in response.headers]
+        fields = grouped(headers)
         if response.http_version != b"1.1":
             raise HandshakeFailure("the server switches protocols over HTTP/1.0")
         try:
             # RFC 6455 section 4.1: this value alone, more would be more layers
-            upgrade = list_of(headers, b"upgrade")
+            upgrade = list_of(fields, b"upgrade")
             if [protocol.lower() for protocol in upgrade] != ["websocket"]:
                 raise HandshakeFailure("the answer's Upgrade is not websocket")
-            if not has_token(headers, b"connection", "upgrade"):
+            if not has_token(fields, b"connection", "upgrade"):
                 raise HandshakeFailure("the answer's Connection has no token Upgrade")
             subprotocols = [
                 value.decode("ascii")
-                for value in values_of(headers, b"sec-websocket-protocol")
+                for value in fields.get(b"sec-websocket-protocol", ())
             ]
-            chosen = list_of(headers, b"sec-websocket-extensions")
+            chosen = list_of(fields, b"sec-websocket-extensions")
         except UnicodeDecodeError:
             raise HandshakeFailure("a header of the answer is not ASCII") from None
-        if values_of(headers, b"sec-websocket-accept") != [
-            generate_accept_token(self._key)
-        ]:
+        if fields.get(b"sec-websocket-accept") != [generate_accept_token(self._key)]:
             raise HandshakeFailure("the answer's Sec-WebSocket-Accept is wrong")
         if len(subprotocols) > 1:
             raise HandshakeFailure("the server chose more than one subprotocol")

@@ -5,7 +5,7 @@ In: received bytes; messages to send. Out: ``Received`` results; bytes to write.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
@@ -78,11 +78,20 @@ class Codec(Protocol):
     """
 
     def has_more(self) -> bool:
-        """Whether fed bytes wait to be decoded, as far as the codec can tell."""
+        """Whether `next` may find something in what was fed."""
         ...
 
     def feed(self, data: bytes) -> None:
         """Take received bytes."""
+
+    def messages(self, most: int) -> list[str | bytes]:
+        """Return the next messages as far as they are easy to get, or none.
+
+        They are those that come first, whole, and each in a single frame.
+
+        :param most: how many are wanted
+        """
+        ...
 
     def next(self) -> Received | None:
         """Return the next message or control frame, ``None`` if more is needed.
@@ -103,7 +112,11 @@ class Codec(Protocol):
         """
         ...
 
-    def large(self, message: str | bytes, *, compress: bool | None = None) -> Frame:
+    def framer(self) -> Callable[[str | bytes], bytes]:
+        """Return what does the same as `message`, on the shortest way."""
+        ...
+
+    def large(self, message: str | bytes) -> Frame:
         """Frame a message as `message` does, but without copying it if need be."""
         ...
 
@@ -151,14 +164,19 @@ class WsprotoCodec:
             [guard, *extensions],
         )
         self._events: Generator[Event, None, None] | None = None
+        self._fed = False  # since there was no event left
         self._text: list[str] = []
         self._binary = bytearray()
 
     def has_more(self) -> bool:
-        return False  # wsproto does not tell
+        return self._fed
 
     def feed(self, data: bytes) -> None:
+        self._fed = True
         self._connection.receive_data(data)
+
+    def messages(self, most: int) -> list[str | bytes]:
+        return []  # no way is shorter than next()
 
     def next(self) -> Received | None:
         if self._events is None:
@@ -168,6 +186,7 @@ class WsprotoCodec:
             if result is not None:
                 return result
         self._events = None
+        self._fed = False
         return None
 
     def _result(self, event: Event) -> Received | None:
@@ -225,8 +244,11 @@ class WsprotoCodec:
             return bytes(self._connection.send(TextMessage(data=message)))
         return bytes(self._connection.send(BytesMessage(data=message)))
 
-    def large(self, message: str | bytes, *, compress: bool | None = None) -> Frame:
-        return self.message(message, compress=compress)
+    def framer(self) -> Callable[[str | bytes], bytes]:
+        return self.message
+
+    def large(self, message: str | bytes) -> Frame:
+        return self.message(message)
 
     def ping(self, payload: bytes) -> bytes:
         return bytes(self._connection.send(PingEvent(payload=payload)))

@@ -23,7 +23,8 @@ than somebody has room for; the rest waits as bytes in the codec.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from functools import partial
+from typing import Final, NamedTuple
 
 from ._codec import NO_STATUS, Close, Codec, Frame, Ping, Pong, ProtocolViolation
 
@@ -39,14 +40,6 @@ _NEVER_SENT: Final = frozenset({1005, 1006, 1015})
 # characters or bytes; to copy a message of this size costs more in page faults than in
 # copying: a server's echo of 1 MiB takes 1290 us with it and 630 without
 LARGE: Final = 131_072
-
-
-class FrameMessage(Protocol):
-    """Makes a frame of a message; as `Codec.message`."""
-
-    def __call__(
-        self, message: str | bytes, /, *, compress: bool | None = None
-    ) -> bytes: ...
 
 
 class Failure(NamedTuple):
@@ -71,17 +64,19 @@ class Engine:
         "close_received",
         "close_sent",
         "failed",
-        "has_more",
         "message",
+        "messages",
     )
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        # As they are, for a call less in each message:
-        #: says whether received bytes wait to be decoded, as far as the codec tells
-        self.has_more: Callable[[], bool] = codec.has_more
+        # These two are the codec's own, for a call less in each message; not more of
+        # them, as each takes memory in every connection.
+        #: returns the next messages that are easy to get, as many as are asked for at
+        #: the most; none does not mean that there is no event
+        self.messages: Callable[[int], list[str | bytes]] = codec.messages
         #: frames a message, which must be written before the next one
-        self.message: FrameMessage = codec.message
+        self.message: Callable[[str | bytes], bytes] = codec.framer()
         #: the peer's Close, once it came
         self.close_received: Close | None = None
         #: our Close, once it was framed
@@ -89,14 +84,22 @@ class Engine:
         #: whether the peer broke the protocol
         self.failed: bool = False
 
-    def large(self, message: str | bytes, /, *, compress: bool | None = None) -> Frame:
+    def large(self, message: str | bytes) -> Frame:
         """Frame a message of ``LARGE`` or more, as `message` does."""
-        return self._codec.large(message, compress=compress)
+        return self._codec.large(message)
+
+    def choose(self, compress: bool) -> Callable[[str | bytes], bytes]:
+        """Return what frames a message, compressed or not, where that was agreed on."""
+        return partial(self._codec.message, compress=compress)
 
     def receive(self, data: bytes) -> None:
         """Take received bytes; they count for nothing once the peer has closed."""
         if self.close_received is None and not self.failed:
             self._codec.feed(data)
+
+    def has_more(self) -> bool:
+        """Say whether there may be another event in what was received."""
+        return self._codec.has_more()
 
     def next_event(self) -> Event | None:
         """Return the next thing the peer said, ``None`` if more bytes are needed."""
@@ -106,10 +109,12 @@ class Engine:
             event = self._codec.next()
         except ProtocolViolation as violation:
             self.failed = True
+            self.messages = _none
             return Failure(violation.code, violation.reason)
         if event.__class__ is Close:
             assert isinstance(event, Close)
             self.close_received = event
+            self.messages = _none
         return event
 
     def ping(self, payload: bytes) -> bytes:
@@ -128,6 +133,11 @@ class Engine:
             return b""
         self.close_sent = Close(code, reason)
         return self._codec.close(None if code == NO_STATUS else code, reason)
+
+
+def _none(most: int) -> list[str | bytes]:
+    """Stand in for the codec once nothing of the peer's counts any more."""
+    return []
 
 
 def close_code_to_send(code: object) -> int:

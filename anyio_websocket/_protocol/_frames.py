@@ -6,7 +6,8 @@ Theory of operation
 -------------------
 ``next()`` is one loop over one buffer with one offset. It makes no object for a frame:
 what a header says goes into local integers, and a message that came as a single frame
-goes straight from the buffer to the caller. That is nearly every message.
+goes straight from the buffer to the caller. That is nearly every message, so those have
+a way of their own, ``messages()``, several at once.
 
 Everything else is a message in pieces: fragments, a frame that is larger than what has
 been received, a compressed or a very large one. Its payload is moved to ``_message`` as
@@ -29,7 +30,7 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ._codec import (
@@ -44,7 +45,7 @@ from ._codec import (
     Received,
 )
 from ._deflate import Deflater, Inflater
-from ._loops import frame, masked, take
+from ._loops import frame, masked, plain, take
 from ._permessage_deflate import PerMessageDeflate
 from ._pure import BLOCK, MASKED, WHOLE_BINARY, WHOLE_TEXT, head_of
 
@@ -153,19 +154,17 @@ class FrameCodec:
             self._buffer = data
         self._offset = 0
 
-    def next(self) -> Received | None:
-        if self._offset == len(self._buffer):
-            self._wait()
-            return None
-        # Most of what comes is a message in one frame, all of it at hand.
-        if not self._opcode:
-            taken = take(self._buffer, self._offset, self._mask_bit, self._limit)
-            if taken is not None:
-                message, self._offset = taken
-                return message
-        return self._next()
+    def messages(self, most: int) -> list[str | bytes]:
+        if self._opcode:
+            return []  # the rest of another one comes first
+        found, end = take(self._buffer, self._offset, self._mask_bit, self._limit, most)
+        if end == len(self._buffer):  # an idle connection keeps none of it
+            self._buffer = b""
+            end = 0
+        self._offset = end
+        return found
 
-    def _next(self) -> Received | None:
+    def next(self) -> Received | None:
         while True:
             if self._remaining:
                 if not self._take_rest():
@@ -322,18 +321,18 @@ class FrameCodec:
     def _store(self, part: bytes | bytearray) -> None:
         assert self._message is not None
         self._size += len(part)
-        if self._size > self._max_message_size:
-            raise self._too_big()
-        self._message.write(part)
-        if self._opcode == _TEXT:
-            if self._decoder is None:
-                if part.isascii():
-                    return
-                self._decoder = _new_decoder()
+        excess = self._size - self._limit
+        if excess > 0:  # what fits is judged first, as if it had come by itself
+            part = part[:-excess]
+        if self._opcode == _TEXT and not (self._decoder is None and part.isascii()):
+            self._decoder = self._decoder or _new_decoder()
             try:
                 self._decoder.decode(part)
             except UnicodeDecodeError:
                 raise _invalid_text() from None
+        if excess > 0:
+            raise self._too_big()
+        self._message.write(part)
 
     def _end_message(self) -> str | bytes:
         if self._compressed:
@@ -357,22 +356,23 @@ class FrameCodec:
     # -- sending ---------------------------------------------------------------
 
     def message(self, message: str | bytes, *, compress: bool | None = None) -> bytes:
-        first = WHOLE_BINARY
-        if isinstance(message, str):
-            first = WHOLE_TEXT
-            message = message.encode()
+        first = WHOLE_TEXT if isinstance(message, str) else WHOLE_BINARY
         deflater = self._deflater
-        if deflater is not None and (
-            len(message) >= deflater.threshold if compress is None else compress
-        ):
-            compressed = deflater.compress(message)
-            if compressed is not None:
-                return self._frame(first | _RSV1, compressed)
-        return self._frame(first, message)
+        if deflater is not None:
+            if isinstance(message, str):
+                message = message.encode()
+            if len(message) >= deflater.threshold if compress is None else compress:
+                compressed = deflater.compress(message)
+                if compressed is not None:
+                    return self._frame(first | _RSV1, compressed)
+        return frame(first, message, next(self._keys) if self._keys else None)
 
-    def large(self, message: str | bytes, *, compress: bool | None = None) -> Frame:
+    def framer(self) -> Callable[[str | bytes], bytes]:
+        return self.message if self._keys or self._deflater else plain
+
+    def large(self, message: str | bytes) -> Frame:
         if self._keys is not None or self._deflater is not None:
-            return self.message(message, compress=compress)
+            return self.message(message)
         if isinstance(message, bytes):
             return head_of(WHOLE_BINARY, len(message)), message
         message = message.encode()

@@ -35,6 +35,7 @@ STATUS_LINE: Final = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: .*)?")
 STATUS_START: Final = re.compile(rb"H(?:\Z|T(?:\Z|T(?:\Z|P(?:\Z|/))))")
 
 Headers = Sequence[tuple[bytes, bytes]]
+Fields = dict[bytes, list[bytes]]
 ExtraHeaders = Iterable[tuple[bytes, bytes] | tuple[str, str]] | None
 
 # bytes; what websockets and most HTTP servers allow
@@ -215,12 +216,15 @@ def _encoded(text: object, what: str) -> bytes:
         raise ValueError(f"{what} has characters outside of latin-1") from None
 
 
-def values_of(headers: Headers, name: bytes) -> list[bytes]:
-    """Return the values of all header lines of one name, given in lower case."""
-    return [value for key, value in headers if key == name]
+def grouped(headers: Headers) -> Fields:
+    """Return the values of all header lines by their names, given in lower case."""
+    fields: Fields = {}
+    for name, value in headers:
+        fields.setdefault(name, []).append(value)
+    return fields
 
 
-def list_of(headers: Headers, name: bytes) -> list[str]:
+def list_of(fields: Fields, name: bytes) -> list[str]:
     """Return a header's comma-separated elements over all its lines.
 
     :raises UnicodeDecodeError: if one is not ASCII
@@ -228,15 +232,15 @@ def list_of(headers: Headers, name: bytes) -> list[str]:
     """
     return [
         element
-        for value in values_of(headers, name)
+        for value in fields.get(name, ())
         for part in value.decode("ascii").split(",")
         if (element := part.strip(" \t"))
     ]
 
 
-def has_token(headers: Headers, name: bytes, token: str) -> bool:
+def has_token(fields: Fields, name: bytes, token: str) -> bool:
     """Say whether a list header has a token, in any case of letters."""
-    return any(element.lower() == token for element in list_of(headers, name))
+    return any(element.lower() == token for element in list_of(fields, name))
 
 
 def is_token(text: str) -> bool:

@@ -10,8 +10,8 @@ import os
 try:
     if os.environ.get("ANYIO_WEBSOCKET_PURE", "0") != "0":
         raise ImportError
-    from ._speedups import frame, masked, take
+    from ._speedups import frame, masked, plain, take
 except ImportError:
-    from ._pure import frame, masked, take
+    from ._pure import frame, masked, plain, take
 
-__all__ = ["frame", "masked", "take"]
+__all__ = ["frame", "masked", "plain", "take"]

@@ -23,6 +23,10 @@ _SHORT: Final = 125  # bytes; the longest payload that needs no extended length
 # translate() over every fourth byte (CPython 3.11 and 3.13: even at about 2.5 KiB)
 _XOR_LIMIT: Final = 2048
 _REPEATS: Final = [(size + 3) // 4 for size in range(_SHORT + 1)]
+_SHORT_HEADS: Final = {
+    first: [bytes((first, size)) for size in range(_SHORT + 1)]
+    for first in (WHOLE_TEXT, WHOLE_BINARY)
+}
 _XOR_TABLES: Final = [bytes(i ^ key for i in range(256)) for key in range(256)]
 
 
@@ -48,41 +52,64 @@ def _xor(data: bytes, mask: bytes) -> bytes:
 
 
 def take(
-    buffer: bytes, start: int, mask_bit: int, limit: int
-) -> tuple[str | bytes, int] | None:
-    """Take a whole message out of a buffer, if there is one in a single frame.
+    buffer: bytes, start: int, mask_bit: int, limit: int, most: int
+) -> tuple[list[str | bytes], int]:
+    """Take messages out of a buffer, as long as each is whole and in a single frame.
 
     What is not that simple is for others to take, or to complain of.
 
     :param buffer: what was received
     :param start: where in there a frame starts
     :param mask_bit: ``MASKED`` if it has to be masked, else 0
-    :param limit: bytes that it may have
-    :return: the message, and where in the buffer its frame ends
+    :param limit: bytes that a message may have
+    :param most: messages to take
+    :return: the messages, and where in the buffer the frame of the last one ends
 
     """
-    if len(buffer) - start < 2:
-        return None
-    first = buffer[start]
-    length = buffer[start + 1] ^ mask_bit  # over 127 if that is wrong
-    # Longer ones are few, and most of them are not at hand as a whole.
-    if length > _SHORT or length > limit or first not in (WHOLE_TEXT, WHOLE_BINARY):
-        return None
-    start += 2
-    end = start + length + (4 if mask_bit else 0)
-    if end > len(buffer):
-        return None
-    if mask_bit:
-        mask = buffer[start : start + 4] * _REPEATS[length]
-        payload = _xor(buffer[start + 4 : end], mask[:length])
-    else:
-        payload = buffer[start:end]
-    if first == WHOLE_BINARY:
-        return payload, end
-    try:
-        return payload.decode(), end
-    except UnicodeDecodeError:
-        return None
+    messages: list[str | bytes] = []
+    size = len(buffer)
+    for _ in range(most):
+        if size - start < 2:
+            break
+        first = buffer[start]
+        length = buffer[start + 1] ^ mask_bit  # over 127 if that is wrong
+        # Longer ones are few, and most of them are not at hand as a whole.
+        if length > _SHORT or length > limit or first not in (WHOLE_TEXT, WHOLE_BINARY):
+            break
+        begin = start + 6 if mask_bit else start + 2
+        end = begin + length
+        if end > size:
+            break
+        payload = buffer[begin:end]
+        if mask_bit:
+            mask = buffer[begin - 4 : begin] * _REPEATS[length]
+            payload = _xor(payload, mask[:length])
+        if first == WHOLE_BINARY:
+            messages.append(payload)
+        else:
+            try:
+                messages.append(payload.decode())
+            except UnicodeDecodeError:
+                break
+        start = end
+    return messages, start
+
+
+def plain(message: bytes | str) -> bytes:
+    """Put a message into a frame without a mask.
+
+    :param message: the message
+    :raises UnicodeEncodeError: if it is a text with lone surrogates
+
+    """
+    first = WHOLE_BINARY
+    if isinstance(message, str):
+        first = WHOLE_TEXT
+        message = message.encode()
+    length = len(message)
+    if length <= _SHORT:
+        return _SHORT_HEADS[first][length] + message
+    return head_of(first, length) + message
 
 
 def head_of(first: int, length: int, bit: int = 0) -> bytes:
@@ -100,14 +127,17 @@ def head_of(first: int, length: int, bit: int = 0) -> bytes:
     return bytes((first, bit | 127)) + length.to_bytes(8, "big")
 
 
-def frame(first: int, payload: bytes, key: bytes | None) -> bytes:
+def frame(first: int, payload: bytes | str, key: bytes | None) -> bytes:
     """Put a frame together.
 
     :param first: its first byte
-    :param payload: what is in it, not masked yet
+    :param payload: what is in it, not masked yet; a text is encoded
     :param key: the mask, ``None`` for none
+    :raises UnicodeEncodeError: if the text has lone surrogates
 
     """
+    if isinstance(payload, str):
+        payload = payload.encode()
     length = len(payload)
     head = head_of(first, length, 0 if key is None else MASKED)
     if key is None:

@@ -10,7 +10,6 @@ strict; wsproto makes the accept token. All rules of the upgrade itself are here
 from __future__ import annotations
 
 import binascii
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import h11
@@ -23,16 +22,17 @@ from ._http import (
     REQUEST_START,
     BadHead,
     ExtraHeaders,
+    Fields,
     HeadReader,
     answer,
     check_host,
     checked_headers,
+    grouped,
     has_token,
     head,
     is_token,
     list_of,
     path_of,
-    values_of,
 )
 from ._origins import Origins
 
@@ -101,24 +101,26 @@ class ServerHandshake:
                 raise BadHead(400, "there must be one Host header") from None
             raise BadHead(400, "this is not an HTTP/1.1 request") from None
         assert isinstance(event, h11.Request)  # the head is complete
-        headers = [(KNOWN.get(name, name), value) for name, value in event.headers]
+        lowered = ((raw.lower(), value) for raw, value in event.headers.raw_items())
+        headers = [(KNOWN.get(name, name), value) for name, value in lowered]
+        fields = grouped(headers)
         if event.http_version != b"1.1":
             return self._refuse(505, "the version of HTTP must be 1.1")
         if event.method != b"GET":
             return self._refuse(405, "the method must be GET", (b"Allow", b"GET"))
-        if values_of(headers, b"transfer-encoding") or any(
-            value.strip(b"0") for value in values_of(headers, b"content-length")
+        if b"transfer-encoding" in fields or any(
+            value.strip(b"0") for value in fields.get(b"content-length", ())
         ):
             return self._refuse(400, "the request must not have a body")
         target = path_of(event.target.decode("ascii"))
-        host = _only(headers, b"host").decode("ascii")
+        host = _only(fields, b"host").decode("ascii")
         check_host(host)
-        if not has_token(headers, b"connection", "upgrade"):
+        if not has_token(fields, b"connection", "upgrade"):
             raise BadHead(400, "Connection has no token Upgrade")
-        if not has_token(headers, b"upgrade", "websocket"):
+        if not has_token(fields, b"upgrade", "websocket"):
             raise BadHead(400, "Upgrade has no token websocket")
-        version = values_of(headers, b"sec-websocket-version")
-        if not version:
+        version = fields.get(b"sec-websocket-version")
+        if version is None:
             raise BadHead(400, "there is no Sec-WebSocket-Version")
         if version != [b"13"]:
             return self._refuse(
@@ -127,15 +129,15 @@ class ServerHandshake:
                 (b"Upgrade", b"websocket"),  # RFC 9110 section 15.5.22
                 (b"Sec-WebSocket-Version", b"13"),
             )
-        self._key = _only(headers, b"sec-websocket-key")
+        self._key = _only(fields, b"sec-websocket-key")
         _check_key(self._key)
-        self._subprotocols = tuple(list_of(headers, b"sec-websocket-protocol"))
+        self._subprotocols = tuple(list_of(fields, b"sec-websocket-protocol"))
         if not all(map(is_token, self._subprotocols)):
             raise BadHead(400, "a subprotocol is not a token")
-        self._offers = list_of(headers, b"sec-websocket-extensions")
+        self._offers = list_of(fields, b"sec-websocket-extensions")
         origin = None
-        if values_of(headers, b"origin"):
-            origin = _only(headers, b"origin").decode("ascii")
+        if b"origin" in fields:
+            origin = _only(fields, b"origin").decode("ascii")
         if not self._origins.allow(origin, host):
             return self._refuse(403, "pages of this origin may not connect")
         return Request(
@@ -215,8 +217,8 @@ _KEPT_FROM_SERVERS: Final = frozenset(
 )
 
 
-def _only(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes:
-    values = values_of(headers, name)
+def _only(fields: Fields, name: bytes) -> bytes:
+    values = fields.get(name, [])
     if len(values) != 1:
         title = name.decode().title()
         raise BadHead(400, f"there must be one {title} header, not {len(values)}")

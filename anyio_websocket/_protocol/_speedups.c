@@ -101,89 +101,102 @@ whole_frame(const unsigned char *in, Py_ssize_t available, int mask_bit,
     return *length <= available - *start - (mask_bit ? KEY_SIZE : 0);
 }
 
+/* The message in a frame that starts at `in` and that whole_frame() has measured, or
+   NULL; without an exception if it is a text that is not UTF-8. */
+static PyObject *
+message_of(const char *in, int mask_bit, Py_ssize_t start, Py_ssize_t length)
+{
+    const char *payload = in + start;
+    PyObject *bytes = NULL, *text;
+
+    if (mask_bit || in[0] != (char)WHOLE_TEXT) {
+        bytes = PyBytes_FromStringAndSize(NULL, length);
+        if (bytes == NULL)
+            return NULL;
+        if (mask_bit)
+            apply_mask(PyBytes_AsString(bytes), payload + KEY_SIZE, length, payload);
+        else
+            memcpy(PyBytes_AsString(bytes), payload, length);
+        payload = PyBytes_AsString(bytes);
+    }
+    if (in[0] != (char)WHOLE_TEXT)
+        return bytes;
+    text = PyUnicode_DecodeUTF8(payload, length, NULL);
+    Py_XDECREF(bytes);
+    if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
+        PyErr_Clear(); /* for Python to find, and to say what is wrong */
+    return text;
+}
+
 static PyObject *
 speedups_take(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     char *buffer;
-    const char *key, *payload;
-    Py_ssize_t available, offset, limit, start, length;
+    Py_ssize_t size, offset, limit, most, start, length;
     long mask_bit;
-    PyObject *bytes, *message;
+    PyObject *messages, *message;
 
-    if (count != 4) {
+    if (count != 5) {
         PyErr_SetString(PyExc_TypeError,
-                        "take() takes buffer, offset, mask_bit and limit");
+                        "take() takes buffer, offset, mask_bit, limit and most");
         return NULL;
     }
-    if (PyBytes_AsStringAndSize(args[0], &buffer, &available) < 0)
+    if (PyBytes_AsStringAndSize(args[0], &buffer, &size) < 0)
         return NULL;
     offset = PyLong_AsSsize_t(args[1]);
     mask_bit = PyLong_AsLong(args[2]);
     limit = PyLong_AsSsize_t(args[3]);
+    most = PyLong_AsSsize_t(args[4]);
     if (PyErr_Occurred())
         return NULL;
-    if (offset < 0 || offset > available || limit < 0) {
+    if (offset < 0 || offset > size || limit < 0) {
         PyErr_SetString(PyExc_ValueError, "take() starts inside of the buffer");
         return NULL;
     }
-    buffer += offset;
-    available -= offset;
-    if (!whole_frame((unsigned char *)buffer, available, (int)mask_bit, limit, &start,
-                     &length))
-        Py_RETURN_NONE;
-    payload = buffer + start;
-    if (mask_bit) {
-        key = payload;
-        payload += KEY_SIZE;
-        start += KEY_SIZE;
-        bytes = PyBytes_FromStringAndSize(NULL, length);
-        if (bytes == NULL)
-            return NULL;
-        apply_mask(PyBytes_AsString(bytes), payload, length, key);
-        payload = PyBytes_AsString(bytes);
-    }
-    else {
-        bytes = NULL;
-    }
-    if (buffer[0] == (char)WHOLE_TEXT) {
-        message = PyUnicode_DecodeUTF8(payload, length, NULL);
-        Py_XDECREF(bytes);
+    messages = PyList_New(0);
+    if (messages == NULL)
+        return NULL;
+    while (most-- > 0 && whole_frame((unsigned char *)buffer + offset, size - offset,
+                                     (int)mask_bit, limit, &start, &length)) {
+        message = message_of(buffer + offset, (int)mask_bit, start, length);
         if (message == NULL) {
-            if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
-                return NULL;
-            PyErr_Clear(); /* for Python to find, and to say what is wrong */
-            Py_RETURN_NONE;
+            if (PyErr_Occurred())
+                goto error;
+            break;
         }
+        if (PyList_Append(messages, message) < 0) {
+            Py_DECREF(message);
+            goto error;
+        }
+        Py_DECREF(message);
+        offset += start + (mask_bit ? KEY_SIZE : 0) + length;
     }
-    else {
-        message = bytes ? bytes : PyBytes_FromStringAndSize(payload, length);
-        if (message == NULL)
-            return NULL;
-    }
-    return Py_BuildValue("Nn", message, offset + start + length);
+    return Py_BuildValue("Nn", messages, offset);
+error:
+    Py_DECREF(messages);
+    return NULL;
 }
 
+/* A frame with a text, which is encoded, or with bytes; NULL for `key` is no mask. */
 static PyObject *
-speedups_frame(PyObject *module, PyObject *const *args, Py_ssize_t count)
+framed(long first, PyObject *message, const char *key)
 {
-    char *payload, *out;
-    const char *key = NULL;
+    const char *payload;
+    char *bytes, *out;
     Py_ssize_t length;
-    long first;
     int size, i;
     PyObject *result;
 
-    if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "frame() takes first, payload and key");
-        return NULL;
+    if (PyUnicode_Check(message)) {
+        payload = PyUnicode_AsUTF8AndSize(message, &length);
+        if (payload == NULL)
+            return NULL;
     }
-    first = PyLong_AsLong(args[0]);
-    if (first == -1 && PyErr_Occurred())
-        return NULL;
-    if (PyBytes_AsStringAndSize(args[1], &payload, &length) < 0)
-        return NULL;
-    if (args[2] != Py_None && (key = key_of(args[2])) == NULL)
-        return NULL;
+    else {
+        if (PyBytes_AsStringAndSize(message, &bytes, &length) < 0)
+            return NULL;
+        payload = bytes;
+    }
     size = length < 126 ? 0 : length < 65536 ? 2 : 8;
     result = PyBytes_FromStringAndSize(NULL, 2 + size + (key ? KEY_SIZE : 0) + length);
     if (result == NULL)
@@ -203,13 +216,38 @@ speedups_frame(PyObject *module, PyObject *const *args, Py_ssize_t count)
     return result;
 }
 
+static PyObject *
+speedups_frame(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    const char *key = NULL;
+    long first;
+
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "frame() takes first, payload and key");
+        return NULL;
+    }
+    first = PyLong_AsLong(args[0]);
+    if (first == -1 && PyErr_Occurred())
+        return NULL;
+    if (args[2] != Py_None && (key = key_of(args[2])) == NULL)
+        return NULL;
+    return framed(first, args[1], key);
+}
+
+static PyObject *
+speedups_plain(PyObject *module, PyObject *message)
+{
+    return framed(PyUnicode_Check(message) ? WHOLE_TEXT : WHOLE_BINARY, message, NULL);
+}
+
 static PyMethodDef methods[] = {
     {"masked", (PyCFunction)(void (*)(void))speedups_masked, METH_FASTCALL,
      "Mask or unmask a piece of a payload."},
     {"take", (PyCFunction)(void (*)(void))speedups_take, METH_FASTCALL,
-     "Take a whole message out of a buffer, if there is one in a single frame."},
+     "Take messages that are whole frames out of a buffer."},
     {"frame", (PyCFunction)(void (*)(void))speedups_frame, METH_FASTCALL,
      "Put a frame together."},
+    {"plain", speedups_plain, METH_O, "Put a message into a frame without a mask."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -54,6 +54,8 @@ def _compressed(mask: bytes | None) -> list[bytes]:
         + frame(CONTINUATION, data[5:], mask=mask),
         frame(BINARY, _deflated(bytes(100_000)), rsv=4, mask=mask),
         frame(BINARY, b"\3\0", rsv=4, mask=mask) * 2,
+        # No UTF-8 and too long: which of them it was depended on how it was cut.
+        frame(TEXT, _deflated(b"\xc3\xc3" + bytes(2000)), rsv=4, mask=mask),
         *_frames(mask),
     ]
 
@@ -102,5 +104,6 @@ SEEDS: Final[dict[str, list[bytes]]] = {
         "ws://b\u00fccher.example/\u00fc\u00fc?x".encode(),
         b"http://example.org:70000/",
         b"ws:///nowhere",
+        b"ws://&&&&&&&&&&@&&'&&&&&&&&&&&&\"",  # the userinfo is in the host as well
     ],
 }

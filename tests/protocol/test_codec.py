@@ -28,6 +28,7 @@ from anyio_websocket._protocol import (
     WsprotoCodec,
 )
 
+from ..support.codecs import received
 from ..support.frames import frame
 
 
@@ -55,10 +56,7 @@ def server(request: pytest.FixtureRequest) -> Make:
 
 
 def drain(codec: Codec) -> list[Received]:
-    results: list[Received] = []
-    while (result := codec.next()) is not None:
-        results.append(result)
-    return results
+    return list(received(codec))
 
 
 def feed(codec: Codec, *chunks: bytes) -> list[Received]:

@@ -33,6 +33,7 @@ from anyio_websocket._protocol._permessage_deflate import (
     offer,
 )
 
+from ..support.codecs import received
 from ..support.costs import grows_linearly
 from ..support.frames import MASK, frame, masked, take_frame
 
@@ -83,8 +84,7 @@ def feed(codec: FrameCodec, *chunks: bytes) -> list[Received]:
     results: list[Received] = []
     for chunk in chunks:
         codec.feed(chunk)
-        while (result := codec.next()) is not None:
-            results.append(result)
+        results += received(codec)
     return results
 
 
@@ -575,6 +575,16 @@ def test_D1_exactly_the_limit(is_client: bool, limit: int) -> None:
             assert failure(codec_of(is_client, limit), *chunks) == 1009
 
 
+@pytest.mark.parametrize("is_client", [False, True])
+def test_C9_a_text_that_is_wrong_and_then_too_long(is_client: bool) -> None:
+    payload = deflated(b"\xc3\xc3" + bytes(3000))
+    mask = None if is_client else MASK
+    data = frame(1, payload, rsv=RSV1, mask=mask)
+    for place in range(len(data)):
+        codec = codec_of(is_client=is_client, limit=1000)
+        assert failure(codec, data[:place], data[place:]) == 1007
+
+
 def test_D1_memory_of_a_message_that_does_not_shrink() -> None:
     content = random.Random(4).randbytes(LIMIT)
     data = frame(2, deflated(content), rsv=RSV1, mask=bytes(4))
@@ -676,8 +686,7 @@ def codes_of(data: bytes) -> tuple[list[Received], int | None]:
     codec = codec_of()
     codec.feed(data)
     try:
-        while (result := codec.next()) is not None:
-            results.append(result)
+        results += received(codec)
     except ProtocolViolation as exc:
         return results, exc.code
     return results, None

@@ -21,6 +21,7 @@ from anyio_websocket._protocol import (
 )
 from anyio_websocket._protocol._pure import BLOCK
 
+from ..support.codecs import received
 from ..support.costs import grows_linearly
 from ..support.frames import MASK, close_payload, frame
 
@@ -59,8 +60,7 @@ def feed(codec: FrameCodec, *chunks: bytes) -> list[Received]:
     results: list[Received] = []
     for chunk in chunks:
         codec.feed(chunk)
-        while (result := codec.next()) is not None:
-            results.append(result)
+        results += received(codec)
     return results
 
 

@@ -29,6 +29,7 @@ from anyio_websocket._protocol import (
     WsprotoCodec,
 )
 
+from ..support.codecs import AT_ONCE, received
 from ..support.frames import MASK, close_payload, cut, frame
 
 LIMIT = 300  # bytes
@@ -82,13 +83,13 @@ def frames(draw: st.DrawFn, is_client: bool) -> bytes:
 Outcome = tuple[list[Received], int | None]
 
 
-def outcome(codec: Codec, chunks: Iterable[bytes]) -> Outcome:
+def outcome(codec: Codec, chunks: Iterable[bytes], at_once: int = AT_ONCE) -> Outcome:
     """Say what a codec makes of bytes, and with which code it fails, if it does."""
     results: list[Received] = []
     for chunk in chunks:
         codec.feed(chunk)
         try:
-            while (result := codec.next()) is not None:
+            for result in received(codec, at_once=at_once):
                 results.append(result)
                 if isinstance(result, Close):
                     return results, None  # nothing counts after it
@@ -103,16 +104,20 @@ def test_the_codecs_agree(is_client: bool, data: st.DataObject) -> None:
     wire = b"".join(data.draw(st.lists(frames(is_client), max_size=8)))
     places = data.draw(st.lists(st.integers(0, len(wire)), max_size=6))
 
-    def result(make: type[WsprotoCodec | FrameCodec], *chunks: bytes) -> Outcome:
+    def result(
+        make: type[WsprotoCodec | FrameCodec], *chunks: bytes, at_once: int = AT_ONCE
+    ) -> Outcome:
         codec = make(
             is_client=is_client, max_message_size=LIMIT, max_fragments=FRAGMENTS
         )
-        return outcome(codec, chunks)
+        return outcome(codec, chunks, at_once)
 
     expected = result(WsprotoCodec, wire, MORE)
     for pieces in ([wire], cut(wire, places), cut(wire, range(len(wire)))):
         for make in (WsprotoCodec, FrameCodec):
             assert result(make, *pieces, MORE) == expected
+        # The long way of a codec's, for messages that have a short one.
+        assert result(FrameCodec, *pieces, MORE, at_once=0) == expected
     assert result(FrameCodec, wire) in (result(WsprotoCodec, wire), expected)
 
 
