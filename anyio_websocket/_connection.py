@@ -217,8 +217,13 @@ class WebSocketConnection(AsyncResource):
         link = self._link
         data = _control_payload(payload, default=os.urandom(4))
         ping = link.pings.add(data, current_time())
+
+        def frame(payload: bytes) -> bytes:
+            ping.sent = True  # even if we do not come to the end of sending it
+            return link.engine.ping(payload)
+
         try:
-            await link.outbox.send(link.engine.ping, ping.payload)
+            await link.outbox.send(frame, data)
             await link.reader.pong(ping)
         finally:
             link.pings.discard(ping)

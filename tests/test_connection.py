@@ -505,6 +505,22 @@ async def test_E6_a_cancelled_ping_is_forgotten(opener: Opener) -> None:
         tasks.cancel_scope.cancel()
 
 
+async def test_E6_a_pong_to_a_cancelled_ping_answers_earlier_ones(
+    opener: Opener,
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        async with anyio.create_task_group() as pinging:
+            pinging.start_soon(connection.ping, b"first")
+            assert await peer.receive() == Frame(PING, b"first")
+            with anyio.move_on_after(1) as scope:
+                await connection.ping(b"second")
+            assert scope.cancelled_caught
+            # The peer may answer the last alone: RFC 6455 section 5.5.3.
+            await peer.send(PONG, b"second")
+        tasks.cancel_scope.cancel()
+
+
 async def test_E6_pings_that_cannot_be(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
