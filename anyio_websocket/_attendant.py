@@ -130,11 +130,10 @@ class Attendant:
 
     def left_alone(self, member: Member) -> None:
         """Say that nobody reads from this connection now, unless it is watched."""
-        if member in self._members:
-            member.watched = True
-            self._left_alone[member] = -1
-            if self._idle:
-                self._news.set()
+        member.watched = True
+        self._left_alone[member] = -1
+        if self._idle:
+            self._news.set()
 
     def start_soon(self, job: Job) -> None:
         """Run a small job that never raises and that ends with its connection."""

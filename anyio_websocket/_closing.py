@@ -94,8 +94,8 @@ class Closing:
             self.cause = cause
             if cause is not None:
                 cause.__traceback__ = None  # its frames hold what holds the cause
-            if self._owner is not None:
-                self._owner.end_begins()
+            assert self._owner is not None  # nothing ends before it begins to
+            self._owner.end_begins()
 
     def received(self, reason: CloseReason) -> None:
         """Note the peer's Close, be it the first word or the answer to ours."""

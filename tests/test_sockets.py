@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from anyio.abc import SocketListener, SocketStream
 
 from anyio_websocket import (
     CloseReason,
@@ -516,6 +517,53 @@ async def test_a_listener_that_is_closed_while_it_waits() -> None:
         tasks.start_soon(accept)
         await anyio.wait_all_tasks_blocked()
         await listener.aclose()
+
+
+class _Shared(SocketListener):
+    """A listening socket that somebody else accepts on as well."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    @property
+    def _raw_socket(self) -> socket.socket:
+        return self._socket
+
+    async def accept(self) -> SocketStream:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        self._socket.close()
+
+
+async def test_two_who_accept_on_one_socket() -> None:
+    # Both hear of a client, and one is too late.
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        both = [OwnListener(_Shared(listening.dup())) for _ in range(2)]
+        accepted: list[SocketTransport] = []
+
+        async def accept(listener: OwnListener) -> None:
+            with anyio.CancelScope() as scope:
+                scopes.append(scope)
+                accepted.append(await listener.accept())
+
+        scopes: list[anyio.CancelScope] = []
+        async with anyio.create_task_group() as tasks:
+            for listener in both:
+                tasks.start_soon(accept, listener)
+            await anyio.sleep(0.05)
+            with socket.create_connection(listening.getsockname()):
+                while not accepted:
+                    await anyio.sleep(0.01)
+                await anyio.sleep(0.05)
+                assert len(accepted) == 1
+                for scope in scopes:
+                    scope.cancel()
+        for transport in accepted:
+            await transport.aclose()
+        for listener in both:
+            await listener.aclose()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no UNIX sockets")
