@@ -9,8 +9,8 @@ Whoever waits for something of a connection reads from it (see ``_reader``). Whi
 application is busy elsewhere, or only sends, nobody does; pings would go unanswered
 and a Close unseen. So a connection that is left alone comes on the attendant's list,
 which it looks at every ``TICK`` while there is something on it. Who is read from then
-is taken off; who was not since the last look, is not now and so was left alone for a
-whole tick, gets a reader. A connection in use is on the list nearly all the time and
+is taken off; who is not, and was not since the last look, gets a reader. A connection
+in use is on the list nearly all the time and
 has nothing to say: no timer, no wake-up and not even a call for a message.
 
 It also goes the rounds of the keepalive (see ``_keepalive``), with the same sleep.

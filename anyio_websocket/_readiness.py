@@ -34,7 +34,7 @@ from ._transport import TransportLost
 if TYPE_CHECKING:
     import asyncio
 
-# reads without waiting in between; with 64 KiB each, a turn of half a megabyte
+# reads without waiting in between; with 128 KiB each, a turn of a megabyte
 FULL_READS: Final = 8
 
 # bytes that are asked for unless the last read brought as many: 64 KiB and the header
@@ -99,7 +99,27 @@ def readiness_of(sock: socket.socket) -> Readiness:
     return _OneByOne(sys.modules["trio"], sock)
 
 
-class _Registered:
+class _Reads:
+    """How much to ask a socket for, and when to try it without being told to."""
+
+    __slots__ = ("_full", "_is_bulk", "_socket")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        # Reads in a row that came back full. A client's request comes right behind its
+        # connection, so the first read is tried at once as well.
+        self._full = 1
+        self._is_bulk = False  # whether the last read brought much
+
+    def _read(self, size: int) -> bytes:
+        asked = size if self._is_bulk else min(size, SHORT_READ)
+        data = self._socket.recv(asked)
+        self._full = self._full + 1 if len(data) == asked else 0
+        self._is_bulk = len(data) >= SHORT_READ
+        return data
+
+
+class _Registered(_Reads):
     """On asyncio: the socket stays registered from one message to the next.
 
     To asyncio this is also the future that the receiving task waits for, again and
@@ -115,25 +135,18 @@ class _Registered:
         "_context",
         "_data",
         "_error",
-        "_full",
-        "_is_bulk",
         "_is_registered",
         "_loop",
         "_size",
-        "_socket",
         "_wakeup",
         "_writes",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        super().__init__(sock)
         self._loop = loop
-        self._socket = sock
         self._is_registered = False
         self._size = 0  # what the task asks for that waits; 0 to be told and no more
-        # Reads in a row that came back full. A client's request comes right behind its
-        # connection, so the first read is tried at once as well.
-        self._full = 1
-        self._is_bulk = False  # whether the last read brought much
         self._writes = False  # whether a task waits to write
         self._asyncio_future_blocking = False
         self._wakeup: Callable[[_Registered], object] | None = None  # if a task waits
@@ -175,13 +188,6 @@ class _Registered:
         self._wakeup = None
         assert self._context is not None
         self._context.run(wakeup, self)
-
-    def _read(self, size: int) -> bytes:
-        asked = size if self._is_bulk else min(size, SHORT_READ)
-        data = self._socket.recv(asked)
-        self._full = self._full + 1 if len(data) == asked else 0
-        self._is_bulk = len(data) >= SHORT_READ
-        return data
 
     def _unregister(self) -> None:
         if self._is_registered:
@@ -278,19 +284,17 @@ class _RegisteredWithLibuv(_Registered):
         return data
 
 
-class _OneByOne:
+class _OneByOne(_Reads):
     """On trio: each wait is a registration of its own.
 
     Over anyio's ``wait_readable()`` an echo of 16 bytes takes a tenth more.
     """
 
-    __slots__ = ("_full", "_is_bulk", "_is_closed", "_socket", "_trio", "_waits")
+    __slots__ = ("_is_closed", "_trio", "_waits")
 
     def __init__(self, trio: Any, sock: socket.socket) -> None:
+        super().__init__(sock)
         self._trio = trio
-        self._socket = sock
-        self._full = 1  # reads in a row that came back full; as above
-        self._is_bulk = False
         self._waits = False
         self._is_closed = False
 
@@ -321,13 +325,6 @@ class _OneByOne:
             await self._trio.lowlevel.wait_readable(self._socket)
         except self._trio.ClosedResourceError:
             raise anyio.ClosedResourceError from None
-
-    def _read(self, size: int) -> bytes:
-        asked = size if self._is_bulk else min(size, SHORT_READ)
-        data = self._socket.recv(asked)
-        self._full = self._full + 1 if len(data) == asked else 0
-        self._is_bulk = len(data) >= SHORT_READ
-        return data
 
     def interrupt(self) -> None:
         if self._waits and not self._is_closed:
