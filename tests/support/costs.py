@@ -38,7 +38,7 @@ def grows_linearly(job: Callable[[int], object], size: int) -> bool:
     for count in range(12):
         small = min(small, _seconds(job, size))
         large = min(large, _seconds(job, 2 * size))
-        if count >= 2 and large < 2.8 * small:
+        if count >= 2 and large < 2.5 * small:
             return True
     return False
 
