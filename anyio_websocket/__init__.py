@@ -7,6 +7,7 @@ from ._client import (
     connect_websocket_url,
     open_websocket,
     open_websocket_url,
+    reconnect_delays,
     wrap_client_stream,
 )
 from ._connection import WebSocketConnection
@@ -21,9 +22,8 @@ from ._errors import (
     WebSocketError,
 )
 from ._protocol import PerMessageDeflate
-from ._reconnect import reconnect_delays
-from ._request import WebSocketRequest
 from ._server import (
+    WebSocketRequest,
     WebSocketServer,
     serve_websocket,
     wrap_server_stream,

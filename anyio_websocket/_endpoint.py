@@ -6,6 +6,7 @@ In: what a socket says of itself. Out: the ``Endpoint`` that users read.
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, cast
 
 
 class Endpoint:
@@ -57,3 +58,21 @@ class Endpoint:
             f'{type(self).__name__}(address="{self.address}", '
             f"port={self.port}, is_ssl={self.is_ssl})"
         )
+
+
+def endpoint_of(address: Any, *, is_ssl: bool) -> Endpoint | str | None:
+    """Make what users see of a socket's address.
+
+    :param address: ``getsockname()``'s answer, or ``None``
+    :param is_ssl: whether TLS is spoken there
+    :return: an endpoint for TCP, the path for a UNIX socket that has one, else
+        ``None``
+
+    """
+    if isinstance(address, tuple):
+        # A link-local IPv6 address may carry its zone: fe80::1%eth0.
+        host, port, *_ = cast("tuple[Any, ...]", address)
+        return Endpoint(host, port, is_ssl)
+    if isinstance(address, bytes):
+        address = address.decode(errors="backslashreplace")
+    return address or None

@@ -23,11 +23,11 @@ PING_TIMEOUT: Final = 20.0  # seconds; websockets' default
 # library has a bound
 MAX_PENDING_HANDSHAKES: Final = 1000
 
-# Fragments per message. Autobahn sends 65 536; joined as they come, none costs memory
-# of its own, so this only bounds the CPU that one message can burn.
-MAX_FRAGMENTS: Final = 131_072
 # seconds to wait for the peer's FIN once all is said, as Chromium does (2 s)
 LINGER_TIMEOUT: Final = 2.0
+# bytes; holds any ordinary handshake at once, and bounds what a peer that sends
+# frames too early can make us keep
+HANDSHAKE_RECEIVE_SIZE: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)

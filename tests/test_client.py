@@ -30,7 +30,7 @@ from anyio_websocket import (
     serve_websocket,
     wrap_client_stream,
 )
-from anyio_websocket._client import _combined
+from anyio_websocket._client._open import _combined
 
 from .support.peer import RawPeer, response
 from .support.streams import stream_pair

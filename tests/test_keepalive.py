@@ -9,7 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
-from anyio_websocket._keepalive import ROUND, TURN, Keepalive
+from anyio_websocket._connection._keepalive import ROUND, TURN, Keepalive
 from anyio_websocket._options import Options
 
 from .support.frames import BINARY, PING, PONG, TEXT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from anyio_websocket._messages import Inbox
+from anyio_websocket._connection._inbox import Inbox
 
 
 def test_order() -> None:

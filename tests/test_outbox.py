@@ -11,11 +11,11 @@ import anyio
 import pytest
 
 from anyio_websocket import CloseReason, ConnectionClosed
-from anyio_websocket._attendant import Attendant
-from anyio_websocket._closing import Closing
+from anyio_websocket._connection._background import Attendant
+from anyio_websocket._connection._closing import Closing
+from anyio_websocket._connection._outbox import ALONE, HELD, NO_GUESS, TURN, Outbox
 from anyio_websocket._options import Options
-from anyio_websocket._outbox import ALONE, HELD, NO_GUESS, TURN, Outbox
-from anyio_websocket._transport import wrap
+from anyio_websocket._transport._streams import wrap
 
 from .support.peer import linked_by_sockets
 from .support.sockets import pair, read, reset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from anyio_websocket._pings import PingInFlight, Pings
+from anyio_websocket._connection._pings import PingInFlight, Pings
 
 
 def sent(pings: Pings, payload: bytes, now: float = 0) -> PingInFlight:

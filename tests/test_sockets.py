@@ -29,15 +29,10 @@ from anyio_websocket import (
     open_websocket_url,
     serve_websocket,
 )
-from anyio_websocket._readiness import can_wait
-from anyio_websocket._sockets import (
-    CAN_GATHER,
-    NEXT_ADDRESS,
-    OwnListener,
-    SocketTransport,
-    connect,
-)
-from anyio_websocket._transport import TransportLost, send
+from anyio_websocket._transport._connect import NEXT_ADDRESS, connect
+from anyio_websocket._transport._interface import TransportLost, send
+from anyio_websocket._transport._readiness import can_wait
+from anyio_websocket._transport._sockets import CAN_GATHER, OwnListener, SocketTransport
 
 from .support.frames import (
     BINARY,
@@ -82,7 +77,7 @@ async def test_a_head_and_its_payload(
     can_gather: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "anyio_websocket._sockets.CAN_GATHER", can_gather and CAN_GATHER
+        "anyio_websocket._transport._sockets.CAN_GATHER", can_gather and CAN_GATHER
     )
     async with pair() as (transport, theirs):
         assert transport.write(b"head", b"payload")

@@ -18,9 +18,10 @@ from anyio_websocket import (
     open_websocket,
     serve_websocket,
 )
-from anyio_websocket._sockets import SocketTransport, connect
-from anyio_websocket._tls import TlsTransport
-from anyio_websocket._transport import TransportLost, send
+from anyio_websocket._transport._connect import connect
+from anyio_websocket._transport._interface import TransportLost, send
+from anyio_websocket._transport._sockets import SocketTransport
+from anyio_websocket._transport._tls import TlsTransport
 
 BIG = bytes(range(256)) * 2**14  # 4 MiB
 

@@ -9,7 +9,9 @@ import anyio
 import pytest
 
 from anyio_websocket import Endpoint
-from anyio_websocket._transport import TransportLost, endpoint_of, send, wrap
+from anyio_websocket._endpoint import endpoint_of
+from anyio_websocket._transport._interface import TransportLost, send
+from anyio_websocket._transport._streams import wrap
 
 from .support.streams import failing, stream_pair
 

@@ -23,7 +23,8 @@ from anyio_websocket import (
     wrap_client_stream,
     wrap_server_stream,
 )
-from anyio_websocket._transport import TransportLost, send, wrap
+from anyio_websocket._transport._interface import TransportLost, send
+from anyio_websocket._transport._streams import wrap
 
 from .support.frames import TEXT
 from .support.peer import RawPeer, linked_by_sockets, request

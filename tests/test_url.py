@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from anyio_websocket import _url
-from anyio_websocket._url import Target
+from anyio_websocket._client import _url
+from anyio_websocket._client._url import Target
 
 
 @pytest.mark.parametrize(

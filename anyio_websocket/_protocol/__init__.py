@@ -7,16 +7,7 @@ that the rooms upstairs may use.
 from __future__ import annotations
 
 from ._client_handshake import Accepted, ClientHandshake, HandshakeFailure, Rejected
-from ._codec import (
-    Close,
-    Codec,
-    Frame,
-    Ping,
-    Pong,
-    ProtocolViolation,
-    Received,
-    WsprotoCodec,
-)
+from ._codec import Close, Codec, Frame, Ping, Pong, ProtocolViolation, Received
 from ._engine import (
     LARGE,
     MAX_CONTROL_PAYLOAD,
@@ -25,6 +16,7 @@ from ._engine import (
     Failure,
     close_code_to_send,
     close_reason_to_send,
+    open_engine,
 )
 from ._extensions import Extensions
 from ._frames import FrameCodec
@@ -56,7 +48,7 @@ __all__ = [
     "Rejected",
     "Request",
     "ServerHandshake",
-    "WsprotoCodec",
     "close_code_to_send",
     "close_reason_to_send",
+    "open_engine",
 ]

@@ -27,6 +27,12 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from ._codec import NO_STATUS, Close, Codec, Frame, Ping, Pong, ProtocolViolation
+from ._extensions import Extensions
+from ._frames import FrameCodec
+
+# Fragments per message. Autobahn sends 65 536; joined as they come, none costs memory
+# of its own, so this only bounds the CPU that one message can burn.
+MAX_FRAGMENTS: Final = 131_072
 
 # RFC 6455 section 5.5: no control frame carries more.
 MAX_CONTROL_PAYLOAD: Final = 125  # bytes
@@ -138,6 +144,46 @@ class Engine:
 def _none(most: int) -> list[str | bytes]:
     """Stand in for the codec once nothing of the peer's counts any more."""
     return []
+
+
+def open_engine(
+    extensions: Extensions,
+    *,
+    is_client: bool,
+    max_message_size: float,
+    trailing: bytes = b"",
+) -> Engine:
+    """Make the engine of a connection whose handshake is done.
+
+    :param extensions: what was agreed on
+    :param is_client: which side this is
+    :param max_message_size: bytes of payload in one received message
+    :param trailing: what came right behind the peer's part of the handshake
+
+    """
+    codec: Codec
+    if extensions.own:
+        # Imported here: few bring extensions of their own, and wsproto's frames take
+        # a tenth of the package's import time.
+        from ._wsproto import WsprotoCodec
+
+        codec = WsprotoCodec(
+            is_client=is_client,
+            max_message_size=max_message_size,
+            max_fragments=MAX_FRAGMENTS,
+            extensions=extensions.own,
+        )
+    else:
+        codec = FrameCodec(
+            is_client=is_client,
+            max_message_size=max_message_size,
+            max_fragments=MAX_FRAGMENTS,
+            deflate=extensions.deflate,
+        )
+    engine = Engine(codec)
+    if trailing:
+        engine.receive(trailing)
+    return engine
 
 
 def close_code_to_send(code: object) -> int:

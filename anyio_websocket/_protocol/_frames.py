@@ -45,9 +45,9 @@ from ._codec import (
     Received,
 )
 from ._deflate import Deflater, Inflater
-from ._loops import frame, masked, plain, take
+from ._kernels import frame, masked, plain, take
+from ._kernels_py import BLOCK, MASKED, WHOLE_BINARY, WHOLE_TEXT, head_of
 from ._permessage_deflate import PerMessageDeflate
-from ._pure import BLOCK, MASKED, WHOLE_BINARY, WHOLE_TEXT, head_of
 
 _CONTINUATION: Final = 0
 _TEXT: Final = 1

@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from anyio_websocket import _url
+from anyio_websocket._client import _url
 from anyio_websocket._protocol import (
     Accepted,
     ClientHandshake,
@@ -34,9 +34,9 @@ from anyio_websocket._protocol import (
     Rejected,
     Request,
     ServerHandshake,
-    WsprotoCodec,
 )
 from anyio_websocket._protocol._extensions import BadExtensions
+from anyio_websocket._protocol._wsproto import WsprotoCodec
 
 from ..support.codecs import received
 

@@ -25,8 +25,8 @@ from anyio_websocket._protocol import (
     Pong,
     ProtocolViolation,
     Received,
-    WsprotoCodec,
 )
+from anyio_websocket._protocol._wsproto import WsprotoCodec
 
 from ..support.codecs import received
 from ..support.frames import frame

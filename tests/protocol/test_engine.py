@@ -12,10 +12,10 @@ from anyio_websocket._protocol import (
     Event,
     Failure,
     Ping,
-    WsprotoCodec,
     close_code_to_send,
     close_reason_to_send,
 )
+from anyio_websocket._protocol._wsproto import WsprotoCodec
 
 from ..support.frames import frame
 

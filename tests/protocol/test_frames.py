@@ -19,7 +19,7 @@ from anyio_websocket._protocol import (
     ProtocolViolation,
     Received,
 )
-from anyio_websocket._protocol._pure import BLOCK
+from anyio_websocket._protocol._kernels_py import BLOCK
 
 from ..support.codecs import received
 from ..support.costs import grows_linearly

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyio_websocket._protocol import _pure
-from anyio_websocket._protocol._pure import MASKED, WHOLE_BINARY, WHOLE_TEXT
+from anyio_websocket._protocol import _kernels_py as _pure
+from anyio_websocket._protocol._kernels_py import MASKED, WHOLE_BINARY, WHOLE_TEXT
 
 try:
     from anyio_websocket._protocol import _speedups
@@ -181,7 +181,7 @@ def test_arguments_in_c(function: str, arguments: tuple[object, ...]) -> None:
 def test_the_choice(pure: str) -> None:
     if pure == "0" and speedups is None:
         pytest.skip("_speedups is not built")
-    code = "from anyio_websocket._protocol._loops import take; print(take.__module__)"
+    code = "from anyio_websocket._protocol._kernels import take; print(take.__module__)"
     result = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "ANYIO_WEBSOCKET_PURE": pure},
@@ -189,4 +189,4 @@ def test_the_choice(pure: str) -> None:
         check=True,
         text=True,
     )
-    assert result.stdout.strip().endswith("_pure" if pure == "1" else "_speedups")
+    assert result.stdout.strip().endswith("_kernels_py" if pure == "1" else "_speedups")

@@ -26,8 +26,8 @@ from anyio_websocket._protocol import (
     PerMessageDeflate,
     ProtocolViolation,
     Received,
-    WsprotoCodec,
 )
+from anyio_websocket._protocol._wsproto import WsprotoCodec
 
 from ..support.codecs import AT_ONCE, received
 from ..support.frames import MASK, close_payload, cut, frame

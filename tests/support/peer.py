@@ -18,12 +18,11 @@ from anyio_websocket import (
     wrap_client_stream,
     wrap_server_stream,
 )
-from anyio_websocket._attendant import Attendant
-from anyio_websocket._handshake import open_engine
-from anyio_websocket._link import Link
+from anyio_websocket._connection._background import Attendant
+from anyio_websocket._connection._core import open_link
 from anyio_websocket._options import Options
 from anyio_websocket._protocol import Extensions
-from anyio_websocket._sockets import SocketTransport
+from anyio_websocket._transport._sockets import SocketTransport
 
 from .frames import CLOSE, Frame, close_payload, frame, take_frame
 from .streams import MemoryStream, stream_pair
@@ -236,11 +235,9 @@ async def linked_by_sockets(
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             settings = Options(**options)
             is_client = not both
-            link = Link(
+            link = open_link(
                 SocketTransport(sock),
-                open_engine(
-                    settings, Extensions(deflate), is_client=is_client, trailing=b""
-                ),
+                Extensions(deflate),
                 Attendant(tasks, settings),
                 settings,
                 is_client=is_client,

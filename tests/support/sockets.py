@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from anyio_websocket._sockets import SocketTransport, connect
+from anyio_websocket._transport._connect import connect
+from anyio_websocket._transport._sockets import SocketTransport
 
 
 @asynccontextmanager

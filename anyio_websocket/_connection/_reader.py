@@ -40,22 +40,15 @@ from typing import Final, cast
 from anyio import CancelScope, Event, current_time
 from anyio.lowlevel import checkpoint
 
-from ._attendant import Attendant, Member
+from .._errors import CloseReason
+from .._options import LINGER_TIMEOUT
+from .._protocol import Close, Engine, Failure, Ping, Pong, close_reason_to_send
+from .._transport import Transport, TransportLost
+from ._background import Attendant, Member
 from ._closing import Closing
-from ._errors import CloseReason
-from ._messages import Inbox, Message
-from ._options import LINGER_TIMEOUT
+from ._inbox import Inbox, Message
 from ._outbox import Outbox
 from ._pings import PingInFlight, Pings
-from ._protocol import (
-    Close,
-    Engine,
-    Failure,
-    Ping,
-    Pong,
-    close_reason_to_send,
-)
-from ._transport import Transport, TransportLost
 
 TURN: Final = 100  # events; at 1 to 10 us each, others wait for a millisecond at most
 BATCH: Final = 16  # messages that are decoded at once

@@ -24,17 +24,15 @@ from typing import Any, Literal, cast
 from anyio import CancelScope, Event, create_task_group, move_on_after
 from anyio.streams.tls import TLSStream
 
+from .._connection import Attendant, Link
+from .._errors import HandshakeError
+from .._options import Options
+from .._protocol import Extensions, Origins, ServerHandshake
+from .._transport import SocketTransport, TlsTransport, Transport, wrap
+from .._types import Nursery
 from ._admission import Admission
-from ._attendant import Attendant, Nursery
-from ._errors import HandshakeError
 from ._handshake import dismiss, hear
-from ._link import Link
-from ._options import Options
-from ._protocol import Extensions, Origins, ServerHandshake
 from ._request import Opening, WebSocketRequest
-from ._sockets import SocketTransport
-from ._tls import TlsTransport
-from ._transport import Transport, wrap
 
 _logger = logging.getLogger("anyio_websocket")
 

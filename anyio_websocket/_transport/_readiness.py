@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 import anyio
 from anyio.lowlevel import RunVar, current_token
 
-from ._transport import TransportLost
+from ._interface import TransportLost
 
 if TYPE_CHECKING:
     import asyncio

@@ -10,7 +10,7 @@ import math
 import ssl
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import anyio
 from anyio import (
@@ -23,13 +23,10 @@ from anyio import (
 from anyio.streams.stapled import MultiListener
 from anyio.streams.tls import TLSListener
 
-from ._admission import Admission
-from ._attendant import Attendant, Nursery
-from ._endpoint import Endpoint
-from ._errors import ConnectionTimeout
-from ._handshake import hear
-from ._listeners import parts_of
-from ._options import (
+from .._connection import Attendant
+from .._endpoint import Endpoint
+from .._errors import ConnectionTimeout
+from .._options import (
     CONNECT_TIMEOUT,
     DISCONNECT_TIMEOUT,
     MAX_MESSAGE_SIZE,
@@ -41,7 +38,7 @@ from ._options import (
     Options,
     check,
 )
-from ._protocol import (
+from .._protocol import (
     Extensions,
     Origins,
     PerMessageDeflate,
@@ -49,19 +46,13 @@ from ._protocol import (
     close_code_to_send,
     close_reason_to_send,
 )
-from ._readiness import can_wait
+from .._transport import AnyStream, OwnListener, can_wait, check_context, wrap
+from .._types import Nursery, TaskStatus
+from ._admission import Admission
+from ._clients import Handler, Service
+from ._handshake import hear
+from ._listeners import parts_of
 from ._request import Opening, WebSocketRequest
-from ._service import Handler, Service
-from ._sockets import OwnListener
-from ._tls import check_context
-from ._transport import AnyStream, wrap
-
-
-class TaskStatus(Protocol):
-    """What ``nursery.start()`` passes, in anyio and in trio."""
-
-    def started(self, value: Any = None, /) -> None:
-        """Hand the value to who waits for the start."""
 
 
 async def wrap_server_stream(

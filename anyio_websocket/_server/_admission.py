@@ -23,7 +23,7 @@ from typing import Final
 
 from anyio import Event, current_time
 
-from ._options import check
+from .._options import check
 
 _logger = logging.getLogger("anyio_websocket")
 

@@ -10,17 +10,14 @@ from collections.abc import Callable, Iterable
 from anyio import move_on_after
 from wsproto.extensions import Extension
 
-from ._attendant import Attendant
-from ._connection import WebSocketConnection
-from ._endpoint import Endpoint
-from ._errors import CloseReason, ConnectionClosed
-from ._handshake import dismiss, open_engine
-from ._link import Link
-from ._options import Options
-from ._protocol import Extensions, Request, ServerHandshake
-from ._transport import Transport, TransportLost
-
-Header = tuple[bytes, bytes] | tuple[str, str]
+from .._connection import Attendant, Link, WebSocketConnection, open_link
+from .._endpoint import Endpoint
+from .._errors import CloseReason, ConnectionClosed
+from .._options import Options
+from .._protocol import Extensions, Request, ServerHandshake
+from .._transport import Transport, TransportLost
+from .._types import Header
+from ._handshake import dismiss
 
 
 class Opening:
@@ -161,17 +158,13 @@ class Opening:
             raise RuntimeError("the request is answered already")
 
     def _open(self, agreed: Extensions) -> Link:
-        return Link(
+        return open_link(
             self.transport,
-            open_engine(
-                self._options,
-                agreed,
-                is_client=False,
-                trailing=self._handshake.trailing,
-            ),
+            agreed,
             self._attendant,
             self._options,
             is_client=False,
+            trailing=self._handshake.trailing,
         )
 
 

@@ -13,14 +13,9 @@ from typing import cast
 from anyio import create_task_group, move_on_after
 from wsproto.extensions import Extension
 
-from . import _url
-from ._attendant import Attendant, Nursery
-from ._connection import WebSocketConnection
-from ._dialer import Dialer, Header
-from ._errors import ConnectionTimeout, DisconnectionTimeout, HandshakeError
-from ._handshake import ask, open_engine, rejection
-from ._link import Link
-from ._options import (
+from .._connection import Attendant, Link, WebSocketConnection, open_link
+from .._errors import ConnectionTimeout, DisconnectionTimeout, HandshakeError
+from .._options import (
     CONNECT_TIMEOUT,
     DISCONNECT_TIMEOUT,
     MAX_MESSAGE_SIZE,
@@ -30,9 +25,17 @@ from ._options import (
     RECEIVE_BUFFER_SIZE,
     Options,
 )
-from ._protocol import Accepted, ClientHandshake, Extensions, PerMessageDeflate
-from ._tls import check_context
-from ._transport import AnyStream, Transport, wrap
+from .._protocol import (
+    Accepted,
+    ClientHandshake,
+    Extensions,
+    PerMessageDeflate,
+)
+from .._transport import AnyStream, Transport, check_context, wrap
+from .._types import Header, Nursery
+from . import _url
+from ._dial import Dialer
+from ._handshake import ask, rejection
 
 
 @asynccontextmanager
@@ -421,14 +424,13 @@ async def _establish(
 def _link(
     nursery: Nursery, transport: Transport, accepted: Accepted, options: Options
 ) -> Link:
-    return Link(
+    return open_link(
         transport,
-        open_engine(
-            options, accepted.extensions, is_client=True, trailing=accepted.trailing
-        ),
+        accepted.extensions,
         Attendant(nursery, options),
         options,
         is_client=True,
+        trailing=accepted.trailing,
     )
 
 

@@ -6,31 +6,22 @@ where it can, keeps what the network did not take, and half-closes.
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from ipaddress import ip_address
-from itertools import chain, zip_longest
 from typing import Any, Final
 
-import anyio
-from anyio import create_task_group, move_on_after
 from anyio.abc import SocketAttribute, SocketListener
 from anyio.lowlevel import checkpoint
 
-from ._endpoint import Endpoint
+from .._endpoint import Endpoint, endpoint_of
+from ._interface import TransportLost
 from ._readiness import readiness_of
-from ._transport import TransportLost, endpoint_of
 
 RECEIVE_SIZE: Final = 65536  # bytes, where the caller leaves it to us
-# seconds until the next address is tried beside the one before (RFC 8305 section 5)
-NEXT_ADDRESS: Final = 0.25
 
 # whether one call can write from several places: not on Windows
 CAN_GATHER: Final = hasattr(socket.socket, "sendmsg")
-
-_IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN})
 
 
 class SocketTransport:
@@ -193,80 +184,3 @@ def _prepared(sock: socket.socket) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-async def connect(host: str, port: int) -> SocketTransport:
-    """Connect to the first of a host's addresses that answers (RFC 8305).
-
-    :param host: a name or an IP address
-    :param port: the TCP port
-    :raises OSError: if none does
-
-    """
-    addresses = await _addresses(host, port)
-    if len(addresses) == 1:
-        return SocketTransport(await _connect(*addresses[0]))
-    connected: list[socket.socket] = []  # more than one, if it is the same moment
-    errors: list[OSError] = []
-
-    async def attempt(family: int, address: Any, done: anyio.Event) -> None:
-        try:
-            sock = await _connect(family, address)
-        except OSError as exc:
-            errors.append(exc)
-            done.set()
-            return
-        connected.append(sock)
-        tasks.cancel_scope.cancel()
-
-    try:
-        async with create_task_group() as tasks:
-            for family, address in addresses:
-                done = anyio.Event()
-                tasks.start_soon(attempt, family, address, done)
-                with move_on_after(NEXT_ADDRESS):
-                    await done.wait()
-        if not connected:
-            causes = ExceptionGroup(f"{len(errors)} addresses were tried", errors)
-            raise OSError(f"none of its {len(errors)} addresses answers") from causes
-        return SocketTransport(connected.pop(0))
-    finally:
-        for sock in connected:
-            sock.close()
-
-
-async def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
-    """Look a host up; its addresses take turns by family, best first."""
-    try:
-        is_ipv6 = ip_address(host).version == 6
-    except ValueError:
-        found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    else:
-        if "%" not in host:
-            family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
-            return [(family, (host, port))]
-        found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    families: dict[int, list[tuple[int, Any]]] = {}
-    for family, _, _, _, address in found:
-        families.setdefault(family, []).append((family, address))
-    return [
-        address
-        for address in chain.from_iterable(zip_longest(*families.values()))
-        if address is not None
-    ]
-
-
-async def _connect(family: int, address: Any) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        _prepared(sock)
-        code = sock.connect_ex(address)
-        if code in _IN_PROGRESS:
-            await anyio.wait_writable(sock)
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, f"{errno.errorcode.get(code, code)} from {address[0]}")
-        return sock
-    except BaseException:
-        sock.close()
-        raise

@@ -27,8 +27,8 @@ from typing import NoReturn, Protocol
 from anyio import Event
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from ._errors import CloseReason, ConnectionClosed
-from ._transport import Transport
+from .._errors import CloseReason, ConnectionClosed
+from .._transport import Transport
 
 
 class Owner(Protocol):

@@ -10,15 +10,18 @@ from collections.abc import Iterable
 
 import anyio
 
+from .._errors import HandshakeError
+from .._protocol import ClientHandshake, Extensions
+from .._transport import (
+    StreamTransport,
+    TlsTransport,
+    Transport,
+    TransportLost,
+    can_wait,
+    connect,
+)
+from .._types import Header
 from . import _url
-from ._errors import HandshakeError
-from ._protocol import ClientHandshake, Extensions
-from ._readiness import can_wait
-from ._sockets import connect
-from ._tls import TlsTransport
-from ._transport import StreamTransport, Transport, TransportLost
-
-Header = tuple[bytes, bytes] | tuple[str, str]
 
 
 class Dialer:

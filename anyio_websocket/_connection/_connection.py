@@ -16,10 +16,9 @@ from typing import ClassVar
 from anyio import current_time
 from anyio.abc import AsyncResource
 
-from ._endpoint import Endpoint
-from ._errors import CloseReason, ConnectionClosed
-from ._link import Link
-from ._protocol import (
+from .._endpoint import Endpoint
+from .._errors import CloseReason, ConnectionClosed
+from .._protocol import (
     LARGE,
     MAX_CONTROL_PAYLOAD,
     Frame,
@@ -27,6 +26,7 @@ from ._protocol import (
     close_code_to_send,
     close_reason_to_send,
 )
+from ._core import Link
 
 _Buffer = bytes | bytearray | memoryview
 

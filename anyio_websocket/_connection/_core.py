@@ -23,16 +23,16 @@ from typing import ClassVar
 from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
-from ._attendant import Attendant
+from .._errors import CloseReason
+from .._options import Options
+from .._protocol import Engine, Extensions, open_engine
+from .._transport import Transport, TransportLost
+from ._background import Attendant
 from ._closing import Closing
-from ._errors import CloseReason
-from ._messages import Inbox
-from ._options import Options
+from ._inbox import Inbox
 from ._outbox import Outbox
 from ._pings import Pings
-from ._protocol import Engine
 from ._reader import Reader
-from ._transport import Transport, TransportLost
 
 
 class Link:
@@ -194,3 +194,31 @@ class Link:
         # last who holds it, and its buffers, zlib's and TLS's with it. The garbage
         # collector would find it too, but counts objects, and not their size.
         self.reader.part()
+
+
+def open_link(
+    transport: Transport,
+    extensions: Extensions,
+    attendant: Attendant,
+    options: Options,
+    *,
+    is_client: bool,
+    trailing: bytes = b"",
+) -> Link:
+    """Compose a connection whose handshake is done.
+
+    :param transport: where its bytes travel
+    :param extensions: what was agreed on
+    :param attendant: looks after it while the application does not
+    :param options: its limits
+    :param is_client: which side this is
+    :param trailing: what came right behind the peer's part of the handshake
+
+    """
+    engine = open_engine(
+        extensions,
+        is_client=is_client,
+        max_message_size=options.max_message_size,
+        trailing=trailing,
+    )
+    return Link(transport, engine, attendant, options, is_client=is_client)

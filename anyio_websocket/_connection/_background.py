@@ -31,23 +31,15 @@ from typing import Any, Final, Protocol
 from anyio import CancelScope, Event, create_task_group, current_time
 from anyio.abc import TaskGroup
 
+from .._options import Options
+from .._types import Nursery
 from ._keepalive import Keepalive, Peer
-from ._options import Options
 
 # seconds; how long a ping or a Close may go unnoticed is one to two of these. An idle
 # connection costs nothing, whatever the value, because its list is empty.
 TICK: Final = 0.1
 
 Job = Callable[[], Coroutine[Any, Any, None]]
-
-
-class Nursery(Protocol):
-    """Where tasks may be started: an anyio TaskGroup or a trio Nursery."""
-
-    def start_soon(
-        self, func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any
-    ) -> Any:
-        """Start a task."""
 
 
 class Member(Peer, Protocol):

@@ -40,10 +40,10 @@ from typing import Final, TypeVar
 from anyio import CancelScope, Lock
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
-from ._attendant import Attendant
+from .._protocol import Frame
+from .._transport import Transport, TransportLost
+from ._background import Attendant
 from ._closing import Closing
-from ._protocol import Frame
-from ._transport import Transport, TransportLost
 
 TURN: Final = 100  # sends that did not wait; then the other tasks have a turn
 HELD: Final = 131_072  # bytes that are held back at the most

@@ -25,7 +25,7 @@ from typing import Final, Protocol
 from anyio import current_time
 from anyio.lowlevel import checkpoint
 
-from ._options import Options
+from .._options import Options
 
 # seconds; what is due sooner waits for the next round, so that ten thousand connections
 # do not wake their attendant ten thousand times

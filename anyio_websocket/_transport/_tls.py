@@ -16,9 +16,9 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
-from ._endpoint import Endpoint
+from .._endpoint import Endpoint
+from ._interface import TransportLost, send
 from ._sockets import RECEIVE_SIZE, SocketTransport
-from ._transport import TransportLost, send
 
 
 class TlsTransport:

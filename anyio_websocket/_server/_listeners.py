@@ -18,11 +18,10 @@ from anyio.abc import SocketAttribute
 from anyio.streams.stapled import MultiListener
 from anyio.streams.tls import TLSListener
 
+from .._endpoint import Endpoint, endpoint_of
+from .._transport import SocketTransport, wrap
+from .._types import Nursery
 from ._admission import Admission, Seldom
-from ._attendant import Nursery
-from ._endpoint import Endpoint
-from ._sockets import SocketTransport
-from ._transport import endpoint_of, wrap
 
 _logger = logging.getLogger("anyio_websocket")
 

@@ -9,110 +9,20 @@ from __future__ import annotations
 import ssl
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, Protocol, cast, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import anyio
 from anyio import CancelScope
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute
 
-from ._endpoint import Endpoint
+from .._endpoint import Endpoint, endpoint_of
+from ._interface import Transport, TransportLost
 
 # bytes of a write that one call of a stream's is given, so that it is seen to move
 PIECE: Final = 262_144
-
-
-class TransportLost(Exception):
-    """The stream broke, or was closed under us; ``__cause__`` says how."""
-
-
-class Transport(Protocol):
-    """What a connection needs of the network.
-
-    One task at a time may receive, and one may send. Everything raises `TransportLost`
-    for any failure of the stream, and coroutines nothing else but cancellation.
-    """
-
-    #: whether bytes travel over TLS, as far as the stream tells
-    is_ssl: bool
-    #: whether what a cancelled `flush` left is still sent by the next one; where not,
-    #: nothing sent makes sense any more after it
-    keeps_rest: bool
-
-    @property
-    def heard(self) -> bool:
-        """Whether the peer was heard since somebody cleared this.
-
-        Set by who is given what the peer said, and by the transport where nobody is.
-        """
-        ...
-
-    @heard.setter
-    def heard(self, heard: bool) -> None: ...
-
-    @property
-    def local(self) -> Endpoint | str:
-        """This side's address, or a text where there is none."""
-        ...
-
-    @property
-    def remote(self) -> Endpoint | str:
-        """The peer's address, or a text where there is none."""
-        ...
-
-    def receive(self, max_bytes: int | None) -> Coroutine[Any, Any, bytes | None]:
-        """Return some bytes, ``b""`` at the end, ``None`` if interrupted.
-
-        Cancelling loses none.
-        """
-        ...
-
-    def interrupt(self) -> None:
-        """Make ``receive()`` return, if a task is in there."""
-        ...
-
-    def write(self, data: bytes, payload: bytes = b"") -> bool:
-        """Send what can be sent without waiting; say whether that is all.
-
-        If not, the rest is kept for ``flush()``.
-
-        :param data: the bytes
-        :param payload: more of them, which need not be copied behind the others
-        """
-        ...
-
-    @property
-    def rest(self) -> bytes | memoryview:
-        """What waits for ``flush()``."""
-        ...
-
-    async def flush(self) -> None:
-        """Send the rest, waiting for the peer to take it."""
-        ...
-
-    def soon(self, callback: Callable[[], None]) -> bool:
-        """Call in the next pass of the scheduler; ``False`` if there is no way to."""
-        ...
-
-    async def send_eof(self) -> bool:
-        """Half-close if the stream can; say whether it did."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close the stream its own way."""
-        ...
-
-    async def abort(self) -> None:
-        """Close the stream without waiting for anybody; never raises."""
-        ...
-
-
-async def send(transport: Transport, data: bytes) -> None:
-    """Send all of some bytes."""
-    if not transport.write(data):
-        await transport.flush()
 
 
 @runtime_checkable
@@ -319,21 +229,3 @@ class TrioTransport(_Stream):
         with CancelScope(shield=True), suppress(Exception), CancelScope() as scope:
             scope.cancel()
             await self._stream.aclose()
-
-
-def endpoint_of(address: Any, *, is_ssl: bool) -> Endpoint | str | None:
-    """Make what users see of a socket's address.
-
-    :param address: ``getsockname()``'s answer, or ``None``
-    :param is_ssl: whether TLS is spoken there
-    :return: an endpoint for TCP, the path for a UNIX socket that has one, else
-        ``None``
-
-    """
-    if isinstance(address, tuple):
-        # A link-local IPv6 address may carry its zone: fe80::1%eth0.
-        host, port, *_ = cast("tuple[Any, ...]", address)
-        return Endpoint(host, port, is_ssl)
-    if isinstance(address, bytes):
-        address = address.decode(errors="backslashreplace")
-    return address or None

@@ -12,6 +12,6 @@ try:
         raise ImportError
     from ._speedups import frame, masked, plain, take
 except ImportError:
-    from ._pure import frame, masked, plain, take
+    from ._kernels_py import frame, masked, plain, take
 
 __all__ = ["frame", "masked", "plain", "take"]

@@ -1,0 +1,13 @@
+"""The server's side: from a listener or a stream to a request and its connection."""
+
+from __future__ import annotations
+
+from ._request import WebSocketRequest
+from ._serve import WebSocketServer, serve_websocket, wrap_server_stream
+
+__all__ = [
+    "WebSocketRequest",
+    "WebSocketServer",
+    "serve_websocket",
+    "wrap_server_stream",
+]
