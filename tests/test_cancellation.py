@@ -168,7 +168,7 @@ async def test_F1_to_F3_D7_E9_cancelled_at_every_step(
 
     async def play(at: int | None) -> int:
         async with linked(1000, client=options, server=options) as (ws, server):
-            stream: Any = ws._link.transport._stream  # type: ignore[attr-defined]
+            stream: Any = ws._core.transport._stream  # type: ignore[attr-defined]
             async with echoed(server):
                 count = await cancelled_at(at, operation(ws))
                 if ws.closed is None:
@@ -195,7 +195,7 @@ async def test_F1_to_F3_D7_E9_cancelled_at_every_step_over_sockets(
         async with linked_by_sockets(compression, **OPTIONS) as (ws, server):
             async with echoed(server):
                 count = await cancelled_at(at, operation(ws))
-                if ws._link.transport.rest and operation is send_huge:
+                if ws._core.transport.unsent and operation is send_huge:
                     # The frame is finished though nobody sends anything more.
                     with anyio.fail_after(1):  # long before the keepalive does
                         assert await ws.get_message() == HUGE

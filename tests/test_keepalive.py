@@ -126,9 +126,9 @@ async def test_E4_an_answer_in_the_last_moment(opener: Opener) -> None:
     # Something held up the event loop, and the answer is found only now.
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
-        connection._link.ask_for_life()
+        connection._core.send_keepalive()
         await anyio.wait_all_tasks_blocked()
-        tasks.start_soon(connection._link.end_if_gone)
+        tasks.start_soon(connection._core.close_if_dead)
         await peer.send(TEXT, b"here")
         assert await connection.get_message() == "here"
         await anyio.wait_all_tasks_blocked()
@@ -195,18 +195,18 @@ class Patient:
         self.closes: Patient | None = None
         self.pings = 0
 
-    def ask_for_life(self) -> None:
+    def send_keepalive(self) -> None:
         self.pings += 1
         if self.closes is not None:
             self._keepalive.leave(self.closes)
 
-    def showed_life(self) -> bool:
+    def is_alive(self) -> bool:
         return True
 
-    def is_listened_to(self) -> bool:
+    def is_being_read(self) -> bool:
         return True
 
-    async def end_if_gone(self) -> None:
+    async def close_if_dead(self) -> None:
         raise AssertionError("but it showed life")
 
 
@@ -215,7 +215,7 @@ async def test_F8_many_pings_give_way_to_others() -> None:
     patients = [Patient(keepalive) for _ in range(3 * TURN)]
     for patient in patients:
         keepalive.join(patient)
-    assert keepalive.due() == pytest.approx(anyio.current_time() + 20, abs=0.5)
+    assert keepalive.next_run() == pytest.approx(anyio.current_time() + 20, abs=0.5)
     patients[0].closes = patients[-1]
     pinged: list[int] = []
 
@@ -227,7 +227,7 @@ async def test_F8_many_pings_give_way_to_others() -> None:
     await anyio.sleep(21)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watch)
-        assert await keepalive.go_round() == []
+        assert await keepalive.run() == []
         tasks.cancel_scope.cancel()
     assert max(later - now for now, later in pairwise(pinged)) <= 2 * TURN
     assert [patient.pings for patient in patients] == [1] * (3 * TURN - 1) + [0]
@@ -241,7 +241,7 @@ async def test_E4_many_that_are_due_share_a_round() -> None:
         await anyio.sleep(ROUND / 100)
     rounds = 0
     while not all(patient.pings for patient in patients):
-        await anyio.sleep_until(keepalive.due())
-        await keepalive.go_round()
+        await anyio.sleep_until(keepalive.next_run())
+        await keepalive.run()
         rounds += 1
     assert rounds <= 2

@@ -206,7 +206,7 @@ async def _freed_at_once(
     async def handler(asked: WebSocketRequest) -> None:
         ws = await asked.accept()
         keep(ws)
-        seen.extend((weakref.ref(ws), weakref.ref(ws._link)))
+        seen.extend((weakref.ref(ws), weakref.ref(ws._core)))
         async for message in ws:
             await ws.send_message(message)
 

@@ -19,29 +19,29 @@ def test_order() -> None:
 def test_bound_by_number() -> None:
     inbox = Inbox(2, 100)
     inbox.put("a")
-    assert inbox.room(0) > 0
+    assert inbox.free_slots(0) > 0
     inbox.put("b")
-    assert inbox.room(0) <= 0
+    assert inbox.free_slots(0) <= 0
     inbox.pop()
-    assert inbox.room(0) > 0
+    assert inbox.free_slots(0) > 0
 
 
 def test_bound_by_bytes() -> None:
     inbox = Inbox(math.inf, 10)
     inbox.put(b"123456789")
-    assert inbox.room(0) > 0  # one of the greatest size always gets through
+    assert inbox.free_slots(0) > 0  # one of the greatest size always gets through
     inbox.put(b"1")
-    assert inbox.room(0) <= 0
+    assert inbox.free_slots(0) <= 0
     inbox.clear()
-    assert inbox.room(0) > 0
+    assert inbox.free_slots(0) > 0
     inbox.put("é" * 3)  # no ASCII: counted as what it may take in memory
-    assert inbox.room(0) <= 0
+    assert inbox.free_slots(0) <= 0
 
 
 def test_rendezvous() -> None:
     inbox = Inbox(0, 100)
-    assert inbox.room(0) <= 0
-    assert inbox.room(1) > 0
+    assert inbox.free_slots(0) <= 0
+    assert inbox.free_slots(1) > 0
     inbox.put("a")
-    assert inbox.room(1) <= 0
-    assert inbox.room(2) > 0
+    assert inbox.free_slots(1) <= 0
+    assert inbox.free_slots(2) > 0

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from anyio_websocket import CloseReason, ConnectionClosed
-from anyio_websocket._connection._background import Attendant
+from anyio_websocket._connection._background import BackgroundTask
 from anyio_websocket._connection._closing import Closing
 from anyio_websocket._connection._outbox import ALONE, HELD, NO_GUESS, TURN, Outbox
 from anyio_websocket._options import Options
@@ -25,10 +25,10 @@ from .support.streams import MemoryStream, stream_pair
 class _Nobody:
     """Owns a closing, and does nothing about it."""
 
-    def end_begins(self) -> None:
+    def on_closing(self) -> None:
         pass
 
-    def end_is_over(self) -> None:
+    def on_closed(self) -> None:
         pass
 
 
@@ -36,10 +36,10 @@ def same(frame: bytes) -> bytes:
     return frame
 
 
-def outbox(stream: MemoryStream, attendant: Attendant) -> tuple[Outbox, Closing]:
+def outbox(stream: MemoryStream, background: BackgroundTask) -> tuple[Outbox, Closing]:
     transport = wrap(stream)
     closing = Closing(transport, _Nobody())
-    return Outbox(transport, closing, attendant), closing
+    return Outbox(transport, closing, background), closing
 
 
 async def test_a_pong_goes_before_the_next_message() -> None:
@@ -47,7 +47,7 @@ async def test_a_pong_goes_before_the_next_message() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
         box, _ = outbox(
-            ours, Attendant(tasks, Options())
+            ours, BackgroundTask(tasks, Options())
         )  # which runs no job before it starts
         box.pong(b"old pong, ")
         box.pong(b"pong, ")
@@ -59,9 +59,9 @@ async def test_a_pong_goes_before_the_next_message() -> None:
 async def test_nothing_goes_after_a_close() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, closing = outbox(ours, Attendant(tasks, Options()))
+        box, closing = outbox(ours, BackgroundTask(tasks, Options()))
         box.pong(b"pong, ")
-        box.note_close(b"close")
+        box.queue_close(b"close")
         closing.begin(CloseReason(1000, None), by_us=True)
         with pytest.raises(ConnectionClosed):
             await box.send(same, b"message")
@@ -72,7 +72,7 @@ async def test_nothing_goes_after_a_close() -> None:
 async def test_nothing_goes_out_once_it_is_over() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, closing = outbox(ours, Attendant(tasks, Options()))
+        box, closing = outbox(ours, BackgroundTask(tasks, Options()))
         await closing.abort()
         box.pong(b"pong")
         await box.flush()
@@ -84,19 +84,19 @@ async def test_a_message_that_waits_longer_than_others() -> None:
     # A job of the attendant's that was asked for before there is an attendant's task.
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        attendant = Attendant(tasks, Options())
-        attendant.hold()
-        box, _ = outbox(ours, attendant)
+        background = BackgroundTask(tasks, Options())
+        background.hold()
+        box, _ = outbox(ours, background)
         box.pong(b"pong")
         with anyio.fail_after(5):
             assert await theirs.receive() == b"pong"
-        attendant.release()
+        background.release()
 
 
 async def test_a_stream_has_no_next_pass() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, _ = outbox(ours, Attendant(tasks, Options()))
+        box, _ = outbox(ours, BackgroundTask(tasks, Options()))
         box.hold = True
         await box.send(same, b"message")
         assert await theirs.receive() == b"message"
@@ -106,7 +106,7 @@ async def test_F2_who_is_cancelled_sends_no_answer_over_a_stream() -> None:
     # Every write waits there, and one that is cancelled costs the connection.
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, closing = outbox(ours, Attendant(tasks, Options()))
+        box, closing = outbox(ours, BackgroundTask(tasks, Options()))
         for box.burst, box.hold in ((0, False), (0, True), (1, True)):
             with anyio.CancelScope() as scope:
                 scope.cancel()
@@ -126,14 +126,14 @@ async def box_and_peer() -> AsyncGenerator[tuple[Outbox, Closing, socket.socket]
     async with pair() as (transport, theirs), anyio.create_task_group() as tasks:
         transport._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        attendant = Attendant(tasks, Options())
-        attendant.hold()
+        background = BackgroundTask(tasks, Options())
+        background.hold()
         closing = Closing(transport, _Nobody())
-        box = Outbox(transport, closing, attendant)
+        box = Outbox(transport, closing, background)
         box.hold = True
         with anyio.fail_after(10):
             yield box, closing, theirs
-        attendant.release()
+        background.release()
 
 
 async def test_what_is_held_back_leaves_with_what_is_written() -> None:

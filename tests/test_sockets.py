@@ -29,7 +29,7 @@ from anyio_websocket import (
     open_websocket_url,
     serve_websocket,
 )
-from anyio_websocket._transport._connect import NEXT_ADDRESS, connect
+from anyio_websocket._transport._connect import CONNECTION_ATTEMPT_DELAY, connect
 from anyio_websocket._transport._interface import TransportLost, send
 from anyio_websocket._transport._readiness import can_wait
 from anyio_websocket._transport._sockets import CAN_GATHER, OwnListener, SocketTransport
@@ -56,14 +56,14 @@ BIG = bytes(range(256)) * 2**14  # 4 MiB, more than any buffer of a socket holds
 async def test_what_is_written_at_once() -> None:
     async with pair() as (transport, theirs):
         assert transport.write(b"abc")
-        assert not transport.rest
+        assert not transport.unsent
         assert await read(theirs, 3) == b"abc"
 
 
 async def test_what_the_network_does_not_take_is_kept() -> None:
     async with pair() as (transport, theirs):
         assert not transport.write(BIG)
-        assert transport.rest
+        assert transport.unsent
         assert not transport.write(b"behind")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(transport.flush)
@@ -92,9 +92,9 @@ async def test_a_head_and_its_payload(
         # and where nothing more fits at all
         while transport.write(BIG):
             pass
-        transport.rest = b""
+        transport.unsent = b""
         assert not transport.write(b"head", b"payload")
-        assert bytes(transport.rest) == b"headpayload"
+        assert bytes(transport.unsent) == b"headpayload"
 
 
 async def test_F3_a_cancelled_flush_keeps_the_rest() -> None:
@@ -104,7 +104,7 @@ async def test_F3_a_cancelled_flush_keeps_the_rest() -> None:
             with anyio.move_on_after(0.01) as scope:
                 await transport.flush()
             assert scope.cancelled_caught
-            assert transport.rest
+            assert transport.unsent
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(transport.flush)
             with anyio.fail_after(10):
@@ -449,7 +449,7 @@ async def test_two_addresses_that_answer_in_the_same_moment(
             addresses(monkeypatch, one.getsockname(), other.getsockname())
 
             async def let_both_in() -> None:
-                await anyio.sleep(NEXT_ADDRESS * 2)
+                await anyio.sleep(CONNECTION_ATTEMPT_DELAY * 2)
                 for sock in waiting:
                     sock.close()
                 for full in (one, other):
@@ -487,7 +487,7 @@ async def test_B1_an_address_that_says_nothing(monkeypatch: pytest.MonkeyPatch) 
             started = anyio.current_time()
             with anyio.fail_after(5):
                 transport = await connect("example.org", 1)
-            assert anyio.current_time() - started >= NEXT_ADDRESS
+            assert anyio.current_time() - started >= CONNECTION_ATTEMPT_DELAY
             assert str(good.getsockname()[1]) in str(transport.remote)
             await transport.aclose()
             # and nobody answers: cancelled, nothing is left

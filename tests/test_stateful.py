@@ -80,7 +80,7 @@ class Settings(NamedTuple):
     max_receive: int
     client_closes: bool  # when everybody is done
 
-    def link(
+    def core(
         self,
     ) -> AbstractAsyncContextManager[tuple[WebSocketConnection, WebSocketConnection]]:
         """Connect."""
@@ -178,7 +178,7 @@ class Side:
             await self.close(step.patience)
 
     def _freeze(self, seconds: float) -> None:
-        stream = getattr(self.ws._link.transport, "_stream", None)
+        stream = getattr(self.ws._core.transport, "_stream", None)
         if stream is not None:
             until = anyio.current_time() + seconds
 
@@ -218,7 +218,7 @@ def check_order(received: list[str | bytes], calls: list[Call]) -> list[Call]:
 def check(one: Side, other: Side, silence: float, keepalive: bool) -> None:
     """Demand that what one side received is what the other sent."""
     assert one.ws.closed is not None
-    assert one.ws._link.closing.finished
+    assert one.ws._core.closing.finished
     got: dict[int, list[str | bytes]] = {task: [] for task in other.calls}
     for message in one.received:
         words = message.split(" " if isinstance(message, str) else b" ")  # type: ignore[arg-type]
@@ -256,11 +256,11 @@ async def play(how: Settings, programs: list[list[Step]]) -> None:
         for program in programs
     ]
     with anyio.fail_after(30 + sum(stalls)):
-        async with how.link() as (client_ws, server_ws):
+        async with how.core() as (client_ws, server_ws):
             client = Side(client_ws, 4000, "client")
             server = Side(server_ws, 3000, "server")
             for side in (client, server):
-                stream = getattr(side.ws._link.transport, "_stream", None)
+                stream = getattr(side.ws._core.transport, "_stream", None)
                 if stream is not None:
                     stream.narrow(how.capacity, how.max_receive)
             async with anyio.create_task_group() as readers:

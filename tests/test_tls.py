@@ -124,14 +124,14 @@ async def test_F3_what_the_socket_does_not_take_is_kept(
 ) -> None:
     async with pair(client_tls, server_tls) as ends:
         assert not ends.client.write(BIG)
-        assert ends.client.rest
+        assert ends.client.unsent
         with anyio.move_on_after(0.01):
             await ends.client.flush()
         assert not ends.client.write(b"behind")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ends.client.flush)
             assert await read(ends.server, len(BIG) + 6) == BIG + b"behind"
-        assert not ends.client.rest
+        assert not ends.client.unsent
 
 
 async def test_the_end_is_told(
@@ -181,7 +181,7 @@ async def test_the_next_pass(
 ) -> None:
     async with pair(client_tls, server_tls) as ends:
         passed = anyio.Event()
-        assert ends.client.soon(passed.set)
+        assert ends.client.call_soon(passed.set)
         await passed.wait()
 
 

@@ -12,7 +12,7 @@ from .._protocol import Accepted, ClientHandshake, HandshakeFailure, Rejected
 from .._transport import Transport, TransportLost, send
 
 
-async def ask(transport: Transport, handshake: ClientHandshake) -> Accepted:
+async def request_upgrade(transport: Transport, handshake: ClientHandshake) -> Accepted:
     """Play the client's part.
 
     :param transport: a fresh connection to the server

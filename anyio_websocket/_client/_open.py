@@ -13,7 +13,7 @@ from typing import cast
 from anyio import create_task_group, move_on_after
 from wsproto.extensions import Extension
 
-from .._connection import Attendant, Link, WebSocketConnection, open_link
+from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
 from .._errors import ConnectionTimeout, DisconnectionTimeout, HandshakeError
 from .._options import (
     CONNECT_TIMEOUT,
@@ -35,7 +35,7 @@ from .._transport import AnyStream, Transport, check_context, wrap
 from .._types import Header, Nursery
 from . import _url
 from ._dial import Dialer
-from ._handshake import ask, rejection
+from ._handshake import rejection, request_upgrade
 
 
 @asynccontextmanager
@@ -117,7 +117,7 @@ async def open_websocket(
         resource,
         subprotocols,
         extra_headers,
-        Extensions.wanted(compression, extensions),
+        Extensions.from_arguments(compression, extensions),
     )
     try:
         transport, accepted = await _establish(dialer.dial, handshake, options)
@@ -127,21 +127,21 @@ async def open_websocket(
         ) from exc
     error: BaseException | None = None  # of the block, which always comes out
     internal: BaseException | None = None  # of the task group
-    link: Link | None = None
+    core: ConnectionCore | None = None
     open_until_now = True
     try:
         async with create_task_group() as nursery:
-            link = _link(nursery, transport, accepted, options)
+            core = _core(nursery, transport, accepted, options)
             try:
-                yield _connection(link, handshake, accepted)
+                yield _connection(core, handshake, accepted)
             except BaseException as exc:
                 error = exc
-            open_until_now = not link.closing.finished
+            open_until_now = not core.closing.finished
             try:
                 if error is None or isinstance(error, Exception):
-                    await link.close(1000, "")
+                    await core.close(1000, "")
                 else:
-                    await link.abandon()
+                    await core.abort()
             except BaseException as exc:  # cancelled: it is closed all the same
                 error = error or exc
             # Only our own task is left in there, and it has nothing more to do.
@@ -153,7 +153,7 @@ async def open_websocket(
     if error is not None:
         raise error
     # An explicit aclose() in the block that took too long has returned, and no more.
-    if link is not None and open_until_now and link.closing.timed_out:
+    if core is not None and open_until_now and core.closing.timed_out:
         raise DisconnectionTimeout(
             "the server did not finish the closing handshake within "
             f"{disconnect_timeout} seconds"
@@ -257,11 +257,11 @@ async def connect_websocket(
         resource,
         subprotocols,
         extra_headers,
-        Extensions.wanted(compression, extensions),
+        Extensions.from_arguments(compression, extensions),
     )
     transport, accepted = await _establish(dialer.dial, handshake, options)
     return _connection(
-        _link(nursery, transport, accepted, options), handshake, accepted
+        _core(nursery, transport, accepted, options), handshake, accepted
     )
 
 
@@ -360,7 +360,7 @@ async def wrap_client_stream(
         target=_url.check_resource(resource),
         subprotocols=subprotocols,
         extra_headers=extra_headers,
-        extensions=Extensions.wanted(compression, extensions),
+        extensions=Extensions.from_arguments(compression, extensions),
     )
 
     async def connected() -> Transport:
@@ -368,7 +368,7 @@ async def wrap_client_stream(
 
     _, accepted = await _establish(connected, handshake, options)
     return _connection(
-        _link(nursery, transport, accepted, options), handshake, accepted
+        _core(nursery, transport, accepted, options), handshake, accepted
     )
 
 
@@ -409,7 +409,7 @@ async def _establish(
     try:
         with move_on_after(options.connect_seconds):
             transport = await dial()
-            return transport, await ask(transport, handshake)
+            return transport, await request_upgrade(transport, handshake)
         if partial := handshake.partial_rejection():
             raise rejection(partial)  # only its body was slow
         raise ConnectionTimeout(
@@ -421,13 +421,13 @@ async def _establish(
         raise
 
 
-def _link(
+def _core(
     nursery: Nursery, transport: Transport, accepted: Accepted, options: Options
-) -> Link:
-    return open_link(
+) -> ConnectionCore:
+    return open_core(
         transport,
         accepted.extensions,
-        Attendant(nursery, options),
+        BackgroundTask(nursery, options),
         options,
         is_client=True,
         trailing=accepted.trailing,
@@ -435,10 +435,10 @@ def _link(
 
 
 def _connection(
-    link: Link, handshake: ClientHandshake, accepted: Accepted
+    core: ConnectionCore, handshake: ClientHandshake, accepted: Accepted
 ) -> WebSocketConnection:
     return WebSocketConnection(
-        link,
+        core,
         path=handshake.target,
         subprotocol=accepted.subprotocol,
         compression=accepted.extensions.deflate,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ._background import Attendant
+from ._background import BackgroundTask
 from ._connection import WebSocketConnection
-from ._core import Link, open_link
+from ._core import ConnectionCore, open_core
 
 __all__ = [
-    "Attendant",
-    "Link",
+    "BackgroundTask",
+    "ConnectionCore",
     "WebSocketConnection",
-    "open_link",
+    "open_core",
 ]

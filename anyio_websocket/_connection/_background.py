@@ -45,23 +45,23 @@ Job = Callable[[], Coroutine[Any, Any, None]]
 class Member(Peer, Protocol):
     """A connection, as the attendant sees it. None of this ever raises."""
 
-    #: whether `Attendant.left_alone` need not be told again; the attendant's to set
-    watched: bool
+    #: whether `BackgroundTask.watch` need not be told again; the attendant's to set
+    on_watchlist: bool
 
-    def times_read(self) -> int:
+    def reads_begun(self) -> int:
         """Say how many times somebody began to read."""
         ...
 
-    async def attend(self) -> bool:
+    async def read_in_background(self) -> bool:
         """Do the application's part until it is back; say if it is away again."""
         ...
 
-    async def abandon(self) -> None:
+    async def abort(self) -> None:
         """End at once: nobody is left to look after it."""
         ...
 
 
-class Attendant:
+class BackgroundTask:
     """Looks after the connections of a server, or after the one of a client.
 
     :param nursery: where the task is to live
@@ -76,15 +76,15 @@ class Attendant:
         nursery: Nursery,
         options: Options,
         *,
-        farewell: Callable[[], Awaitable[None]] | None = None,
+        on_cancel: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._nursery = nursery
         self._holds = 0
-        self._farewell = farewell or self._abandon_all
+        self._on_cancel = on_cancel or self._abort_all
         self._keepalive = Keepalive(options)
-        self._members: dict[Member, None] = {}
+        self._connections: dict[Member, None] = {}
         # and how many times it had been read at the last look; -1 before the first
-        self._left_alone: dict[Member, int] = {}
+        self._watchlist: dict[Member, int] = {}
         self._news = Event()
         self._idle = True  # nobody is on the list: asleep until there is news
         self._running = False
@@ -92,22 +92,22 @@ class Attendant:
         self._jobs: list[Job] = []  # for when the task group is there
 
     @property
-    def members(self) -> tuple[Member, ...]:
+    def connections(self) -> tuple[Member, ...]:
         """The open connections."""
-        return tuple(self._members)
+        return tuple(self._connections)
 
     def join(self, member: Member) -> None:
         """Look after a connection from now on; nobody reads from it yet."""
-        self._members[member] = None
+        self._connections[member] = None
         self._keepalive.join(member)
         self._start()
-        self.left_alone(member)
+        self.watch(member)
 
     def leave(self, member: Member) -> None:
         """Look after a connection no longer: it is closed."""
-        self._left_alone.pop(member, None)
+        self._watchlist.pop(member, None)
         self._keepalive.leave(member)
-        self._members.pop(member, None)
+        self._connections.pop(member, None)
         self._end_if_done()
 
     def hold(self) -> None:
@@ -120,10 +120,10 @@ class Attendant:
         self._holds -= 1
         self._end_if_done()
 
-    def left_alone(self, member: Member) -> None:
+    def watch(self, member: Member) -> None:
         """Say that nobody reads from this connection now, unless it is watched."""
-        member.watched = True
-        self._left_alone[member] = -1
+        member.on_watchlist = True
+        self._watchlist[member] = -1
         if self._idle:
             self._news.set()
 
@@ -135,7 +135,7 @@ class Attendant:
             self._tasks.start_soon(job)
 
     def _end_if_done(self) -> None:
-        if not (self._members or self._holds):
+        if not (self._connections or self._holds):
             self._news.set()
 
     def _start(self) -> None:
@@ -150,11 +150,11 @@ class Attendant:
                 tasks.start_soon(job)
             self._jobs.clear()
             try:
-                while self._members or self._holds:
+                while self._connections or self._holds:
                     await self._look_round(tasks)
             except BaseException:  # cancelled
                 with CancelScope(shield=True):
-                    await self._farewell()
+                    await self._on_cancel()
                 raise
             finally:
                 self._running = False
@@ -164,35 +164,35 @@ class Attendant:
 
     async def _look_round(self, tasks: TaskGroup) -> None:
         self._news = Event()
-        self._idle = not self._left_alone
-        keepalive = self._keepalive.due()
+        self._idle = not self._watchlist
+        keepalive = self._keepalive.next_run()
         tick = math.inf if self._idle else current_time() + TICK
         with CancelScope(deadline=min(keepalive, tick)):
             await self._news.wait()
         if keepalive <= current_time():
-            for peer in await self._keepalive.go_round():
-                tasks.start_soon(peer.end_if_gone)
+            for peer in await self._keepalive.run():
+                tasks.start_soon(peer.close_if_dead)
         if self._idle:
             return  # who has just come on the list is looked at in a tick
-        for member, times in list(self._left_alone.items()):
-            if member.is_listened_to():
-                del self._left_alone[member]
-                member.watched = False
-            elif member.times_read() != times:
-                self._left_alone[member] = member.times_read()
+        for member, times in list(self._watchlist.items()):
+            if member.is_being_read():
+                del self._watchlist[member]
+                member.on_watchlist = False
+            elif member.reads_begun() != times:
+                self._watchlist[member] = member.reads_begun()
             else:
-                del self._left_alone[member]
-                tasks.start_soon(self._attend, member)
+                del self._watchlist[member]
+                tasks.start_soon(self._read_in_background, member)
 
-    async def _attend(self, member: Member) -> None:
+    async def _read_in_background(self, member: Member) -> None:
         away_again = False
         try:
-            away_again = await member.attend()
+            away_again = await member.read_in_background()
         finally:
-            member.watched = False
+            member.on_watchlist = False
             if away_again:
-                self.left_alone(member)
+                self.watch(member)
 
-    async def _abandon_all(self) -> None:
-        for member in self.members:
-            await member.abandon()
+    async def _abort_all(self) -> None:
+        for member in self.connections:
+            await member.abort()

@@ -34,10 +34,10 @@ from .._transport import Transport
 class Owner(Protocol):
     """Whose end it is."""
 
-    def end_begins(self) -> None:
+    def on_closing(self) -> None:
         """Wake every task that waits for something of the connection."""
 
-    def end_is_over(self) -> None:
+    def on_closed(self) -> None:
         """Let go of the connection, whose transport is closed."""
 
 
@@ -50,8 +50,8 @@ class Closing:
     """
 
     __slots__ = (
+        "_claimed",
         "_event",
-        "_led",
         "_owner",
         "_transport",
         "by_us",
@@ -66,7 +66,7 @@ class Closing:
         self._transport = transport
         self._owner: Owner | None = owner
         self._event: Event | None = None
-        self._led = False
+        self._claimed = False
         #: why the connection ended; ``None`` while it is open
         self.reason: CloseReason | None = None
         #: the error of the network, where that was why
@@ -95,7 +95,7 @@ class Closing:
             if cause is not None:
                 cause.__traceback__ = None  # its frames hold what holds the cause
             assert self._owner is not None  # nothing ends before it begins to
-            self._owner.end_begins()
+            self._owner.on_closing()
 
     def received(self, reason: CloseReason) -> None:
         """Note the peer's Close, be it the first word or the answer to ours."""
@@ -104,12 +104,14 @@ class Closing:
         else:
             self.begin(reason)
 
-    def lost(self, text: str | None = None, cause: BaseException | None = None) -> None:
+    def connection_lost(
+        self, text: str | None = None, cause: BaseException | None = None
+    ) -> None:
         """Note that the stream is gone, or of no more use."""
         self.stream_lost = True
         self.begin(CloseReason(1006, text), cause=cause)
 
-    async def refuse(self) -> NoReturn:
+    async def raise_closed(self) -> NoReturn:
         """Raise for whoever asks something of the ended connection.
 
         :raises ConnectionClosed: unless the caller is cancelled: a cancelled nursery
@@ -120,11 +122,11 @@ class Closing:
         await checkpoint_if_cancelled()
         raise ConnectionClosed(self.reason) from self.cause
 
-    def lead(self) -> bool:
+    def claim(self) -> bool:
         """Say whether the caller is the one who brings the end about."""
-        if self._led:
+        if self._claimed:
             return False
-        self._led = True
+        self._claimed = True
         return True
 
     async def abort(self) -> None:
@@ -137,9 +139,9 @@ class Closing:
         """Note that the transport is closed."""
         if not self.finished:
             self.finished = True
-            owner, self._owner = self._owner, None  # see Link.end_is_over
+            owner, self._owner = self._owner, None  # see ConnectionCore.on_closed
             assert owner is not None
-            owner.end_is_over()
+            owner.on_closed()
             if self._event is not None:
                 self._event.set()
 

@@ -2,7 +2,7 @@
 
 In: calls of the application. Out: messages, and the outcome of everything asked.
 
-What a call means is checked and said here; how it is done is in ``_link`` and in the
+What a call means is checked and said here; how it is done is in ``_core`` and in the
 rooms behind it.
 """
 
@@ -19,14 +19,14 @@ from anyio.abc import AsyncResource
 from .._endpoint import Endpoint
 from .._errors import CloseReason, ConnectionClosed
 from .._protocol import (
-    LARGE,
     MAX_CONTROL_PAYLOAD,
+    NO_COPY_SIZE,
     Frame,
     PerMessageDeflate,
     close_code_to_send,
     close_reason_to_send,
 )
-from ._core import Link
+from ._core import ConnectionCore
 
 _Buffer = bytes | bytearray | memoryview
 
@@ -48,18 +48,18 @@ class WebSocketConnection(AsyncResource):
 
     """
 
-    CONNECTION_ID: ClassVar[Iterator[int]] = Link.numbers
+    CONNECTION_ID: ClassVar[Iterator[int]] = ConnectionCore.numbers
 
     def __init__(
         self,
-        link: Link,
+        core: ConnectionCore,
         *,
         path: str,
         subprotocol: str | None,
         compression: PerMessageDeflate | None,
         handshake_headers: tuple[tuple[bytes, bytes], ...],
     ) -> None:
-        self._link = link
+        self._core = core
         self._path = path
         self._subprotocol = subprotocol
         self._compression = compression
@@ -74,27 +74,27 @@ class WebSocketConnection(AsyncResource):
         After a local `aclose` this is the reason given there, until the peer's
         answer replaces it.
         """
-        return self._link.closing.reason
+        return self._core.closing.reason
 
     @property
     def is_client(self) -> bool:
         """Whether this is the client's side."""
-        return self._link.is_client
+        return self._core.is_client
 
     @property
     def is_server(self) -> bool:
         """Whether this is the server's side."""
-        return not self._link.is_client
+        return not self._core.is_client
 
     @property
     def local(self) -> Endpoint | str:
         """This side's address, or a text for streams that have none."""
-        return self._link.transport.local
+        return self._core.transport.local
 
     @property
     def remote(self) -> Endpoint | str:
         """The peer's address, or a text for streams that have none."""
-        return self._link.transport.remote
+        return self._core.transport.remote
 
     @property
     def path(self) -> str:
@@ -127,7 +127,7 @@ class WebSocketConnection(AsyncResource):
         The keepalive sends one every ``ping_interval``. A ping waits until a frame
         that is being sent is through, and that time is in it.
         """
-        return self._link.pings.latency
+        return self._core.pings.latency
 
     # -- messages --------------------------------------------------------------
 
@@ -163,15 +163,15 @@ class WebSocketConnection(AsyncResource):
                 "message must be str, bytes, bytearray or memoryview, not "
                 f"{type(message).__name__}"
             )
-        link = self._link
+        core = self._core
         frame: Callable[[str | bytes], Frame]
         if compress is not None:
-            frame = link.engine.choose(compress)
-        elif len(payload) < LARGE:
-            frame = link.engine.message
+            frame = core.engine.framer(compress)
+        elif len(payload) < NO_COPY_SIZE:
+            frame = core.engine.message
         else:
-            frame = link.engine.large
-        await link.outbox.send(frame, payload)
+            frame = core.engine.frame_large
+        await core.outbox.send(frame, payload)
 
     async def get_message(self) -> str | bytes:
         """Return the next message, waiting for it if need be.
@@ -182,7 +182,7 @@ class WebSocketConnection(AsyncResource):
         :raises ConnectionClosed: if there is no message and none will come
 
         """
-        return await self._link.reader.message()
+        return await self._core.reader.message()
 
     def __aiter__(self) -> WebSocketConnection:
         return self
@@ -194,7 +194,7 @@ class WebSocketConnection(AsyncResource):
 
         """
         try:
-            return await self._link.reader.message()
+            return await self._core.reader.message()
         except ConnectionClosed as exc:
             if exc.reason is not None and exc.reason.code in (1000, 1001):
                 raise StopAsyncIteration from None
@@ -214,19 +214,19 @@ class WebSocketConnection(AsyncResource):
             of a Ping which still waits; nothing was sent then
 
         """
-        link = self._link
+        core = self._core
         data = _control_payload(payload, default=os.urandom(4))
-        ping = link.pings.add(data, current_time())
+        ping = core.pings.add(data, current_time())
 
         def frame(payload: bytes) -> bytes:
             ping.sent = True  # even if we do not come to the end of sending it
-            return link.engine.ping(payload)
+            return core.engine.ping(payload)
 
         try:
-            await link.outbox.send(frame, data)
-            await link.reader.pong(ping)
+            await core.outbox.send(frame, data)
+            await core.reader.pong(ping)
         finally:
-            link.pings.discard(ping)
+            core.pings.discard(ping)
 
     async def pong(self, payload: _Buffer | None = None) -> None:
         """Send a Pong that nobody asked for: a sign of life (RFC 6455 section 5.5.3).
@@ -238,8 +238,8 @@ class WebSocketConnection(AsyncResource):
         :raises ValueError: if the payload is no bytes-like object, or too long
 
         """
-        await self._link.outbox.send(
-            self._link.engine.pong, _control_payload(payload, default=b"")
+        await self._core.outbox.send(
+            self._core.engine.pong, _control_payload(payload, default=b"")
         )
 
     # -- the end ---------------------------------------------------------------
@@ -263,7 +263,7 @@ class WebSocketConnection(AsyncResource):
         """
         code = close_code_to_send(code)
         text = close_reason_to_send(reason)
-        await self._link.close(code, text)
+        await self._core.close(code, text)
 
     async def wait_closed(self) -> None:
         """Wait until the connection is closed, whoever closes it.
@@ -271,7 +271,7 @@ class WebSocketConnection(AsyncResource):
         Messages go on being received meanwhile, as far as there is room for them.
         Cancelling changes nothing.
         """
-        await self._link.closing.wait()
+        await self._core.closing.wait()
 
     async def __aexit__(
         self,
@@ -282,7 +282,7 @@ class WebSocketConnection(AsyncResource):
         await self.aclose()
 
     def __str__(self) -> str:
-        return f"{'client' if self.is_client else 'server'}-{self._link.number}"
+        return f"{'client' if self.is_client else 'server'}-{self._core.number}"
 
 
 def _bytes_of(buffer: bytearray | memoryview) -> bytes:

@@ -27,7 +27,7 @@ from .._errors import CloseReason
 from .._options import Options
 from .._protocol import Engine, Extensions, open_engine
 from .._transport import Transport, TransportLost
-from ._background import Attendant
+from ._background import BackgroundTask
 from ._closing import Closing
 from ._inbox import Inbox
 from ._outbox import Outbox
@@ -35,7 +35,7 @@ from ._pings import Pings
 from ._reader import Reader
 
 
-class Link:
+class ConnectionCore:
     """One open connection.
 
     :param transport: where its bytes travel
@@ -48,17 +48,17 @@ class Link:
 
     __slots__ = (
         "__weakref__",
-        "_attendant",
+        "_background",
         "_options",
         "closing",
         "engine",
         "is_client",
         "number",
+        "on_watchlist",
         "outbox",
         "pings",
         "reader",
         "transport",
-        "watched",
     )
 
     numbers: ClassVar[Iterator[int]] = itertools.count()
@@ -67,7 +67,7 @@ class Link:
         self,
         transport: Transport,
         engine: Engine,
-        attendant: Attendant,
+        background: BackgroundTask,
         options: Options,
         *,
         is_client: bool,
@@ -77,11 +77,11 @@ class Link:
         self.is_client: bool = is_client
         self.number: int = next(self.numbers)
         #: whether the attendant keeps an eye on it; set by the attendant
-        self.watched: bool = False
-        self._attendant = attendant
+        self.on_watchlist: bool = False
+        self._background = background
         self._options = options
         self.closing: Closing = Closing(transport, self)
-        self.outbox: Outbox = Outbox(transport, self.closing, attendant)
+        self.outbox: Outbox = Outbox(transport, self.closing, background)
         self.pings: Pings = Pings()
         self.reader: Reader = Reader(
             transport,
@@ -90,11 +90,11 @@ class Link:
             self.pings,
             self.outbox,
             self.closing,
-            attendant,
+            background,
             self,
             options.receive_buffer_size,
         )
-        attendant.join(self)
+        background.join(self)
 
     async def close(self, code: int, text: str) -> None:
         """Begin the end, unless it has begun, and bring it about.
@@ -104,7 +104,7 @@ class Link:
 
         """
         if self.closing.reason is None:
-            self.outbox.note_close(self.engine.close(code, text))
+            self.outbox.queue_close(self.engine.close(code, text))
             self.closing.begin(CloseReason(code, text or None), by_us=True)
         await self.finish()
 
@@ -112,7 +112,7 @@ class Link:
         """Bring the end about, or wait until somebody else has."""
         closing = self.closing
         try:
-            if not closing.lead():
+            if not closing.claim():
                 await closing.wait()
                 return
             if closing.stream_lost:
@@ -126,7 +126,7 @@ class Link:
                     await self.transport.aclose()
                     closing.finish()
                 except TransportLost as exc:
-                    closing.lost(cause=exc.__cause__)
+                    closing.connection_lost(cause=exc.__cause__)
             in_time = budget.deadline != deadline  # it only waited for the stream's end
             closing.timed_out = budget.cancelled_caught and not in_time
         finally:
@@ -134,77 +134,79 @@ class Link:
 
     # -- for the attendant -----------------------------------------------------
 
-    def times_read(self) -> int:
+    def reads_begun(self) -> int:
         """Say how many times somebody began to read."""
-        return self.reader.times
+        return self.reader.reads_begun
 
-    async def attend(self) -> bool:
+    async def read_in_background(self) -> bool:
         """Do the application's part while it is elsewhere."""
-        others_read = await self.reader.serve()
+        others_read = await self.reader.read_until_relieved()
         if self.closing.reason is not None:
             await self.finish()
             return False
         return not others_read
 
-    def ask_for_life(self) -> None:
+    def send_keepalive(self) -> None:
         """Send a ping of the keepalive's."""
         if self.closing.reason is None:
             payload = os.urandom(8)
             self.pings.renew(payload, current_time())
-            self.transport.heard = False
+            self.transport.peer_active = False
             self.outbox.ping(self.engine.ping(payload))
 
-    def showed_life(self) -> bool:
+    def is_alive(self) -> bool:
         """Say whether the peer was heard since it was asked, or has said good-bye."""
-        return self.transport.heard or self.closing.reason is not None
+        return self.transport.peer_active or self.closing.reason is not None
 
-    def is_listened_to(self) -> bool:
+    def is_being_read(self) -> bool:
         """Say whether somebody reads now."""
         return self.reader.reading
 
-    async def end_if_gone(self) -> None:
+    async def close_if_dead(self) -> None:
         """End if there is still no sign of the peer's life."""
         # If something held up the event loop, the sign may be in the socket, and who
         # reads it wakes up in the same pass as we.
         for _ in range(2):
             await checkpoint()
-        if not self.showed_life():
-            self.outbox.answer_close(self.engine.close(1011, "keepalive ping timeout"))
-            self.closing.lost(
+        if not self.is_alive():
+            self.outbox.send_close(self.engine.close(1011, "keepalive ping timeout"))
+            self.closing.connection_lost(
                 "the peer showed no sign of life within "
                 f"{self._options.ping_timeout} seconds of a ping"
             )
             await self.closing.abort()
 
-    async def abandon(self) -> None:
+    async def abort(self) -> None:
         """End at once."""
-        self.closing.lost("abandoned, as its nursery or its task was cancelled")
+        self.closing.connection_lost(
+            "abandoned, as its nursery or its task was cancelled"
+        )
         await self.closing.abort()
 
     # -- for closing -----------------------------------------------------------
 
-    def end_begins(self) -> None:
+    def on_closing(self) -> None:
         """Wake every task that waits for something of the connection."""
-        self.reader.wake_all()
+        self.reader.on_closing()
 
-    def end_is_over(self) -> None:
+    def on_closed(self) -> None:
         """Let go of the connection, whose transport is closed."""
-        self._attendant.leave(self)
+        self._background.leave(self)
         # Nobody down here shall know the link any longer: so it is freed with the
         # last who holds it, and its buffers, zlib's and TLS's with it. The garbage
         # collector would find it too, but counts objects, and not their size.
-        self.reader.part()
+        self.reader.detach()
 
 
-def open_link(
+def open_core(
     transport: Transport,
     extensions: Extensions,
-    attendant: Attendant,
+    background: BackgroundTask,
     options: Options,
     *,
     is_client: bool,
     trailing: bytes = b"",
-) -> Link:
+) -> ConnectionCore:
     """Compose a connection whose handshake is done.
 
     :param transport: where its bytes travel
@@ -221,4 +223,4 @@ def open_link(
         max_message_size=options.max_message_size,
         trailing=trailing,
     )
-    return Link(transport, engine, attendant, options, is_client=is_client)
+    return ConnectionCore(transport, engine, background, options, is_client=is_client)

@@ -30,7 +30,7 @@ class Inbox:
         self.messages: deque[tuple[Message, int]] | tuple[()] = ()
         self._bytes = 0
 
-    def room(self, waiting: int) -> float:
+    def free_slots(self, receivers: int) -> float:
         """Say how many more messages may be taken.
 
         :param waiting: tasks that wait for a message: with a queue size of 0 they
@@ -38,7 +38,7 @@ class Inbox:
 
         """
         most = self._max_messages if self._bytes < self._max_bytes else 0
-        return max(most, waiting) - len(self.messages)
+        return max(most, receivers) - len(self.messages)
 
     def put(self, message: Message) -> None:
         """Add a message at the end."""

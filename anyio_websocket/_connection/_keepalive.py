@@ -36,18 +36,18 @@ TURN: Final = 64  # pings; at 10 us each
 class Peer(Protocol):
     """A connection, as the keepalive sees it. None of this ever raises."""
 
-    def ask_for_life(self) -> None:
+    def send_keepalive(self) -> None:
         """Send a ping without waiting."""
 
-    def showed_life(self) -> bool:
+    def is_alive(self) -> bool:
         """Say whether the peer was heard since it was asked, or has said good-bye."""
         ...
 
-    def is_listened_to(self) -> bool:
+    def is_being_read(self) -> bool:
         """Say whether somebody reads now."""
         ...
 
-    async def end_if_gone(self) -> None:
+    async def close_if_dead(self) -> None:
         """End if there is still no sign of life."""
         ...
 
@@ -64,7 +64,9 @@ class Keepalive:
         self._timeout = options.ping_timeout
         # Dictionaries, for who leaves may stand in the middle of the queue.
         self._to_ping: dict[Peer, float] = {}  # when
-        self._to_judge: dict[Peer, tuple[float, bool]] = {}  # and: was it listened to
+        self._awaiting_reply: dict[
+            Peer, tuple[float, bool]
+        ] = {}  # and: was it listened to
         self._last = -math.inf  # when the last round was
 
     def join(self, peer: Peer) -> None:
@@ -75,15 +77,15 @@ class Keepalive:
     def leave(self, peer: Peer) -> None:
         """Do so no longer."""
         self._to_ping.pop(peer, None)
-        self._to_judge.pop(peer, None)
+        self._awaiting_reply.pop(peer, None)
 
-    def due(self) -> float:
+    def next_run(self) -> float:
         """Say when the next round is to be; ``math.inf`` for never."""
         ping = next(iter(self._to_ping.values()), math.inf)
-        judge, _ = next(iter(self._to_judge.values()), (math.inf, False))
+        judge, _ = next(iter(self._awaiting_reply.values()), (math.inf, False))
         return max(min(ping, judge), self._last + ROUND)
 
-    async def go_round(self) -> list[Peer]:
+    async def run(self) -> list[Peer]:
         """Ping and judge those whose time has come.
 
         :return: who seems to be gone
@@ -97,21 +99,26 @@ class Keepalive:
             if self._to_ping.pop(peer, None) is None:
                 continue  # it was closed meanwhile
             self.join(peer)
-            if peer not in self._to_judge or peer.showed_life():
-                peer.ask_for_life()
-                self._judge_later(peer)
-        to_judge = takewhile(lambda item: item[1][0] <= now, self._to_judge.items())
+            if peer not in self._awaiting_reply or peer.is_alive():
+                peer.send_keepalive()
+                self._await_reply(peer)
+        to_judge = takewhile(
+            lambda item: item[1][0] <= now, self._awaiting_reply.items()
+        )
         for peer, (_, listened) in list(to_judge):
-            del self._to_judge[peer]
-            if peer.showed_life():
+            del self._awaiting_reply[peer]
+            if peer.is_alive():
                 continue
-            if listened and peer.is_listened_to():
+            if listened and peer.is_being_read():
                 gone.append(peer)
             else:
-                self._judge_later(peer)
+                self._await_reply(peer)
         return gone
 
-    def _judge_later(self, peer: Peer) -> None:
+    def _await_reply(self, peer: Peer) -> None:
         if self._timeout is not None:
-            self._to_judge.pop(peer, None)  # so that it is the last
-            self._to_judge[peer] = current_time() + self._timeout, peer.is_listened_to()
+            self._awaiting_reply.pop(peer, None)  # so that it is the last
+            self._awaiting_reply[peer] = (
+                current_time() + self._timeout,
+                peer.is_being_read(),
+            )

@@ -42,7 +42,7 @@ from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from .._protocol import Frame
 from .._transport import Transport, TransportLost
-from ._background import Attendant
+from ._background import BackgroundTask
 from ._closing import Closing
 
 TURN: Final = 100  # sends that did not wait; then the other tasks have a turn
@@ -65,7 +65,7 @@ class Outbox:
 
     __slots__ = (
         "_answering",
-        "_attendant",
+        "_background",
         "_close",
         "_closing",
         "_held",
@@ -81,11 +81,11 @@ class Outbox:
     )
 
     def __init__(
-        self, transport: Transport, closing: Closing, attendant: Attendant
+        self, transport: Transport, closing: Closing, background: BackgroundTask
     ) -> None:
         self._transport = transport
         self._closing = closing
-        self._attendant = attendant
+        self._background = background
         self._lock: Lock | None = None  # for those who have to wait; none did so far
         self._ping = b""  # at most one of the keepalive's waits
         self._pong = b""  # at most one waits
@@ -116,16 +116,16 @@ class Outbox:
         # cancelled in there, and that costs the connection.
         is_turn = self.turn >= TURN
         is_alone = self.burst != 0 and self.burst <= ALONE and not self.hold
-        if not is_turn and (is_alone or not self._transport.keeps_rest):
+        if not is_turn and (is_alone or not self._transport.survives_cancel):
             await checkpoint_if_cancelled()
         is_locked = self._lock is not None and self._lock.locked()
-        if is_turn or is_locked or self._transport.rest:
+        if is_turn or is_locked or self._transport.unsent:
             await self._send_in_turn(frame, payload)
             return
         self.turn += 1
         self.burst += 1
         if self._closing.reason is not None:
-            await self._closing.refuse()
+            await self._closing.raise_closed()
         data = frame(payload)
         try:
             if not isinstance(data, tuple) and (self.hold or self.burst > ALONE):
@@ -145,8 +145,8 @@ class Outbox:
             finally:
                 self._release(lock)
         except TransportLost as exc:
-            self._closing.lost(cause=exc.__cause__)
-            await self._closing.refuse()
+            self._closing.connection_lost(cause=exc.__cause__)
+            await self._closing.raise_closed()
 
     def release(self) -> None:
         """There is nothing more to send for now: write what was held back."""
@@ -169,12 +169,12 @@ class Outbox:
         self._pong = frame
         self._answer()
 
-    def answer_close(self, frame: bytes) -> None:
+    def send_close(self, frame: bytes) -> None:
         """Write a Close as soon as may be, and nothing after it."""
         self._close = frame
         self._answer()
 
-    def note_close(self, frame: bytes) -> None:
+    def queue_close(self, frame: bytes) -> None:
         """Write a Close with the next `flush`."""
         self._close = frame
 
@@ -184,7 +184,7 @@ class Outbox:
         :raises TransportLost: if the stream is lost
 
         """
-        if self._is_locked() or self._has_more() or self._transport.rest:
+        if self._is_locked() or self._has_more() or self._transport.unsent:
             async with self._the_lock():
                 if not self._closing.finished:
                     await self._drain()
@@ -202,7 +202,7 @@ class Outbox:
 
     def _make_due(self) -> bool:
         """See to it that what is held back is written in the next pass, if possible."""
-        self._is_due = self._transport.soon(self._in_next_pass)
+        self._is_due = self._transport.call_soon(self._in_next_pass)
         return self._is_due
 
     def _in_next_pass(self) -> None:
@@ -221,14 +221,14 @@ class Outbox:
             complete = self._write(self._close)
             self._close = b""
         except TransportLost as exc:
-            self._closing.lost(cause=exc.__cause__)
+            self._closing.connection_lost(cause=exc.__cause__)
         else:
             if not complete:
                 self._answer_soon()
 
     def _answer(self) -> None:
         transport = self._transport
-        if transport.keeps_rest and not (transport.rest or self._is_locked()):
+        if transport.survives_cancel and not (transport.unsent or self._is_locked()):
             self._write_or_leave()
         else:
             self._answer_soon()
@@ -245,14 +245,14 @@ class Outbox:
             else:
                 await checkpoint_if_cancelled()
             if self._closing.reason is not None:
-                await self._closing.refuse()
+                await self._closing.raise_closed()
             data = frame(payload)
             head, rest = data if isinstance(data, tuple) else (data, b"")
             if not self._write(head, rest):
                 await self._drain()
         except TransportLost as exc:
-            self._closing.lost(cause=exc.__cause__)
-            await self._closing.refuse()
+            self._closing.connection_lost(cause=exc.__cause__)
+            await self._closing.raise_closed()
         finally:
             self._release(lock)
 
@@ -270,20 +270,22 @@ class Outbox:
     def _release(self, lock: Lock) -> None:
         self.turn = 0
         lock.release()
-        if self._ping or self._pong or self._close or self._transport.rest:
+        if self._ping or self._pong or self._close or self._transport.unsent:
             self._answer_soon()
 
     async def _drain(self) -> None:
         """Write what waits, holding the lock."""
         while True:
             try:
-                if self._transport.rest:
+                if self._transport.unsent:
                     await self._transport.flush()
             except TransportLost:
                 raise
             except BaseException:  # cancelled
-                if not self._transport.keeps_rest:  # who knows how much is written
-                    self._closing.lost("sending was cancelled in the middle of a frame")
+                if not self._transport.survives_cancel:  # who knows how much is written
+                    self._closing.connection_lost(
+                        "sending was cancelled in the middle of a frame"
+                    )
                     await self._closing.abort()
                 raise
             if not self._has_more():
@@ -294,7 +296,7 @@ class Outbox:
     def _answer_soon(self) -> None:
         if not self._answering and not self._closing.finished:
             self._answering = True
-            self._attendant.start_soon(self._answer_now)
+            self._background.start_soon(self._answer_now)
 
     async def _answer_now(self) -> None:
         # Shielded, for a frame cut short is worse than a late end: the transport is
@@ -303,6 +305,6 @@ class Outbox:
             try:
                 await self.flush()
             except TransportLost as exc:
-                self._closing.lost(cause=exc.__cause__)
+                self._closing.connection_lost(cause=exc.__cause__)
             finally:
                 self._answering = False

@@ -44,7 +44,7 @@ from .._errors import CloseReason
 from .._options import LINGER_TIMEOUT
 from .._protocol import Close, Engine, Failure, Ping, Pong, close_reason_to_send
 from .._transport import Transport, TransportLost
-from ._background import Attendant, Member
+from ._background import BackgroundTask, Member
 from ._closing import Closing
 from ._inbox import Inbox, Message
 from ._outbox import Outbox
@@ -59,7 +59,7 @@ PASSES_FOR_A_PONG: Final = 4
 class _Nobody:
     """Whom no attendant is to look after."""
 
-    watched = True
+    on_watchlist = True
 
 
 _NOBODY: Final = cast(Member, _Nobody())
@@ -83,7 +83,7 @@ class Reader:
     __slots__ = (
         "_ahead",
         "_at_hand",
-        "_attendant",
+        "_background",
         "_batch",
         "_closing",
         "_engine",
@@ -98,7 +98,7 @@ class Reader:
         "_transport",
         "_turn",
         "reading",
-        "times",
+        "reads_begun",
     )
 
     def __init__(
@@ -109,7 +109,7 @@ class Reader:
         pings: Pings,
         outbox: Outbox,
         closing: Closing,
-        attendant: Attendant,
+        background: BackgroundTask,
         member: Member,
         receive_size: int | None,
     ) -> None:
@@ -119,13 +119,13 @@ class Reader:
         self._pings = pings
         self._outbox = outbox
         self._closing = closing
-        self._attendant = attendant
+        self._background = background
         self._member = member
         self._receive_size = receive_size
         #: whether a task is in receive()
         self.reading: bool = False
         #: how many times one was
-        self.times: int = 0
+        self.reads_begun: int = 0
         # Lists: a deque takes a room for 64 at once, and few tasks ever wait here.
         self._receivers: list[Event] = []
         self._others: list[Event] = []
@@ -133,7 +133,7 @@ class Reader:
         self._ahead: list[Message] | tuple[()] = ()
         # What is decoded at once for a task that takes the first: for the others there
         # is room in the inbox.
-        self._batch = 1 + int(min(inbox.room(0), BATCH - 1))
+        self._batch = 1 + int(min(inbox.free_slots(0), BATCH - 1))
         # Whether the engine may have more to say; it may, of what came with the
         # handshake.
         self._at_hand = True
@@ -170,7 +170,7 @@ class Reader:
                 if self._turn >= TURN:
                     continue  # more may be at hand
                 if self._closing.reason is not None:
-                    await self._closing.refuse()
+                    await self._closing.raise_closed()
                 self._outbox.release()
                 if self.reading:
                     await _park(self._receivers)
@@ -186,22 +186,22 @@ class Reader:
         :raises ConnectionClosed: if it never will be
 
         """
-        await self._serve(ping.is_answered)
+        await self._read_until(ping.is_answered)
         if not ping.answered:
-            await self._closing.refuse()
+            await self._closing.raise_closed()
 
     # -- for the attendant and for closing -------------------------------------
 
-    async def serve(self) -> bool:
+    async def read_until_relieved(self) -> bool:
         """Read for the application until one of its tasks does, or until the end.
 
         :return: whether somebody else reads now
         """
         self._handed_over = False
-        await self._serve(self._is_taken)
+        await self._read_until(self._is_relieved)
         return self.reading
 
-    def wake_all(self) -> None:
+    def on_closing(self) -> None:
         """The end has begun: let every waiting task see it, and nobody read on."""
         if self._closing.by_us:
             self._inbox.clear()
@@ -225,13 +225,15 @@ class Reader:
         while self.reading:
             await _park(self._others)
         engine = self._engine
-        await self._drop()  # its Close may be at hand, behind what nobody asked for
+        await (
+            self._discard_messages()
+        )  # its Close may be at hand, behind what nobody asked for
         while engine.close_received is None and not engine.failed:
             data = await self._transport.receive(self._receive_size)
             if not data:
                 return
             engine.receive(data)
-            await self._drop()
+            await self._discard_messages()
         # A FIN of ours, for a stream closed with unread bytes is reset, and the reset
         # can overtake our Close. A server says it first (RFC 6455 section 7.1.1); a
         # client waits for the server's, unless it gave the server up.
@@ -243,13 +245,13 @@ class Reader:
             while await self._transport.receive(self._receive_size):
                 pass  # RFC 6455 section 1.4: what follows a Close is discarded
 
-    def part(self) -> None:
+    def detach(self) -> None:
         """Forget what the attendant looks after: it is closed."""
         self._member = _NOBODY
 
     # -- inside ----------------------------------------------------------------
 
-    async def _serve(self, done: Callable[[], bool]) -> None:
+    async def _read_until(self, done: Callable[[], bool]) -> None:
         try:
             while not done() and self._closing.reason is None:
                 if self.reading or not self._has_room():
@@ -263,11 +265,11 @@ class Reader:
         finally:
             self._pass_on()
 
-    def _is_taken(self) -> bool:
+    def _is_relieved(self) -> bool:
         return self._handed_over or self.reading
 
     def _has_room(self) -> bool:
-        return self._inbox.room(len(self._receivers)) > len(self._ahead)
+        return self._inbox.free_slots(len(self._receivers)) > len(self._ahead)
 
     def _fill_inbox(self) -> None:
         """Deal out what is at hand as far as the inbox has room."""
@@ -275,16 +277,16 @@ class Reader:
         while True:
             while self._ahead:
                 self._turn += 1
-                self._deal_out(self._ahead.pop(0))
-            room = self._inbox.room(len(self._receivers))
+                self._deliver(self._ahead.pop(0))
+            room = self._inbox.free_slots(len(self._receivers))
             if room < 1 or not self._at_hand:
                 return
             message = self._decode(int(min(room, BATCH, TURN - self._turn)))
             if message is None:
                 return
-            self._deal_out(message)
+            self._deliver(message)
 
-    def _deal_out(self, message: Message) -> None:
+    def _deliver(self, message: Message) -> None:
         self._inbox.put(message)
         if self._receivers:
             self._receivers.pop(0).set()
@@ -297,7 +299,7 @@ class Reader:
             behind it are ahead then
         """
         while self._turn < TURN and not self._closing.by_us:
-            found = self._engine.messages(most)
+            found = self._engine.take_messages(most)
             if found:
                 self._turn += 1
                 self._at_hand = self._engine.has_more()
@@ -328,37 +330,37 @@ class Reader:
         elif isinstance(event, Close):
             # First the reason, for to answer may fail, and then it would be 1006.
             self._closing.received(CloseReason(event.code, event.reason or None))
-            self._outbox.answer_close(self._engine.close(event.code, event.reason))
+            self._outbox.send_close(self._engine.close(event.code, event.reason))
         else:  # nothing of the peer's counts any more
             assert isinstance(event, Failure)
             reason = close_reason_to_send(event.reason)
             self._closing.begin(CloseReason(event.code, reason))
-            self._outbox.answer_close(self._engine.close(event.code, reason))
+            self._outbox.send_close(self._engine.close(event.code, reason))
 
     async def _receive(self) -> None:
         """Take the baton and receive once."""
-        self.times += 1
+        self.reads_begun += 1
         self.reading = True
         try:
             data = await self._transport.receive(self._receive_size)
         except TransportLost as exc:
             self.reading = False
-            self._closing.lost(cause=exc.__cause__)
+            self._closing.connection_lost(cause=exc.__cause__)
         else:
             self.reading = False
             if data:
-                self._transport.heard = True
+                self._transport.peer_active = True
                 self._outbox.burst = 0
                 self._engine.receive(data)
                 self._at_hand = True
             elif data is not None:  # None: the end has begun and woken us
-                self._closing.lost()
+                self._closing.connection_lost()
         finally:
             self.reading = False
-            if not self._member.watched:
-                self._attendant.left_alone(self._member)
+            if not self._member.on_watchlist:
+                self._background.watch(self._member)
 
-    async def _drop(self) -> None:
+    async def _discard_messages(self) -> None:
         """Decode what is at hand: once we close, only the peer's Close counts."""
         turn = 0
         while (event := self._engine.next_event()) is not None:

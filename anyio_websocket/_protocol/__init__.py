@@ -9,8 +9,8 @@ from __future__ import annotations
 from ._client_handshake import Accepted, ClientHandshake, HandshakeFailure, Rejected
 from ._codec import Close, Codec, Frame, Ping, Pong, ProtocolViolation, Received
 from ._engine import (
-    LARGE,
     MAX_CONTROL_PAYLOAD,
+    NO_COPY_SIZE,
     Engine,
     Event,
     Failure,
@@ -25,8 +25,8 @@ from ._permessage_deflate import PerMessageDeflate
 from ._server_handshake import Refusal, Request, ServerHandshake
 
 __all__ = [
-    "LARGE",
     "MAX_CONTROL_PAYLOAD",
+    "NO_COPY_SIZE",
     "Accepted",
     "ClientHandshake",
     "Close",

@@ -66,7 +66,7 @@ class Codec(Protocol):
     def feed(self, data: bytes) -> None:
         """Take received bytes."""
 
-    def messages(self, most: int) -> list[str | bytes]:
+    def take_messages(self, most: int) -> list[str | bytes]:
         """Return the next messages as far as they are easy to get, or none.
 
         They are those that come first, whole, and each in a single frame.
@@ -98,7 +98,7 @@ class Codec(Protocol):
         """Return what does the same as `message`, on the shortest way."""
         ...
 
-    def large(self, message: str | bytes) -> Frame:
+    def frame_large(self, message: str | bytes) -> Frame:
         """Frame a message as `message` does, but without copying it if need be."""
         ...
 

@@ -45,7 +45,7 @@ _NEVER_SENT: Final = frozenset({1005, 1006, 1015})
 
 # characters or bytes; to copy a message of this size costs more in page faults than in
 # copying: a server's echo of 1 MiB takes 1290 us with it and 630 without
-LARGE: Final = 131_072
+NO_COPY_SIZE: Final = 131_072
 
 
 class Failure(NamedTuple):
@@ -71,7 +71,7 @@ class Engine:
         "close_sent",
         "failed",
         "message",
-        "messages",
+        "take_messages",
     )
 
     def __init__(self, codec: Codec) -> None:
@@ -80,7 +80,7 @@ class Engine:
         # them, as each takes memory in every connection.
         #: returns the next messages that are easy to get, as many as are asked for at
         #: the most; none does not mean that there is no event
-        self.messages: Callable[[int], list[str | bytes]] = codec.messages
+        self.take_messages: Callable[[int], list[str | bytes]] = codec.take_messages
         #: frames a message, which must be written before the next one
         self.message: Callable[[str | bytes], bytes] = codec.framer()
         #: the peer's Close, once it came
@@ -90,11 +90,11 @@ class Engine:
         #: whether the peer broke the protocol
         self.failed: bool = False
 
-    def large(self, message: str | bytes) -> Frame:
+    def frame_large(self, message: str | bytes) -> Frame:
         """Frame a message of ``LARGE`` or more, as `message` does."""
-        return self._codec.large(message)
+        return self._codec.frame_large(message)
 
-    def choose(self, compress: bool) -> Callable[[str | bytes], bytes]:
+    def framer(self, compress: bool) -> Callable[[str | bytes], bytes]:
         """Return what frames a message, compressed or not, where that was agreed on."""
         return partial(self._codec.message, compress=compress)
 
@@ -115,12 +115,12 @@ class Engine:
             event = self._codec.next()
         except ProtocolViolation as violation:
             self.failed = True
-            self.messages = _none
+            self.take_messages = _none
             return Failure(violation.code, violation.reason)
         if event.__class__ is Close:
             assert isinstance(event, Close)
             self.close_received = event
-            self.messages = _none
+            self.take_messages = _none
         return event
 
     def ping(self, payload: bytes) -> bytes:
@@ -162,7 +162,7 @@ def open_engine(
 
     """
     codec: Codec
-    if extensions.own:
+    if extensions.custom:
         # Imported here: few bring extensions of their own, and wsproto's frames take
         # a tenth of the package's import time.
         from ._wsproto import WsprotoCodec
@@ -171,7 +171,7 @@ def open_engine(
             is_client=is_client,
             max_message_size=max_message_size,
             max_fragments=MAX_FRAGMENTS,
-            extensions=extensions.own,
+            extensions=extensions.custom,
         )
     else:
         codec = FrameCodec(

@@ -31,10 +31,10 @@ class Extensions(NamedTuple):
     """
 
     deflate: PerMessageDeflate | None = None
-    own: tuple[Extension, ...] = ()  # the user's
+    custom: tuple[Extension, ...] = ()  # the user's
 
     @classmethod
-    def wanted(
+    def from_arguments(
         cls,
         compression: PerMessageDeflate | bool | None,
         extensions: Iterable[Extension] | None = None,
@@ -54,18 +54,18 @@ class Extensions(NamedTuple):
                 "compression must be None, True or a PerMessageDeflate, not "
                 f"{compression!r}"
             )
-        own = tuple(extensions or ())
-        for extension in own:
+        custom = tuple(extensions or ())
+        for extension in custom:
             if not isinstance(extension, Extension):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise TypeError(f"{extension!r} is no wsproto.extensions.Extension")
-        if len({extension.name for extension in own}) < len(own):
+        if len({extension.name for extension in custom}) < len(custom):
             raise ValueError("there are two extensions of one name")
-        if own and compression is not None:
+        if custom and compression is not None:
             raise ValueError(
                 "compression and extensions exclude each other: wsproto, which carries "
                 "extensions, has a PerMessageDeflate to put among them"
             )
-        return cls(compression, own)
+        return cls(compression, custom)
 
     def offer(self) -> tuple[str, Extensions]:
         """Offer what may be offered.
@@ -78,14 +78,14 @@ class Extensions(NamedTuple):
             return offer(self.deflate), self
         words: list[str] = []
         offered: list[Extension] = []
-        for extension in self.own:
+        for extension in self.custom:
             parameters = extension.offer()
             if parameters is not False:
                 words.append(_element(extension, parameters))
                 offered.append(extension)
-        return ", ".join(words), Extensions(own=tuple(offered))
+        return ", ".join(words), Extensions(custom=tuple(offered))
 
-    def answer(self, offers: Sequence[str]) -> tuple[str, Extensions]:
+    def respond(self, offers: Sequence[str]) -> tuple[str, Extensions]:
         """Answer a client's offers, declining what cannot be taken.
 
         :return: the header, empty for none, and what holds
@@ -99,12 +99,12 @@ class Extensions(NamedTuple):
             return found[0], Extensions(found[1])
         words: list[str] = []
         taken: list[Extension] = []
-        for extension in self.own:
+        for extension in self.custom:
             parameters = _first_taken(extension, offers)
             if parameters is not False:
                 words.append(_element(extension, parameters))
                 taken.append(extension)
-        return ", ".join(words), Extensions(own=tuple(taken))
+        return ", ".join(words), Extensions(custom=tuple(taken))
 
     def agree(self, answers: Sequence[str]) -> Extensions:
         """Check what a server answered; these here are what was offered.
@@ -119,7 +119,7 @@ class Extensions(NamedTuple):
                 raise BadExtensions(
                     f"the server's answer to permessage-deflate is wrong: {exc}"
                 ) from None
-        left = {extension.name: extension for extension in self.own}
+        left = {extension.name: extension for extension in self.custom}
         taken: list[Extension] = []
         for text in answers:
             extension = left.pop(_name(text), None)
@@ -135,7 +135,7 @@ class Extensions(NamedTuple):
                     f"the server's answer to {extension.name} is wrong: {exc!r}"
                 ) from exc
             taken.append(extension)
-        return Extensions(own=tuple(taken))
+        return Extensions(custom=tuple(taken))
 
 
 def _first_taken(extension: Extension, offers: Sequence[str]) -> bool | str:

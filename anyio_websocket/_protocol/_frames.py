@@ -45,8 +45,8 @@ from ._codec import (
     Received,
 )
 from ._deflate import Deflater, Inflater
-from ._kernels import frame, masked, plain, take
-from ._kernels_py import BLOCK, MASKED, WHOLE_BINARY, WHOLE_TEXT, head_of
+from ._kernels import frame_unmasked, make_frame, mask, take_messages
+from ._kernels_py import BLOCK, MASKED, WHOLE_BINARY, WHOLE_TEXT, frame_header
 from ._permessage_deflate import PerMessageDeflate
 
 _CONTINUATION: Final = 0
@@ -104,7 +104,7 @@ class FrameCodec:
         "_remaining",
         "_reserved",
         "_size",
-        "_wire_room",
+        "_wire_budget",
     )
 
     def __init__(
@@ -132,7 +132,7 @@ class FrameCodec:
         self._compressed = False
         self._message: io.BytesIO | None = None  # its payload so far
         self._size = 0  # bytes in there
-        self._wire_room: float = 0  # bytes that its next frames may have
+        self._wire_budget: float = 0  # bytes that its next frames may have
         self._fragments = 0  # complete ones
         # Checks a text as it comes; made for the first piece that is not ASCII.
         self._decoder: codecs.IncrementalDecoder | None = None
@@ -154,13 +154,13 @@ class FrameCodec:
             self._buffer = data
         self._offset = 0
 
-    def messages(self, most: int) -> list[str | bytes]:
+    def take_messages(self, most: int) -> list[str | bytes]:
         if self._opcode:
             return []  # the rest of another one comes first
-        found, end = take(self._buffer, self._offset, self._mask_bit, self._limit, most)
-        if end == len(self._buffer):  # an idle connection keeps none of it
-            self._buffer = b""
-            end = 0
+        buffer, start = self._buffer, self._offset
+        found, end = take_messages(buffer, start, self._mask_bit, self._limit, most)
+        if end == len(buffer):  # an idle connection keeps none of it
+            self._buffer, end = b"", 0
         self._offset = end
         return found
 
@@ -222,7 +222,7 @@ class FrameCodec:
                 self._offset = end
                 control = buffer[start:end]
                 if key:
-                    control = bytes(masked(control, key))
+                    control = bytes(mask(control, key))
                 if opcode == _PING:
                     return Ping(control)
                 if opcode == _PONG:
@@ -235,14 +235,14 @@ class FrameCodec:
                 raise _violation("a new message starts inside of another")
             elif whole and length <= BLOCK and first & ~opcode == _FIN:
                 self._offset = end
-                payload = masked(buffer[start:end], key) if key else buffer[start:end]
+                payload = mask(buffer[start:end], key) if key else buffer[start:end]
                 return bytes(payload) if opcode == _BINARY else _decoded(payload)
             else:
                 self._begin_message(first)
             self._offset = start
             self._remaining = length
             self._reserved = False
-            self._wire_room -= length
+            self._wire_budget -= length
             self._fin = first & _FIN != 0
             self._key = key
             if not length:
@@ -266,13 +266,13 @@ class FrameCodec:
     def _room_for(self, first: int) -> float:
         """Return how long the frame may be that starts with this byte."""
         if self._opcode and first & 0x0F == _CONTINUATION:
-            return self._wire_room
+            return self._wire_budget
         if first & _RSV and self._is_compressed(first):
             return _EXPANSION * self._max_message_size + _EXPANSION_BYTES
         return self._max_message_size
 
     def _begin_message(self, first: int) -> None:
-        self._wire_room = self._room_for(first)
+        self._wire_budget = self._room_for(first)
         self._opcode = first & 0x0F
         self._compressed = self._is_compressed(first)
         self._message = io.BytesIO()
@@ -291,13 +291,13 @@ class FrameCodec:
             self._offset = start + size
             self._remaining -= size
             if key := self._key:
-                piece = masked(piece, key)
+                piece = mask(piece, key)
                 turn = size % 4
                 self._key = key[turn:] + key[:turn]
             if not self._compressed:
                 self._store(piece)
                 if not self._reserved and BLOCK < self._remaining < 8 * self._size:
-                    self._reserve()
+                    self._preallocate()
             else:
                 assert self._inflater is not None
                 room = self._max_message_size - self._size
@@ -306,7 +306,7 @@ class FrameCodec:
         self._fragments += 1
         return True
 
-    def _reserve(self) -> None:
+    def _preallocate(self) -> None:
         """Make room for the rest of a large frame, once an eighth of it has come.
 
         To grow in steps costs page faults in each, 400 us for 1 MiB instead of 20. But
@@ -365,18 +365,18 @@ class FrameCodec:
                 compressed = deflater.compress(message)
                 if compressed is not None:
                     return self._frame(first | _RSV1, compressed)
-        return frame(first, message, next(self._keys) if self._keys else None)
+        return make_frame(first, message, next(self._keys) if self._keys else None)
 
     def framer(self) -> Callable[[str | bytes], bytes]:
-        return self.message if self._keys or self._deflater else plain
+        return self.message if self._keys or self._deflater else frame_unmasked
 
-    def large(self, message: str | bytes) -> Frame:
+    def frame_large(self, message: str | bytes) -> Frame:
         if self._keys is not None or self._deflater is not None:
             return self.message(message)
         if isinstance(message, bytes):
-            return head_of(WHOLE_BINARY, len(message)), message
+            return frame_header(WHOLE_BINARY, len(message)), message
         message = message.encode()
-        return head_of(WHOLE_TEXT, len(message)), message
+        return frame_header(WHOLE_TEXT, len(message)), message
 
     def ping(self, payload: bytes) -> bytes:
         return self._frame(_FIN | _PING, payload)
@@ -390,7 +390,7 @@ class FrameCodec:
         return self._frame(_FIN | _CLOSE, code.to_bytes(2, "big") + reason.encode())
 
     def _frame(self, first: int, payload: bytes) -> bytes:
-        return frame(first, payload, next(self._keys) if self._keys else None)
+        return make_frame(first, payload, next(self._keys) if self._keys else None)
 
 
 def _mask_keys() -> Iterator[bytes]:

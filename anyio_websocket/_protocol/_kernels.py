@@ -10,8 +10,8 @@ import os
 try:
     if os.environ.get("ANYIO_WEBSOCKET_PURE", "0") != "0":
         raise ImportError
-    from ._speedups import frame, masked, plain, take
+    from ._speedups import frame_unmasked, make_frame, mask, take_messages
 except ImportError:
-    from ._kernels_py import frame, masked, plain, take
+    from ._kernels_py import frame_unmasked, make_frame, mask, take_messages
 
-__all__ = ["frame", "masked", "plain", "take"]
+__all__ = ["frame_unmasked", "make_frame", "mask", "take_messages"]

@@ -30,7 +30,7 @@ _SHORT_HEADS: Final = {
 _XOR_TABLES: Final = [bytes(i ^ key for i in range(256)) for key in range(256)]
 
 
-def masked(data: bytes, key: bytes) -> bytes | bytearray:
+def mask(data: bytes, key: bytes) -> bytes | bytearray:
     """Mask or unmask a piece of a payload.
 
     :param data: the piece, best of at most ``BLOCK`` bytes
@@ -51,7 +51,7 @@ def _xor(data: bytes, mask: bytes) -> bytes:
     return number.to_bytes(len(data), "little")
 
 
-def take(
+def take_messages(
     buffer: bytes, start: int, mask_bit: int, limit: int, most: int
 ) -> tuple[list[str | bytes], int]:
     """Take messages out of a buffer, as long as each is whole and in a single frame.
@@ -95,7 +95,7 @@ def take(
     return messages, start
 
 
-def plain(message: bytes | str) -> bytes:
+def frame_unmasked(message: bytes | str) -> bytes:
     """Put a message into a frame without a mask.
 
     :param message: the message
@@ -109,10 +109,10 @@ def plain(message: bytes | str) -> bytes:
     length = len(message)
     if length <= _SHORT:
         return _SHORT_HEADS[first][length] + message
-    return head_of(first, length) + message
+    return frame_header(first, length) + message
 
 
-def head_of(first: int, length: int, bit: int = 0) -> bytes:
+def frame_header(first: int, length: int, bit: int = 0) -> bytes:
     """Make the head of a frame, without its mask.
 
     :param first: its first byte
@@ -127,7 +127,7 @@ def head_of(first: int, length: int, bit: int = 0) -> bytes:
     return bytes((first, bit | 127)) + length.to_bytes(8, "big")
 
 
-def frame(first: int, payload: bytes | str, key: bytes | None) -> bytes:
+def make_frame(first: int, payload: bytes | str, key: bytes | None) -> bytes:
     """Put a frame together.
 
     :param first: its first byte
@@ -139,14 +139,14 @@ def frame(first: int, payload: bytes | str, key: bytes | None) -> bytes:
     if isinstance(payload, str):
         payload = payload.encode()
     length = len(payload)
-    head = head_of(first, length, 0 if key is None else MASKED)
+    head = frame_header(first, length, 0 if key is None else MASKED)
     if key is None:
         return head + payload
     if length <= _SHORT:
         return head + key + _xor(payload, (key * _REPEATS[length])[:length])
     blocks: list[bytes | bytearray] = [head, key]
     blocks += (
-        masked(payload[start : start + BLOCK], key)
+        mask(payload[start : start + BLOCK], key)
         for start in range(0, length, BLOCK)  # a multiple of four: the key stays
     )
     return b"".join(blocks)

@@ -180,7 +180,7 @@ class ServerHandshake:
         headers += checked_headers(extra_headers)
         if extensions is None:
             extensions = self._extensions
-        chosen, agreed = extensions.answer(self._offers)
+        chosen, agreed = extensions.respond(self._offers)
         if chosen:
             headers.append((b"Sec-WebSocket-Extensions", chosen.encode()))
         return head(b"HTTP/1.1 101 Switching Protocols", headers), agreed

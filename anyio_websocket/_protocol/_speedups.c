@@ -1,4 +1,4 @@
-/* The innermost loops in C: what _pure.py says in Python, byte for byte.
+/* The innermost loops in C: what _kernels_py.py says in Python, byte for byte.
 
    In the limited API of CPython 3.11, so that one wheel serves every later version.
    No function here keeps anything from one call to the next. */
@@ -51,14 +51,14 @@ key_of(PyObject *key)
 }
 
 static PyObject *
-speedups_masked(PyObject *module, PyObject *const *args, Py_ssize_t count)
+speedups_mask(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     const char *key;
     PyObject *result = NULL;
     Py_buffer data;
 
     if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "masked() takes data and key");
+        PyErr_SetString(PyExc_TypeError, "mask() takes data and key");
         return NULL;
     }
     key = key_of(args[1]);
@@ -129,7 +129,7 @@ message_of(const char *in, int mask_bit, Py_ssize_t start, Py_ssize_t length)
 }
 
 static PyObject *
-speedups_take(PyObject *module, PyObject *const *args, Py_ssize_t count)
+speedups_take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     char *buffer;
     Py_ssize_t size, offset, limit, most, start, length;
@@ -138,7 +138,7 @@ speedups_take(PyObject *module, PyObject *const *args, Py_ssize_t count)
 
     if (count != 5) {
         PyErr_SetString(PyExc_TypeError,
-                        "take() takes buffer, offset, mask_bit, limit and most");
+                        "take_messages() takes buffer, offset, mask_bit, limit and most");
         return NULL;
     }
     if (PyBytes_AsStringAndSize(args[0], &buffer, &size) < 0)
@@ -150,7 +150,7 @@ speedups_take(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (PyErr_Occurred())
         return NULL;
     if (offset < 0 || offset > size || limit < 0) {
-        PyErr_SetString(PyExc_ValueError, "take() starts inside of the buffer");
+        PyErr_SetString(PyExc_ValueError, "take_messages() starts inside of the buffer");
         return NULL;
     }
     messages = PyList_New(0);
@@ -217,13 +217,13 @@ framed(long first, PyObject *message, const char *key)
 }
 
 static PyObject *
-speedups_frame(PyObject *module, PyObject *const *args, Py_ssize_t count)
+speedups_make_frame(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     const char *key = NULL;
     long first;
 
     if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "frame() takes first, payload and key");
+        PyErr_SetString(PyExc_TypeError, "make_frame() takes first, payload and key");
         return NULL;
     }
     first = PyLong_AsLong(args[0]);
@@ -235,19 +235,19 @@ speedups_frame(PyObject *module, PyObject *const *args, Py_ssize_t count)
 }
 
 static PyObject *
-speedups_plain(PyObject *module, PyObject *message)
+speedups_frame_unmasked(PyObject *module, PyObject *message)
 {
     return framed(PyUnicode_Check(message) ? WHOLE_TEXT : WHOLE_BINARY, message, NULL);
 }
 
 static PyMethodDef methods[] = {
-    {"masked", (PyCFunction)(void (*)(void))speedups_masked, METH_FASTCALL,
+    {"mask", (PyCFunction)(void (*)(void))speedups_mask, METH_FASTCALL,
      "Mask or unmask a piece of a payload."},
-    {"take", (PyCFunction)(void (*)(void))speedups_take, METH_FASTCALL,
+    {"take_messages", (PyCFunction)(void (*)(void))speedups_take_messages, METH_FASTCALL,
      "Take messages that are whole frames out of a buffer."},
-    {"frame", (PyCFunction)(void (*)(void))speedups_frame, METH_FASTCALL,
+    {"make_frame", (PyCFunction)(void (*)(void))speedups_make_frame, METH_FASTCALL,
      "Put a frame together."},
-    {"plain", speedups_plain, METH_O, "Put a message into a frame without a mask."},
+    {"frame_unmasked", speedups_frame_unmasked, METH_O, "Put a message into a frame without a mask."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -75,7 +75,7 @@ class WsprotoCodec:
         self._fed = True
         self._connection.receive_data(data)
 
-    def messages(self, most: int) -> list[str | bytes]:
+    def take_messages(self, most: int) -> list[str | bytes]:
         return []  # no way is shorter than next()
 
     def next(self) -> Received | None:
@@ -147,7 +147,7 @@ class WsprotoCodec:
     def framer(self) -> Callable[[str | bytes], bytes]:
         return self.message
 
-    def large(self, message: str | bytes) -> Frame:
+    def frame_large(self, message: str | bytes) -> Frame:
         return self.message(message)
 
     def ping(self, payload: bytes) -> bytes:

@@ -32,7 +32,7 @@ _logger = logging.getLogger("anyio_websocket")
 LOG_INTERVAL: Final = 60.0
 
 
-class Seldom:
+class LogThrottle:
     """Says when the same thing may be logged again.
 
     :param interval: seconds from once to the next time at the least
@@ -43,7 +43,7 @@ class Seldom:
         self._interval = interval
         self._next = -math.inf
 
-    def is_due(self) -> bool:
+    def allows(self) -> bool:
         """Say whether it is to be logged now."""
         now = current_time()
         if now < self._next:
@@ -70,16 +70,16 @@ class Admission:
         self._max_pending = _bound("max_pending_handshakes", max_pending_handshakes)
         self._connections = 0
         self._pending = 0
-        self._room: Event | None = None
-        self._log = Seldom(LOG_INTERVAL)
+        self._slot_free: Event | None = None
+        self._log = LogThrottle(LOG_INTERVAL)
 
-    async def room(self) -> None:
+    async def wait_for_slot(self) -> None:
         """Wait until there is room for one more."""
         while (
             self._connections >= self._max_connections
             or self._pending >= self._max_pending
         ):
-            if self._log.is_due():
+            if self._log.allows():
                 connections = self._connections >= self._max_connections
                 _logger.warning(
                     "clients have to wait: %d %s, as many as %s allows",
@@ -93,30 +93,30 @@ class Admission:
                         )
                     ),
                 )
-            if self._room is None:
-                self._room = Event()
-            await self._room.wait()
+            if self._slot_free is None:
+                self._slot_free = Event()
+            await self._slot_free.wait()
 
-    async def enter(self) -> None:
+    async def admit(self) -> None:
         """Count a client in, once there is room for it."""
-        await self.room()
+        await self.wait_for_slot()
         self._connections += 1
         self._pending += 1
 
-    def answered(self) -> None:
+    def handshake_done(self) -> None:
         """Note that a client's handshake is over."""
         self._pending -= 1
         self._wake()
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Count a client out, whose handshake is over."""
         self._connections -= 1
         self._wake()
 
     def _wake(self) -> None:
-        if self._room is not None:
-            self._room.set()
-            self._room = None
+        if self._slot_free is not None:
+            self._slot_free.set()
+            self._slot_free = None
 
 
 def _bound(name: str, value: int | None) -> float:

@@ -24,22 +24,22 @@ from typing import Any, Literal, cast
 from anyio import CancelScope, Event, create_task_group, move_on_after
 from anyio.streams.tls import TLSStream
 
-from .._connection import Attendant, Link
+from .._connection import BackgroundTask, ConnectionCore
 from .._errors import HandshakeError
 from .._options import Options
 from .._protocol import Extensions, Origins, ServerHandshake
 from .._transport import SocketTransport, TlsTransport, Transport, wrap
 from .._types import Nursery
 from ._admission import Admission
-from ._handshake import dismiss, hear
-from ._request import Opening, WebSocketRequest
+from ._handshake import read_request, respond_and_close
+from ._request import PendingRequest, WebSocketRequest
 
 _logger = logging.getLogger("anyio_websocket")
 
 Handler = Callable[[WebSocketRequest], Awaitable[object]]
 
 
-class Service:
+class ClientTasks:
     """What is done with a server's clients.
 
     :param handler: called with each request
@@ -68,17 +68,17 @@ class Service:
         self._extensions = extensions
         self._options = options
         self._admission = admission
-        self._handling: dict[CancelScope, CancelScope | Opening] = {}
+        self._tasks: dict[CancelScope, CancelScope | PendingRequest] = {}
         self._stopped = False
         self._empty: Event | None = None
-        self._attendant = Attendant(nursery, options, farewell=self._farewell)
+        self._background = BackgroundTask(nursery, options, on_cancel=self._on_cancel)
 
     def __enter__(self) -> None:
         """Be ready for clients, until the block ends."""
-        self._attendant.hold()
+        self._background.hold()
 
     def __exit__(self, *exc_info: object) -> None:
-        self._attendant.release()
+        self._background.release()
 
     async def handle(self, stream: Any, context: ssl.SSLContext | None) -> None:
         """Do everything for a client that was counted in.
@@ -88,24 +88,24 @@ class Service:
 
         """
         transport = stream if isinstance(stream, SocketTransport) else wrap(stream)
-        opening: Opening | None = None
+        pending: PendingRequest | None = None
         with CancelScope(shield=True) as scope:
-            self._attendant.hold()
+            self._background.hold()
             try:
-                opening = await self._hear(scope, stream, transport, context)
-                if opening is not None:
-                    self._handling[scope] = opening
-                    await self._call_handler(opening)
+                pending = await self._read_request(scope, stream, transport, context)
+                if pending is not None:
+                    self._tasks[scope] = pending
+                    await self._call_handler(pending)
             finally:
-                self._attendant.release()
-                del self._handling[scope]
-                if opening is None:
-                    self._admission.answered()
-                self._admission.leave()
-                if self._empty is not None and not self._handling:
+                self._background.release()
+                del self._tasks[scope]
+                if pending is None:
+                    self._admission.handshake_done()
+                self._admission.release()
+                if self._empty is not None and not self._tasks:
                     self._empty.set()
 
-    async def end(self, code: int, text: str, seconds: float) -> None:
+    async def close(self, code: int, text: str, seconds: float) -> None:
         """Tell the clients good-bye, and wait for their handlers.
 
         :param code: of the Close
@@ -115,53 +115,53 @@ class Service:
         """
         try:
             with move_on_after(seconds):
-                await self._say_goodbye(code, text)
-                await self.gone()
+                await self._close_all(code, text)
+                await self.wait_empty()
         finally:
             with CancelScope(shield=True):
-                await self._cut()
-        await self.gone()
+                await self._cancel_all()
+        await self.wait_empty()
 
-    async def gone(self) -> None:
+    async def wait_empty(self) -> None:
         """Wait until there is no client any more."""
-        while self._handling:
+        while self._tasks:
             if self._empty is None or self._empty.is_set():
                 self._empty = Event()
             await self._empty.wait()
 
     # -- a client --------------------------------------------------------------
 
-    async def _hear(
+    async def _read_request(
         self,
         scope: CancelScope,
         stream: Any,
         transport: Transport,
         context: ssl.SSLContext | None,
-    ) -> Opening | None:
+    ) -> PendingRequest | None:
         """Read a request within the time limit; ``None`` if there is none."""
         handshake: ServerHandshake | None = None
         try:
-            with move_on_after(self._options.connect_seconds) as hearing:
-                self._handling[scope] = hearing
+            with move_on_after(self._options.connect_seconds) as reading:
+                self._tasks[scope] = reading
                 if self._stopped:  # accepted while the others were told to go
-                    hearing.cancel()
+                    reading.cancel()
                 if context is not None:
                     transport = await _start_tls(stream, context)
                 handshake = ServerHandshake(
                     origins=self._origins, extensions=self._extensions
                 )
-                request = await hear(transport, handshake)
+                request = await read_request(transport, handshake)
                 if not self._stopped:
-                    return Opening(
+                    return PendingRequest(
                         *(transport, handshake, request),
-                        *(self._attendant, self._options),
-                        self._admission.answered,
+                        *(self._background, self._options),
+                        self._admission.handshake_done,
                     )
             if not self._stopped:
                 _logger.debug("%s sent no complete request in time", transport.remote)
             elif handshake is not None and not handshake.refused:
                 with move_on_after(self._options.disconnect_seconds):
-                    await dismiss(transport, handshake.reject(503))
+                    await respond_and_close(transport, handshake.reject(503))
         except HandshakeError as exc:
             _logger.debug("%s: %s", transport.remote, exc)
         except BaseException:
@@ -170,49 +170,49 @@ class Service:
         await transport.abort()
         return None
 
-    async def _call_handler(self, opening: Opening) -> None:
+    async def _call_handler(self, pending: PendingRequest) -> None:
         code = 1000
         try:
-            await self._handler(WebSocketRequest(opening))
+            await self._handler(WebSocketRequest(pending))
         except Exception as exc:
-            if not _only(exc, opening.is_own):
+            if not _only(exc, pending.is_own):
                 code = 1011
                 if self._handler_errors == "raise":
                     with CancelScope(shield=True):
-                        await opening.end(code=code, status_code=500)
+                        await pending.close(code=code, status_code=500)
                     raise
-                _logger.exception("%s: the handler raised", opening.transport.remote)
+                _logger.exception("%s: the handler raised", pending.transport.remote)
         except BaseException:  # cancelled, and so is the server
             with CancelScope(shield=True):
-                await opening.end(code=1001, status_code=503)
+                await pending.close(code=1001, status_code=503)
             raise
-        await opening.end(code=code, status_code=500)
+        await pending.close(code=code, status_code=500)
 
     # -- the end ---------------------------------------------------------------
 
-    async def _farewell(self) -> None:
+    async def _on_cancel(self) -> None:
         """The nursery is cancelled: tell the clients, then end the handlers."""
-        await self._say_goodbye(1001, "")
-        for scope, state in list(self._handling.items()):
-            if isinstance(state, Opening):  # others are on their way already
+        await self._close_all(1001, "")
+        for scope, state in list(self._tasks.items()):
+            if isinstance(state, PendingRequest):  # others are on their way already
                 scope.cancel()
 
-    async def _say_goodbye(self, code: int, text: str) -> None:
+    async def _close_all(self, code: int, text: str) -> None:
         self._stopped = True
-        for scope, state in list(self._handling.items()):
+        for scope, state in list(self._tasks.items()):
             if isinstance(state, CancelScope):
                 state.cancel()
-            elif state.link is None:
+            elif state.core is None:
                 scope.cancel()
         async with create_task_group() as group:
-            for member in self._attendant.members:
-                assert isinstance(member, Link)
+            for member in self._background.connections:
+                assert isinstance(member, ConnectionCore)
                 group.start_soon(member.close, code, text)
 
-    async def _cut(self) -> None:
-        for scope, state in list(self._handling.items()):
+    async def _cancel_all(self) -> None:
+        for scope, state in list(self._tasks.items()):
             scope.cancel()
-            if isinstance(state, Opening):
+            if isinstance(state, PendingRequest):
                 await state.abort()
 
 

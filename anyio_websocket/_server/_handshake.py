@@ -17,7 +17,7 @@ from .._transport import Transport, TransportLost, send
 _logger = logging.getLogger("anyio_websocket")
 
 
-async def hear(transport: Transport, handshake: ServerHandshake) -> Request:
+async def read_request(transport: Transport, handshake: ServerHandshake) -> Request:
     """Read a client's request; answer one that is none.
 
     :param transport: a fresh connection from a client
@@ -40,12 +40,12 @@ async def hear(transport: Transport, handshake: ServerHandshake) -> Request:
     if isinstance(request, Refusal):
         text = f"refused with status {request.status_code}: {request.reason}"
         _logger.info("%s: %s", transport.remote, text)
-        await dismiss(transport, request.response)
+        await respond_and_close(transport, request.response)
         raise HandshakeError(f"the request was {text}")
     return request
 
 
-async def dismiss(transport: Transport, response: bytes) -> None:
+async def respond_and_close(transport: Transport, response: bytes) -> None:
     """Write an answer that ends the connection, and close the transport."""
     try:
         await send(transport, response)

@@ -21,7 +21,7 @@ from anyio.streams.tls import TLSListener
 from .._endpoint import Endpoint, endpoint_of
 from .._transport import SocketTransport, wrap
 from .._types import Nursery
-from ._admission import Admission, Seldom
+from ._admission import Admission, LogThrottle
 
 _logger = logging.getLogger("anyio_websocket")
 
@@ -55,7 +55,7 @@ _GONE: Final = frozenset(
 Handle = Callable[[Any, ssl.SSLContext | None], Coroutine[Any, Any, None]]
 
 
-class Listening:
+class Acceptor:
     """One listening thing.
 
     :param listener: an object with ``accept()`` or ``serve()``
@@ -66,7 +66,7 @@ class Listening:
     def __init__(self, listener: Any, ssl_context: ssl.SSLContext | None) -> None:
         self._listener = listener
         self._ssl_context = ssl_context
-        self._log = Seldom(LOG_INTERVAL)
+        self._log = LogThrottle(LOG_INTERVAL)
         self._closed = False
 
     @property
@@ -114,7 +114,7 @@ class Listening:
         self, handle: Handle, handlers: Nursery, admission: Admission
     ) -> None:
         while True:
-            await admission.room()
+            await admission.wait_for_slot()
             try:
                 stream = await self._listener.accept()
             except _closed_errors():
@@ -125,7 +125,7 @@ class Listening:
                 if not isinstance(error, OSError):
                     raise
                 if error.errno in _EXHAUSTED:
-                    if self._log.is_due():
+                    if self._log.allows():
                         _logger.error(
                             "cannot accept connections for now, trying again: %s", error
                         )
@@ -135,7 +135,7 @@ class Listening:
             else:
                 try:
                     # Waits only if a client of another listener took the last place.
-                    await admission.enter()
+                    await admission.admit()
                     handlers.start_soon(handle, stream, self._ssl_context)
                 except BaseException:  # cancelled; a closed nursery of the user's
                     own = isinstance(stream, SocketTransport)
@@ -148,7 +148,7 @@ class Listening:
         # It cannot be made to accept no more, so its clients wait here.
         async def handle_stream(stream: Any) -> None:
             try:
-                await admission.enter()
+                await admission.admit()
             except BaseException:
                 await wrap(stream).abort()
                 raise
@@ -157,7 +157,7 @@ class Listening:
         return handle_stream
 
 
-def parts_of(listener: Any) -> Iterator[Listening]:
+def parts_of(listener: Any) -> Iterator[Acceptor]:
     """Take a listener apart into what listens at one place each.
 
     :param listener: what the user gave
@@ -167,7 +167,7 @@ def parts_of(listener: Any) -> Iterator[Listening]:
     yield from _parts_of(listener, None)
 
 
-def _parts_of(listener: Any, ssl_context: ssl.SSLContext | None) -> Iterator[Listening]:
+def _parts_of(listener: Any, ssl_context: ssl.SSLContext | None) -> Iterator[Acceptor]:
     if isinstance(listener, MultiListener):
         for part in cast("MultiListener[Any]", listener).listeners:
             yield from _parts_of(part, ssl_context)
@@ -175,7 +175,7 @@ def _parts_of(listener: Any, ssl_context: ssl.SSLContext | None) -> Iterator[Lis
     elif type(listener) is TLSListener and ssl_context is None:
         yield from _parts_of(listener.listener, listener.ssl_context)
     elif hasattr(listener, "accept") or hasattr(listener, "serve"):
-        yield Listening(listener, ssl_context)
+        yield Acceptor(listener, ssl_context)
     else:
         raise TypeError(
             "a listener must have accept() or serve(), and "

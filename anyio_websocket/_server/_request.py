@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterable
 from anyio import move_on_after
 from wsproto.extensions import Extension
 
-from .._connection import Attendant, Link, WebSocketConnection, open_link
+from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
 from .._endpoint import Endpoint
 from .._errors import CloseReason, ConnectionClosed
 from .._options import Options
 from .._protocol import Extensions, Request, ServerHandshake
 from .._transport import Transport, TransportLost
 from .._types import Header
-from ._handshake import dismiss
+from ._handshake import respond_and_close
 
 
-class Opening:
+class PendingRequest:
     """A connection between its request and its answer.
 
     :param transport: the client's stream
@@ -35,12 +35,12 @@ class Opening:
 
     __slots__ = (
         "_answered",
-        "_attendant",
+        "_background",
         "_closed",
         "_handshake",
-        "_on_answer",
+        "_on_handshake_done",
         "_options",
-        "link",
+        "core",
         "request",
         "transport",
     )
@@ -50,18 +50,18 @@ class Opening:
         transport: Transport,
         handshake: ServerHandshake,
         request: Request,
-        attendant: Attendant,
+        background: BackgroundTask,
         options: Options,
-        on_answer: Callable[[], None] | None = None,
+        on_handshake_done: Callable[[], None] | None = None,
     ) -> None:
         self.transport: Transport = transport
         self.request: Request = request
         #: the connection, once the request is accepted
-        self.link: Link | None = None
+        self.core: ConnectionCore | None = None
         self._handshake = handshake
-        self._attendant = attendant
+        self._background = background
         self._options = options
-        self._on_answer = on_answer
+        self._on_handshake_done = on_handshake_done
         self._answered = False
         self._closed: CloseReason | None = None  # where no connection came of it
 
@@ -70,10 +70,12 @@ class Opening:
         subprotocol: str | None,
         extra_headers: Iterable[Header] | None,
         extensions: Iterable[Extension] | None,
-    ) -> tuple[Link, Extensions]:
+    ) -> tuple[ConnectionCore, Extensions]:
         """Write the 101; see `WebSocketRequest.accept`."""
         self._check_unanswered()
-        own = None if extensions is None else Extensions.wanted(None, extensions)
+        own = (
+            None if extensions is None else Extensions.from_arguments(None, extensions)
+        )
         response, agreed = self._handshake.accept(
             subprotocol=subprotocol,
             extra_headers=extra_headers,
@@ -89,10 +91,10 @@ class Opening:
                 if scope.cancelled_caught:
                     text = "the client did not read the answer to its request"
             if text is None:
-                self.link = self._open(agreed)
+                self.core = self._open(agreed)
                 del self._handshake  # of no more use, but of some size
-                self._settle()
-                return self.link, agreed
+                self._handshake_over()
+                return self.core, agreed
         except TransportLost as exc:
             cause = exc.__cause__
         except BaseException:
@@ -117,39 +119,39 @@ class Opening:
         self._closed = CloseReason(1006, "Rejected WebSocket handshake")
         try:
             with move_on_after(self._options.connect_seconds):
-                await dismiss(self.transport, response)
+                await respond_and_close(self.transport, response)
         finally:
             await self.transport.abort()
-            self._settle()
+            self._handshake_over()
 
-    async def end(self, *, code: int, status_code: int) -> None:
+    async def close(self, *, code: int, status_code: int) -> None:
         """The handler is done: close what it opened, refuse what it did not answer."""
         try:
-            if self.link is not None:
-                await self.link.close(code, "")
+            if self.core is not None:
+                await self.core.close(code, "")
             elif not self._answered:
                 await self.reject(status_code)
         finally:
-            self._settle()
+            self._handshake_over()
 
     async def abort(self) -> None:
         """Close the stream without waiting for the client."""
-        if self.link is None:
+        if self.core is None:
             await self.transport.abort()
         else:
-            await self.link.abandon()
+            await self.core.abort()
 
     def is_own(self, exc: BaseException) -> bool:
         """Say whether an exception tells just that this connection ended."""
-        reason = self._closed if self.link is None else self.link.closing.reason
+        reason = self._closed if self.core is None else self.core.closing.reason
         return (
             isinstance(exc, ConnectionClosed)
             and reason is not None
             and exc.reason == reason
         )
 
-    def _settle(self) -> None:
-        settled, self._on_answer = self._on_answer, None
+    def _handshake_over(self) -> None:
+        settled, self._on_handshake_done = self._on_handshake_done, None
         if settled is not None:
             settled()
 
@@ -157,11 +159,11 @@ class Opening:
         if self._answered:
             raise RuntimeError("the request is answered already")
 
-    def _open(self, agreed: Extensions) -> Link:
-        return open_link(
+    def _open(self, agreed: Extensions) -> ConnectionCore:
+        return open_core(
             self.transport,
             agreed,
-            self._attendant,
+            self._background,
             self._options,
             is_client=False,
             trailing=self._handshake.trailing,
@@ -175,8 +177,8 @@ class WebSocketRequest:
 
     """
 
-    def __init__(self, opening: Opening) -> None:
-        self._opening = opening
+    def __init__(self, pending: PendingRequest) -> None:
+        self._pending = pending
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -185,27 +187,27 @@ class WebSocketRequest:
         Those that stand for themselves here (host, subprotocols, extensions) are
         left out.
         """
-        return list(self._opening.request.headers)
+        return list(self._pending.request.headers)
 
     @property
     def path(self) -> str:
         """The path that is asked for, with its query, not decoded."""
-        return self._opening.request.target
+        return self._pending.request.target
 
     @property
     def proposed_subprotocols(self) -> tuple[str, ...]:
         """The subprotocols that the client offers, its favourite first."""
-        return self._opening.request.subprotocols
+        return self._pending.request.subprotocols
 
     @property
     def local(self) -> Endpoint | str:
         """This side's address, or a text for streams that have none."""
-        return self._opening.transport.local
+        return self._pending.transport.local
 
     @property
     def remote(self) -> Endpoint | str:
         """The client's address, or a text for streams that have none."""
-        return self._opening.transport.remote
+        return self._pending.transport.remote
 
     async def accept(
         self,
@@ -232,15 +234,15 @@ class WebSocketRequest:
         :raises RuntimeError: if the request is answered already
 
         """
-        link, agreed = await self._opening.accept(
+        core, agreed = await self._pending.accept(
             subprotocol, extra_headers, extensions
         )
         return WebSocketConnection(
-            link,
+            core,
             path=self.path,
             subprotocol=subprotocol,
             compression=agreed.deflate,
-            handshake_headers=self._opening.request.headers,
+            handshake_headers=self._pending.request.headers,
         )
 
     async def reject(
@@ -264,4 +266,4 @@ class WebSocketRequest:
         :raises RuntimeError: if the request is answered already
 
         """
-        await self._opening.reject(status_code, extra_headers, body)
+        await self._pending.reject(status_code, extra_headers, body)

@@ -23,7 +23,7 @@ from anyio import (
 from anyio.streams.stapled import MultiListener
 from anyio.streams.tls import TLSListener
 
-from .._connection import Attendant
+from .._connection import BackgroundTask
 from .._endpoint import Endpoint
 from .._errors import ConnectionTimeout
 from .._options import (
@@ -49,10 +49,10 @@ from .._protocol import (
 from .._transport import AnyStream, OwnListener, can_wait, check_context, wrap
 from .._types import Nursery, TaskStatus
 from ._admission import Admission
-from ._clients import Handler, Service
-from ._handshake import hear
+from ._clients import ClientTasks, Handler
+from ._handshake import read_request
 from ._listeners import parts_of
-from ._request import Opening, WebSocketRequest
+from ._request import PendingRequest, WebSocketRequest
 
 
 async def wrap_server_stream(
@@ -95,14 +95,18 @@ async def wrap_server_stream(
     )
     transport = wrap(stream)
     handshake = ServerHandshake(
-        origins=Origins(origins), extensions=Extensions.wanted(compression)
+        origins=Origins(origins), extensions=Extensions.from_arguments(compression)
     )
     try:
         with move_on_after(options.connect_seconds):
-            request = await hear(transport, handshake)
+            request = await read_request(transport, handshake)
             return WebSocketRequest(
-                Opening(
-                    transport, handshake, request, Attendant(nursery, options), options
+                PendingRequest(
+                    transport,
+                    handshake,
+                    request,
+                    BackgroundTask(nursery, options),
+                    options,
                 )
             )
         raise ConnectionTimeout(
@@ -261,12 +265,12 @@ class WebSocketServer:
             )
         self._handler_nursery = handler_nursery
         self._admission = Admission(max_connections, max_pending_handshakes)
-        self._service_in = partial(
-            Service,
+        self._make_clients = partial(
+            ClientTasks,
             handler,
             handler_errors,
             Origins(origins),
-            Extensions.wanted(compression),
+            Extensions.from_arguments(compression),
             Options(
                 message_queue_size,
                 max_message_size,
@@ -278,12 +282,12 @@ class WebSocketServer:
             ),
             self._admission,
         )
-        self._listening = [
+        self._acceptors = [
             part for listener in listeners for part in parts_of(listener)
         ]
-        self._service: Service | None = None  # once it runs
+        self._clients: ClientTasks | None = None  # once it runs
         self._accepting: CancelScope | None = None  # and so here
-        self._deaf: Event | None = None  # set when the listeners are closed
+        self._listeners_closed: Event | None = None  # set when the listeners are closed
         self._closing = False
 
     @property
@@ -307,7 +311,7 @@ class WebSocketServer:
     @property
     def listeners(self) -> list[Endpoint | str]:
         """Where the server listens: an `Endpoint` for TCP, else the listener's repr."""
-        return [listening.endpoint for listening in self._listening]
+        return [acceptor.endpoint for acceptor in self._acceptors]
 
     async def run(self, *, task_status: TaskStatus = TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled, until `aclose`, or until all listeners are closed.
@@ -317,17 +321,17 @@ class WebSocketServer:
         """
         async with create_task_group() as tasks:
             handlers: Nursery = self._handler_nursery or tasks
-            self._service = service = self._service_in(handlers)
-            self._deaf = Event()
+            self._clients = clients = self._make_clients(handlers)
+            self._listeners_closed = Event()
             try:
-                with service:
+                with clients:
                     async with create_task_group() as accepting:
                         self._accepting = accepting.cancel_scope
                         if not self._closing:
-                            for listening in self._listening:
+                            for acceptor in self._acceptors:
                                 accepting.start_soon(
-                                    listening.serve,
-                                    service.handle,
+                                    acceptor.serve,
+                                    clients.handle,
                                     handlers,
                                     self._admission,
                                 )
@@ -335,7 +339,7 @@ class WebSocketServer:
             finally:
                 with CancelScope(shield=True):
                     await self._close_listeners()
-                self._deaf.set()
+                self._listeners_closed.set()
 
     async def aclose(
         self,
@@ -375,16 +379,16 @@ class WebSocketServer:
         is_first, self._closing = not self._closing, True
         if self._accepting is not None:
             self._accepting.cancel()
-        if self._service is not None:
+        if self._clients is not None:
             if is_first:
                 seconds = math.inf if timeout is None else timeout
-                await self._service.end(code, text, seconds)
-            await self._service.gone()
-        if self._deaf is None:  # run() was never called
+                await self._clients.close(code, text, seconds)
+            await self._clients.wait_empty()
+        if self._listeners_closed is None:  # run() was never called
             await self._close_listeners()
         else:
-            await self._deaf.wait()
+            await self._listeners_closed.wait()
 
     async def _close_listeners(self) -> None:
-        for listening in self._listening:
-            await listening.aclose()
+        for acceptor in self._acceptors:
+            await acceptor.aclose()

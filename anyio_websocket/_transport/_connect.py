@@ -17,7 +17,7 @@ from anyio import create_task_group, move_on_after
 from ._sockets import SocketTransport, _prepared
 
 # seconds until the next address is tried beside the one before (RFC 8305 section 5)
-NEXT_ADDRESS: Final = 0.25
+CONNECTION_ATTEMPT_DELAY: Final = 0.25
 
 
 _IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN})
@@ -52,7 +52,7 @@ async def connect(host: str, port: int) -> SocketTransport:
             for family, address in addresses:
                 done = anyio.Event()
                 tasks.start_soon(attempt, family, address, done)
-                with move_on_after(NEXT_ADDRESS):
+                with move_on_after(CONNECTION_ATTEMPT_DELAY):
                     await done.wait()
         if not connected:
             causes = ExceptionGroup(f"{len(errors)} addresses were tried", errors)

@@ -26,18 +26,18 @@ class Transport(Protocol):
     is_ssl: bool
     #: whether what a cancelled `flush` left is still sent by the next one; where not,
     #: nothing sent makes sense any more after it
-    keeps_rest: bool
+    survives_cancel: bool
 
     @property
-    def heard(self) -> bool:
+    def peer_active(self) -> bool:
         """Whether the peer was heard since somebody cleared this.
 
         Set by who is given what the peer said, and by the transport where nobody is.
         """
         ...
 
-    @heard.setter
-    def heard(self, heard: bool) -> None: ...
+    @peer_active.setter
+    def peer_active(self, peer_active: bool) -> None: ...
 
     @property
     def local(self) -> Endpoint | str:
@@ -71,7 +71,7 @@ class Transport(Protocol):
         ...
 
     @property
-    def rest(self) -> bytes | memoryview:
+    def unsent(self) -> bytes | memoryview:
         """What waits for ``flush()``."""
         ...
 
@@ -79,7 +79,7 @@ class Transport(Protocol):
         """Send the rest, waiting for the peer to take it."""
         ...
 
-    def soon(self, callback: Callable[[], None]) -> bool:
+    def call_soon(self, callback: Callable[[], None]) -> bool:
         """Call in the next pass of the scheduler; ``False`` if there is no way to."""
         ...
 

@@ -72,7 +72,7 @@ class Readiness(Protocol):
     async def writable(self) -> None:
         """Wait until the socket takes more."""
 
-    def soon(self, callback: Callable[[], None]) -> bool:
+    def call_soon(self, callback: Callable[[], None]) -> bool:
         """Call in the next pass of the scheduler; ``False`` if there is none to be."""
         ...
 
@@ -210,7 +210,7 @@ class _Registered(_Reads):
         finally:
             self._writes = False
 
-    def soon(self, callback: Callable[[], None]) -> bool:
+    def call_soon(self, callback: Callable[[], None]) -> bool:
         self._loop.call_soon(callback)
         return True
 
@@ -341,7 +341,7 @@ class _OneByOne(_Reads):
             else:
                 return
 
-    def soon(self, callback: Callable[[], None]) -> bool:
+    def call_soon(self, callback: Callable[[], None]) -> bool:
         try:
             next_pass = _next_passes.get()
         except LookupError:

@@ -37,19 +37,19 @@ class SocketTransport:
         "_readiness",
         "_remote",
         "_socket",
-        "heard",
         "is_ssl",
-        "rest",
+        "peer_active",
+        "unsent",
     )
 
     #: whether what a cancelled `flush` left is still sent by the next one
-    keeps_rest = True
+    survives_cancel = True
 
     def __init__(self, sock: socket.socket, remote: Any = None) -> None:
         #: whether bytes travel over TLS
         self.is_ssl: bool = False
         #: whether the peer was heard since somebody cleared this
-        self.heard: bool = True
+        self.peer_active: bool = True
         self._socket = sock
         # Read now: after a reset the socket no longer knows it.
         self._remote = remote or _name(sock.getpeername)
@@ -57,7 +57,7 @@ class SocketTransport:
         self._local: Any = None
         self._readiness = readiness_of(sock)
         #: what waits for `flush`
-        self.rest: bytes | memoryview = b""
+        self.unsent: bytes | memoryview = b""
 
     @property
     def local(self) -> Endpoint | str:
@@ -76,8 +76,8 @@ class SocketTransport:
         self._readiness.interrupt()
 
     def write(self, data: bytes, payload: bytes = b"") -> bool:
-        if self.rest:
-            self.rest = b"".join((self.rest, data, payload))
+        if self.unsent:
+            self.unsent = b"".join((self.unsent, data, payload))
             return False
         if payload and not CAN_GATHER:
             data += payload
@@ -95,24 +95,26 @@ class SocketTransport:
         if sent == size:
             return True
         if sent < len(data):
-            self.rest = memoryview(data + payload)[sent:]
+            self.unsent = memoryview(data + payload)[sent:]
         else:
-            self.rest = memoryview(payload)[sent - len(data) :]
+            self.unsent = memoryview(payload)[sent - len(data) :]
         return False
 
     async def flush(self) -> None:
         try:
-            while self.rest:
+            while self.unsent:
                 await self._readiness.writable()
                 with suppress(BlockingIOError):
-                    sent = self._socket.send(self.rest)
-                    self.rest = self.rest[sent:] or b""  # an empty view keeps it all
-                    self.heard = True  # for it took what was sent before
+                    sent = self._socket.send(self.unsent)
+                    self.unsent = (
+                        self.unsent[sent:] or b""
+                    )  # an empty view keeps it all
+                    self.peer_active = True  # for it took what was sent before
         except Exception as exc:
             raise TransportLost("the socket broke while sending") from exc
 
-    def soon(self, callback: Callable[[], None]) -> bool:
-        return self._readiness.soon(callback)
+    def call_soon(self, callback: Callable[[], None]) -> bool:
+        return self._readiness.call_soon(callback)
 
     async def send_eof(self) -> bool:
         try:
@@ -133,7 +135,7 @@ class SocketTransport:
             self._local = _name(self._socket.getsockname)
             self._readiness.close()
             self._socket.close()
-        self.rest = b""
+        self.unsent = b""
 
 
 def _name(method: Callable[[], Any]) -> Any:

@@ -69,13 +69,13 @@ class _Stream(ABC):
     """
 
     is_ssl: bool = False
-    keeps_rest: bool = False
+    survives_cancel: bool = False
     local: Endpoint | str
     remote: Endpoint | str
 
     def __init__(self) -> None:
-        self.heard: bool = True
-        self.rest: bytes = b""
+        self.peer_active: bool = True
+        self.unsent: bytes = b""
         self._receiving: CancelScope | None = None
 
     async def receive(self, max_bytes: int | None) -> bytes | None:
@@ -93,20 +93,20 @@ class _Stream(ABC):
             self._receiving.cancel()
 
     def write(self, data: bytes, payload: bytes = b"") -> bool:
-        self.rest += data + payload
+        self.unsent += data + payload
         return False
 
     async def flush(self) -> None:
-        data, self.rest = self.rest, b""
+        data, self.unsent = self.unsent, b""
         try:
             for start in range(0, len(data), PIECE):
                 if start > 0:
-                    self.heard = True  # for it took what was before
+                    self.peer_active = True  # for it took what was before
                 await self._send(data[start : start + PIECE])
         except Exception as exc:
             raise TransportLost("the stream broke while sending") from exc
 
-    def soon(self, callback: Callable[[], None]) -> bool:
+    def call_soon(self, callback: Callable[[], None]) -> bool:
         return False
 
     @abstractmethod

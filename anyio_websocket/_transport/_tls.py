@@ -34,7 +34,7 @@ class TlsTransport:
     __slots__ = ("_below", "_incoming", "_outgoing", "_tls", "is_ssl")
 
     #: whether what a cancelled `flush` left is still sent by the next one
-    keeps_rest = True
+    survives_cancel = True
 
     def __init__(
         self, below: SocketTransport, context: ssl.SSLContext, server_name: str | None
@@ -58,13 +58,13 @@ class TlsTransport:
         return self._below.remote
 
     @property
-    def heard(self) -> bool:
+    def peer_active(self) -> bool:
         """Whether the peer was heard since somebody cleared this."""
-        return self._below.heard
+        return self._below.peer_active
 
-    @heard.setter
-    def heard(self, heard: bool) -> None:
-        self._below.heard = heard
+    @peer_active.setter
+    def peer_active(self, peer_active: bool) -> None:
+        self._below.peer_active = peer_active
 
     async def handshake(self) -> None:
         """Agree on keys; to be called first.
@@ -101,7 +101,7 @@ class TlsTransport:
                     pass  # the rest of a record is still to come
             data = await self._below.receive(RECEIVE_SIZE)
             if data:
-                self._below.heard = True
+                self._below.peer_active = True
                 self._incoming.write(data)
             elif data is None:
                 return None
@@ -147,15 +147,15 @@ class TlsTransport:
         return self._below.write(self._outgoing.read())
 
     @property
-    def rest(self) -> bytes | memoryview:
+    def unsent(self) -> bytes | memoryview:
         """What waits for `flush`."""
-        return self._below.rest
+        return self._below.unsent
 
     async def flush(self) -> None:
         await self._below.flush()
 
-    def soon(self, callback: Callable[[], None]) -> bool:
-        return self._below.soon(callback)
+    def call_soon(self, callback: Callable[[], None]) -> bool:
+        return self._below.call_soon(callback)
 
     async def send_eof(self) -> bool:
         # Says close_notify first, so that the peer knows that nothing was cut off.

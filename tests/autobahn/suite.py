@@ -35,7 +35,10 @@ LARGE = (9, 10, 14, 15, 16, 17, 18)
 SIZES: dict[str, tuple[list[str], int]] = {
     "quick": (["12.*", "13.*"], 301),
     # A pattern is a regular expression of the suite's own kind, anchored at the start.
-    "most": ([f"{group}.*.{last}$" for group in (12, 13) for last in LARGE], 433),
+    "most": (
+        [f"{group}.*.{last}$" for group in (12, 13) for last in LARGE],
+        433,
+    ),
     "full": ([], 517),
 }
 # The last virtualenv that makes environments for Python 2.7.

@@ -81,13 +81,13 @@ def pieces(data: bytes) -> Iterator[bytes]:
 
 def request(data: bytes) -> None:
     """A client's request, on a server."""
-    assert heard(pieces(data)) == heard([data])
+    assert hear_request(pieces(data)) == hear_request([data])
 
 
-def heard(parts: Iterable[bytes]) -> object:
+def hear_request(parts: Iterable[bytes]) -> object:
     """Say what a server makes of a request; anything undocumented is raised."""
     handshake = ServerHandshake(
-        origins=Origins(None), extensions=Extensions.wanted(True)
+        origins=Origins(None), extensions=Extensions.from_arguments(True)
     )
     rest = iter(parts)
     outcome = None
@@ -120,7 +120,7 @@ def answered(data: bytes, cut: Callable[[bytes], Iterable[bytes]] | None) -> obj
         target="/",
         subprotocols=["chat"],
         extra_headers=None,
-        extensions=Extensions.wanted(True),
+        extensions=Extensions.from_arguments(True),
     )
     key = handshake.request().split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
     guid = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -200,8 +200,8 @@ def extensions(data: bytes) -> None:
     """The header of extensions, as an offer and as an answer."""
     text = data.decode("latin-1")
     elements = [part.strip(" \t") for part in text.split(",")]
-    wanted = Extensions.wanted(True)
-    answer, agreed = wanted.answer(elements)
+    wanted = Extensions.from_arguments(True)
+    answer, agreed = wanted.respond(elements)
     assert bool(answer) == (agreed.deflate is not None)
     _, offered = wanted.offer()
     with suppress(BadExtensions):

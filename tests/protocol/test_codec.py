@@ -325,7 +325,7 @@ def test_large_messages_are_framed_alike(
             )
             for side in (is_client, not is_client)
         )
-        framed = one.large(message)
+        framed = one.frame_large(message)
         assert isinstance(framed, tuple) == (not is_client and not compressed)
         data = b"".join(framed) if isinstance(framed, tuple) else framed
         assert feed(other, data) == [message]
@@ -333,4 +333,4 @@ def test_large_messages_are_framed_alike(
 
 def test_large_messages_with_extensions_of_a_user() -> None:
     codec = WsprotoCodec(is_client=False, max_message_size=2**20, max_fragments=10)
-    assert codec.large("text") == codec.message("text")
+    assert codec.frame_large("text") == codec.message("text")

@@ -89,27 +89,27 @@ def agreed(wanted: Extensions, *answers: bytes) -> Extensions:
 
 def test_settings() -> None:
     for nothing in (None, False):
-        assert Extensions.wanted(nothing) == NOTHING
-    assert Extensions.wanted(True).deflate == PerMessageDeflate()
+        assert Extensions.from_arguments(nothing) == NOTHING
+    assert Extensions.from_arguments(True).deflate == PerMessageDeflate()
     chosen = PerMessageDeflate(level=1)
-    assert Extensions.wanted(chosen, []).deflate is chosen
+    assert Extensions.from_arguments(chosen, []).deflate is chosen
     own = Named("x")
-    assert Extensions.wanted(None, iter([own])) == Extensions(own=(own,))
+    assert Extensions.from_arguments(None, iter([own])) == Extensions(custom=(own,))
 
 
 @pytest.mark.parametrize("compression", [1, "deflate", PerMessageDeflate, -1.5])
 def test_H3_compression_of_the_wrong_type(compression: Any) -> None:
     with pytest.raises(TypeError, match="compression must be None, True or a PerMess"):
-        Extensions.wanted(compression)
+        Extensions.from_arguments(compression)
 
 
 def test_H3_extensions_that_cannot_be() -> None:
     with pytest.raises(TypeError, match=r"is no wsproto\.extensions\.Extension"):
-        Extensions.wanted(None, [Named])  # type: ignore[list-item]
+        Extensions.from_arguments(None, [Named])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="two extensions of one name"):
-        Extensions.wanted(None, [Named("x"), Named("x")])
+        Extensions.from_arguments(None, [Named("x"), Named("x")])
     with pytest.raises(ValueError, match="exclude each other"):
-        Extensions.wanted(True, [Named("x")])
+        Extensions.from_arguments(True, [Named("x")])
 
 
 # -- a client ------------------------------------------------------------------
@@ -127,17 +127,17 @@ def test_offers() -> None:
         Named("c", says="d=1"),
         Named("e", says=""),
     )
-    assert offered(Extensions(own=own)) == b"a, c; d=1, e"
-    assert offered(Extensions(own=(Named("b", says=False),))) is None
+    assert offered(Extensions(custom=own)) == b"a, c; d=1, e"
+    assert offered(Extensions(custom=(Named("b", says=False),))) is None
 
 
 @pytest.mark.parametrize("bad", ["a\r\nX: y", "é", "a, b", "\0"])
 def test_B8_offers_that_cannot_be_sent(bad: str) -> None:
     for extension in (Named("x", says=bad), Named(bad)):
         with pytest.raises(ValueError, match="cannot stand in Sec-WebSocket-Ext"):
-            offered(Extensions(own=(extension,)))
+            offered(Extensions(custom=(extension,)))
     with pytest.raises(ValueError, match="cannot stand in Sec-WebSocket-Ext"):
-        answered(Extensions(own=(Named("x", says=bad),)), b"x")
+        answered(Extensions(custom=(Named("x", says=bad),)), b"x")
 
 
 def test_answers() -> None:
@@ -150,10 +150,12 @@ def test_answers() -> None:
         PerMessageDeflate(client_no_context_takeover=True, server_max_window_bits=10)
     )
     one, other = Named("a"), Named("b", says="c")
-    assert agreed(Extensions(own=(one, other)), b"b; d=e") == Extensions(own=(other,))
+    assert agreed(Extensions(custom=(one, other)), b"b; d=e") == Extensions(
+        custom=(other,)
+    )
     assert (one.finalized, other.finalized) == ([], ["b; d=e"])
-    assert agreed(Extensions(own=(one, other)), b"b", b"a").own == (other, one)
-    assert agreed(Extensions(own=(one,))) == NOTHING
+    assert agreed(Extensions(custom=(one, other)), b"b", b"a").custom == (other, one)
+    assert agreed(Extensions(custom=(one,))) == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -170,11 +172,11 @@ def test_answers() -> None:
             Extensions(PerMessageDeflate()),
             [b"permessage-deflate; server_max_window_bits=9"] * 2,
         ),
-        (Extensions(own=(Named("a"),)), [b"b"]),
-        (Extensions(own=(Named("a"),)), [b"a, a"]),
-        (Extensions(own=(Named("a"),)), [b"A"]),
-        (Extensions(own=(Named("a"),)), [b"a; bad"]),
-        (Extensions(own=(Named("a", says=False),)), [b"a"]),
+        (Extensions(custom=(Named("a"),)), [b"b"]),
+        (Extensions(custom=(Named("a"),)), [b"a, a"]),
+        (Extensions(custom=(Named("a"),)), [b"A"]),
+        (Extensions(custom=(Named("a"),)), [b"a; bad"]),
+        (Extensions(custom=(Named("a", says=False),)), [b"a"]),
     ],
 )
 def test_B6_answers_that_are_wrong(wanted: Extensions, answers: list[bytes]) -> None:
@@ -214,14 +216,14 @@ def test_A10_what_extensions_answer() -> None:
     empty = Named("e", says="")
     unwilling = Named("f", says=None)
     broken = Named("g", says=ValueError("whatever"))
-    wanted = Extensions(own=(one, other, empty, unwilling, broken))
+    wanted = Extensions(custom=(one, other, empty, unwilling, broken))
     header, taken = answered(wanted, b"g, f; 1, e, f; 2, b; x=y", b"g, b, a")
     assert header == b"a, b; c=d, e"
-    assert taken == Extensions(own=(one, other, empty))
+    assert taken == Extensions(custom=(one, other, empty))
     assert other.accepted == ["b; x=y"]
     assert unwilling.accepted == ["f; 1", "f; 2"]
     assert broken.accepted == ["g"]  # who knows what state that left it in
-    assert answered(Extensions(own=(one,)), b"b") == (None, NOTHING)
+    assert answered(Extensions(custom=(one,)), b"b") == (None, NOTHING)
 
 
 def test_extensions_of_one_answer() -> None:
@@ -229,7 +231,7 @@ def test_extensions_of_one_answer() -> None:
         origins=Origins(None), extensions=Extensions(PerMessageDeflate())
     )
     handshake.receive(request(b"Sec-WebSocket-Extensions: a, permessage-deflate"))
-    own = Extensions(own=(Named("a"),))
+    own = Extensions(custom=(Named("a"),))
     answer, taken = handshake.accept(extensions=own)
     assert header_of(answer) == b"a"
     assert taken == own
@@ -240,9 +242,9 @@ def test_A10_wsprotos_own_deflate() -> None:
     for offer in (b"x=1", b"server_max_window_bits=abc", b'client_max_window_bits="9"'):
         deflate = theirs()
         header, taken = answered(
-            Extensions(own=(deflate,)), b"permessage-deflate; " + offer
+            Extensions(custom=(deflate,)), b"permessage-deflate; " + offer
         )
         assert (header is None) == (taken == NOTHING)
     for answer in (b"client_max_window_bits", b"client_max_window_bits=8"):
         with pytest.raises(HandshakeFailure):
-            agreed(Extensions(own=(theirs(),)), b"permessage-deflate; " + answer)
+            agreed(Extensions(custom=(theirs(),)), b"permessage-deflate; " + answer)

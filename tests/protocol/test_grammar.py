@@ -22,7 +22,7 @@ from anyio_websocket._protocol import (
     ServerHandshake,
 )
 
-from ..fuzz.targets import answered, heard
+from ..fuzz.targets import answered, hear_request
 from ..support.grammar import (
     TOKENS,
     any_answers,
@@ -38,7 +38,7 @@ LIMIT = 2**20  # bytes
 @given(right_requests)
 def test_A6_A9_A15_what_is_right_is_accepted(lines: list[bytes]) -> None:
     handshake = ServerHandshake(
-        origins=Origins("*"), extensions=Extensions.wanted(True)
+        origins=Origins("*"), extensions=Extensions.from_arguments(True)
     )
     outcome = handshake.receive(b"\r\n".join([*lines, b"", b"behind"]))
     assert isinstance(outcome, Request)
@@ -49,8 +49,8 @@ def test_A6_A9_A15_what_is_right_is_accepted(lines: list[bytes]) -> None:
 
 @given(any_requests, st.data())
 def test_A3_to_A11_A15_any_request(wire: bytes, data: st.DataObject) -> None:
-    outcome = heard([wire])
-    assert heard(cutter(data)(wire)) == outcome
+    outcome = hear_request([wire])
+    assert hear_request(cutter(data)(wire)) == outcome
     if isinstance(outcome, Refusal):
         event(f"{outcome.status_code} {outcome.reason}")
     else:
@@ -108,10 +108,10 @@ def test_D8_messages_behind_any_handshake(
         host="example.org",
         target="/",
         subprotocols=subprotocols,
-        extensions=Extensions.wanted(by_client),
+        extensions=Extensions.from_arguments(by_client),
     )
     answering = ServerHandshake(
-        origins=Origins(None), extensions=Extensions.wanted(by_server)
+        origins=Origins(None), extensions=Extensions.from_arguments(by_server)
     )
     for piece in cutter(data)(asking.request()):
         request = answering.receive(piece)

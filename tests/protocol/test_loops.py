@@ -42,8 +42,8 @@ def xor(data: bytes, key: bytes) -> bytes:
 @pytest.mark.parametrize("size", SIZES)
 def test_masked(loops: ModuleType, size: int) -> None:
     data = os.urandom(size)
-    assert loops.masked(data, KEY) == xor(data, KEY)
-    assert loops.masked(bytearray(data), KEY) == xor(data, KEY)
+    assert loops.mask(data, KEY) == xor(data, KEY)
+    assert loops.mask(bytearray(data), KEY) == xor(data, KEY)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -55,10 +55,10 @@ def test_frame(loops: ModuleType, size: int) -> None:
         length = b"\x7e" + size.to_bytes(2, "big")
     else:
         length = b"\x7f" + size.to_bytes(8, "big")
-    assert loops.frame(0xC1, payload, None) == b"\xc1" + length + payload
+    assert loops.make_frame(0xC1, payload, None) == b"\xc1" + length + payload
     masked_length = bytes([length[0] | 0x80]) + length[1:]
     expected = b"\xc1" + masked_length + KEY + xor(payload, KEY)
-    assert loops.frame(0xC1, payload, KEY) == expected
+    assert loops.make_frame(0xC1, payload, KEY) == expected
 
 
 @pytest.mark.parametrize("mask_bit", [0, MASKED])
@@ -67,17 +67,20 @@ def test_take(loops: ModuleType, size: int, mask_bit: int) -> None:
     payload = b"a" * size
     key = KEY if mask_bit else None
     for first, message in ((WHOLE_TEXT, payload.decode()), (WHOLE_BINARY, payload)):
-        frame = _pure.frame(first, payload, key)
+        frame = _pure.make_frame(first, payload, key)
         buffer = b"before" + frame + b"behind"
-        taken = loops.take(buffer, 6, mask_bit, size, 9)
+        taken = loops.take_messages(buffer, 6, mask_bit, size, 9)
         if loops is _pure and size > 125:
             assert taken == ([], 6)  # for the loop that takes what comes in pieces
         else:
             assert taken == ([message], 6 + len(frame))
         # too long, not all there, or with the wrong mask bit
-        assert not size or loops.take(buffer, 6, mask_bit, size - 1, 9) == ([], 6)
-        assert loops.take(frame[:-1], 0, mask_bit, size, 9) == ([], 0)
-        assert loops.take(frame, 0, mask_bit ^ MASKED, size, 9) == ([], 0)
+        assert not size or loops.take_messages(buffer, 6, mask_bit, size - 1, 9) == (
+            [],
+            6,
+        )
+        assert loops.take_messages(frame[:-1], 0, mask_bit, size, 9) == ([], 0)
+        assert loops.take_messages(frame, 0, mask_bit ^ MASKED, size, 9) == ([], 0)
 
 
 @pytest.mark.parametrize("key", [None, KEY])
@@ -85,22 +88,28 @@ def test_take_many(loops: ModuleType, key: bytes | None) -> None:
     mask_bit = 0 if key is None else MASKED
     messages: list[str | bytes] = ["a", b"", "\xe9", b"bytes", ""]
     frames = [
-        _pure.frame(WHOLE_TEXT if isinstance(m, str) else WHOLE_BINARY, m, key)
+        _pure.make_frame(WHOLE_TEXT if isinstance(m, str) else WHOLE_BINARY, m, key)
         for m in messages
     ]
     ends = [sum(map(len, frames[: i + 1])) for i in range(len(frames))]
-    ping = _pure.frame(0x89, b"", key)
+    ping = _pure.make_frame(0x89, b"", key)
     for behind in (b"", ping, frames[0][:-1]):
         buffer = b"".join(frames) + behind
-        assert loops.take(buffer, 0, mask_bit, 99, 9) == (messages, ends[-1])
-        assert loops.take(buffer, 0, mask_bit, 99, 3) == (messages[:3], ends[2])
-        assert loops.take(buffer, ends[0], mask_bit, 99, 1) == ([b""], ends[1])
-        assert loops.take(buffer, 0, mask_bit, 99, 0) == ([], 0)
+        assert loops.take_messages(buffer, 0, mask_bit, 99, 9) == (messages, ends[-1])
+        assert loops.take_messages(buffer, 0, mask_bit, 99, 3) == (
+            messages[:3],
+            ends[2],
+        )
+        assert loops.take_messages(buffer, ends[0], mask_bit, 99, 1) == ([b""], ends[1])
+        assert loops.take_messages(buffer, 0, mask_bit, 99, 0) == ([], 0)
 
 
 @pytest.mark.parametrize("first", [0x00, 0x80, 0x01, 0x02, 0x83, 0x88, 0x8A, 0xC1])
 def test_take_leaves_what_is_not_a_whole_message(loops: ModuleType, first: int) -> None:
-    assert loops.take(_pure.frame(first, b"", None), 0, 0, 100, 9) == ([], 0)
+    assert loops.take_messages(_pure.make_frame(first, b"", None), 0, 0, 100, 9) == (
+        [],
+        0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,7 +126,7 @@ def test_take_leaves_what_is_not_a_whole_message(loops: ModuleType, first: int) 
     ],
 )
 def test_take_leaves_what_is_wrong(loops: ModuleType, frame: bytes) -> None:
-    assert loops.take(frame, 0, 0, sys.maxsize, 9) == ([], 0)
+    assert loops.take_messages(frame, 0, 0, sys.maxsize, 9) == ([], 0)
 
 
 @given(
@@ -136,8 +145,8 @@ def test_both_take_the_same(
     # Mostly frames, else hardly anything would ever be taken.
     for data in (buffer, b"\x81\x80" + buffer, b"\x82\x05" + buffer):
         while True:
-            messages, end = speedups.take(data, start, mask_bit, limit, most)
-            found = _pure.take(data, start, mask_bit, limit, most)
+            messages, end = speedups.take_messages(data, start, mask_bit, limit, most)
+            found = _pure.take_messages(data, start, mask_bit, limit, most)
             if len(found[0]) == len(messages):
                 assert found == (messages, end)
                 break
@@ -150,23 +159,23 @@ def test_both_take_the_same(
 @pytest.mark.parametrize(
     ("function", "arguments"),
     [
-        ("masked", (b"",)),
-        ("masked", (b"", b"key")),
-        ("masked", (b"", "text")),
-        ("masked", ("text", KEY)),
-        ("take", (b"", 0, 0, 0)),
-        ("take", (bytearray(), 0, 0, 0, 1)),
-        ("take", (b"", 1, 0, 0, 1)),
-        ("take", (b"", -1, 0, 0, 1)),
-        ("take", (b"", 0, 0, -1, 1)),
-        ("take", (b"", 0, 0, 2**64, 1)),
-        ("take", (b"", 0, 0, 1, 2**64)),
-        ("take", (b"", 0.5, 0, 0, 1)),
-        ("frame", (1, b"")),
-        ("frame", (1, 5, None)),
-        ("frame", (1, "\ud800", None)),
-        ("frame", (1, b"", b"long key")),
-        ("frame", ("1", b"", None)),
+        ("mask", (b"",)),
+        ("mask", (b"", b"key")),
+        ("mask", (b"", "text")),
+        ("mask", ("text", KEY)),
+        ("take_messages", (b"", 0, 0, 0)),
+        ("take_messages", (bytearray(), 0, 0, 0, 1)),
+        ("take_messages", (b"", 1, 0, 0, 1)),
+        ("take_messages", (b"", -1, 0, 0, 1)),
+        ("take_messages", (b"", 0, 0, -1, 1)),
+        ("take_messages", (b"", 0, 0, 2**64, 1)),
+        ("take_messages", (b"", 0, 0, 1, 2**64)),
+        ("take_messages", (b"", 0.5, 0, 0, 1)),
+        ("make_frame", (1, b"")),
+        ("make_frame", (1, 5, None)),
+        ("make_frame", (1, "\ud800", None)),
+        ("make_frame", (1, b"", b"long key")),
+        ("make_frame", ("1", b"", None)),
     ],
 )
 def test_arguments_in_c(function: str, arguments: tuple[object, ...]) -> None:
@@ -181,7 +190,7 @@ def test_arguments_in_c(function: str, arguments: tuple[object, ...]) -> None:
 def test_the_choice(pure: str) -> None:
     if pure == "0" and speedups is None:
         pytest.skip("_speedups is not built")
-    code = "from anyio_websocket._protocol._kernels import take; print(take.__module__)"
+    code = "from anyio_websocket._protocol._kernels import mask; print(mask.__module__)"
     result = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "ANYIO_WEBSOCKET_PURE": pure},

@@ -17,7 +17,7 @@ def received(codec: Codec, *, at_once: int = AT_ONCE) -> Iterator[Received]:
 
     """
     while True:
-        if found := codec.messages(at_once):
+        if found := codec.take_messages(at_once):
             assert len(found) <= at_once
             yield from found
             continue

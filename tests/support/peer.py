@@ -18,8 +18,8 @@ from anyio_websocket import (
     wrap_client_stream,
     wrap_server_stream,
 )
-from anyio_websocket._connection._background import Attendant
-from anyio_websocket._connection._core import open_link
+from anyio_websocket._connection._background import BackgroundTask
+from anyio_websocket._connection._core import open_core
 from anyio_websocket._options import Options
 from anyio_websocket._protocol import Extensions
 from anyio_websocket._transport._sockets import SocketTransport
@@ -235,16 +235,16 @@ async def linked_by_sockets(
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             settings = Options(**options)
             is_client = not both
-            link = open_link(
+            core = open_core(
                 SocketTransport(sock),
                 Extensions(deflate),
-                Attendant(tasks, settings),
+                BackgroundTask(tasks, settings),
                 settings,
                 is_client=is_client,
             )
             both.append(
                 WebSocketConnection(
-                    link,
+                    core,
                     path="/",
                     subprotocol=None,
                     compression=deflate,
