@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pkgutil
+from pathlib import Path
 
 from sphinx.pycode import ModuleAnalyzer
 
@@ -23,12 +23,18 @@ add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 
-# Public names say that their home is the package, so Sphinx looks in its __init__.py
-# for the comments that document attributes, and for the order of members.
+# The package is the `__module__` of every public name, so Sphinx looks in its
+# __init__.py for the comments that document attributes, and for the order of members.
+# Here it is told of all other modules as well.
 _home = ModuleAnalyzer.for_module("anyio_websocket")
 _home.analyze()
-for _room in pkgutil.iter_modules(anyio_websocket.__path__, "anyio_websocket."):
-    _analyzer = ModuleAnalyzer.for_module(_room.name)
+_root = Path(anyio_websocket.__file__).parent
+for _path in sorted(_root.rglob("*.py")):
+    _parts = _path.relative_to(_root.parent).with_suffix("").parts
+    _name = ".".join(_part for _part in _parts if _part != "__init__")
+    if _name == "anyio_websocket":
+        continue
+    _analyzer = ModuleAnalyzer.for_module(_name)
     _analyzer.analyze()
     _home.attr_docs.update(_analyzer.attr_docs)
     _home.tagorder.update(_analyzer.tagorder)
@@ -45,5 +51,5 @@ nitpick_ignore_regex = [
     (r"py:.*", r"KeyboardInterrupt|\w*Error|Exception|None|object|type"),
     (r"py:.*", r"bool|bytearray|bytes|float|int|list|memoryview|str|tuple"),
     # Interfaces and unions that only annotations name; the text beside says it better.
-    (r"py:.*", r"anyio_websocket\._\w+\.(AnyStream|TrioStream|Nursery|TaskStatus)"),
+    (r"py:.*", r"anyio_websocket(\._\w+)+\.(AnyStream|TrioStream|Nursery|TaskStatus)"),
 ]
