@@ -26,7 +26,7 @@ async def request_upgrade(transport: Transport, handshake: ClientHandshake) -> A
         answer: Accepted | Rejected | None = None
         while answer is None:
             data = await transport.receive(HANDSHAKE_RECEIVE_SIZE)
-            answer = handshake.receive(data) if data else handshake.receive_eof()
+            answer = handshake.receive_data(data) if data else handshake.receive_eof()
     except TransportLost as exc:
         raise HandshakeError(
             "the connection was lost during the handshake"

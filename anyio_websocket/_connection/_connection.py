@@ -168,7 +168,7 @@ class WebSocketConnection(AsyncResource):
         if compress is not None:
             frame = core.engine.framer(compress)
         elif len(payload) < NO_COPY_SIZE:
-            frame = core.engine.message
+            frame = core.engine.frame_message
         else:
             frame = core.engine.frame_large
         await core.outbox.send(frame, payload)
@@ -220,7 +220,7 @@ class WebSocketConnection(AsyncResource):
 
         def frame(payload: bytes) -> bytes:
             ping.sent = True  # even if we do not come to the end of sending it
-            return core.engine.ping(payload)
+            return core.engine.frame_ping(payload)
 
         try:
             await core.outbox.send(frame, data)
@@ -239,7 +239,7 @@ class WebSocketConnection(AsyncResource):
 
         """
         await self._core.outbox.send(
-            self._core.engine.pong, _control_payload(payload, default=b"")
+            self._core.engine.frame_pong, _control_payload(payload, default=b"")
         )
 
     # -- the end ---------------------------------------------------------------

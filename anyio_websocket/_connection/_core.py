@@ -104,7 +104,7 @@ class ConnectionCore:
 
         """
         if self.closing.reason is None:
-            self.outbox.queue_close(self.engine.close(code, text))
+            self.outbox.queue_close(self.engine.frame_close(code, text))
             self.closing.begin(CloseReason(code, text or None), by_us=True)
         await self.finish()
 
@@ -152,7 +152,7 @@ class ConnectionCore:
             payload = os.urandom(8)
             self.pings.renew(payload, current_time())
             self.transport.peer_active = False
-            self.outbox.ping(self.engine.ping(payload))
+            self.outbox.ping(self.engine.frame_ping(payload))
 
     def is_alive(self) -> bool:
         """Say whether the peer was heard since it was asked, or has said good-bye."""
@@ -169,7 +169,9 @@ class ConnectionCore:
         for _ in range(2):
             await checkpoint()
         if not self.is_alive():
-            self.outbox.send_close(self.engine.close(1011, "keepalive ping timeout"))
+            self.outbox.send_close(
+                self.engine.frame_close(1011, "keepalive ping timeout")
+            )
             self.closing.connection_lost(
                 "the peer showed no sign of life within "
                 f"{self._options.ping_timeout} seconds of a ping"

@@ -232,7 +232,7 @@ class Reader:
             data = await self._transport.receive(self._receive_size)
             if not data:
                 return
-            engine.receive(data)
+            engine.receive_data(data)
             await self._discard_messages()
         # A FIN of ours, for a stream closed with unread bytes is reset, and the reset
         # can overtake our Close. A server says it first (RFC 6455 section 7.1.1); a
@@ -321,7 +321,7 @@ class Reader:
 
     def _control(self, event: object) -> None:
         if isinstance(event, Ping):
-            self._outbox.pong(self._engine.pong(event.payload))
+            self._outbox.pong(self._engine.frame_pong(event.payload))
             self._turn = TURN  # see _give_way
         elif isinstance(event, Pong):
             if self._pings.answer(event.payload, current_time()):
@@ -330,12 +330,12 @@ class Reader:
         elif isinstance(event, Close):
             # First the reason, for to answer may fail, and then it would be 1006.
             self._closing.received(CloseReason(event.code, event.reason or None))
-            self._outbox.send_close(self._engine.close(event.code, event.reason))
+            self._outbox.send_close(self._engine.frame_close(event.code, event.reason))
         else:  # nothing of the peer's counts any more
             assert isinstance(event, Failure)
             reason = close_reason_to_send(event.reason)
             self._closing.begin(CloseReason(event.code, reason))
-            self._outbox.send_close(self._engine.close(event.code, reason))
+            self._outbox.send_close(self._engine.frame_close(event.code, reason))
 
     async def _receive(self) -> None:
         """Take the baton and receive once."""
@@ -351,7 +351,7 @@ class Reader:
             if data:
                 self._transport.peer_active = True
                 self._outbox.burst = 0
-                self._engine.receive(data)
+                self._engine.receive_data(data)
                 self._at_hand = True
             elif data is not None:  # None: the end has begun and woken us
                 self._closing.connection_lost()

@@ -22,7 +22,7 @@ from ._extensions import Extensions
 from ._frames import FrameCodec
 from ._origins import Origins
 from ._permessage_deflate import PerMessageDeflate
-from ._server_handshake import Refusal, Request, ServerHandshake
+from ._server_handshake import Rejection, Request, ServerHandshake
 
 __all__ = [
     "MAX_CONTROL_PAYLOAD",
@@ -44,8 +44,8 @@ __all__ = [
     "Pong",
     "ProtocolViolation",
     "Received",
-    "Refusal",
     "Rejected",
+    "Rejection",
     "Request",
     "ServerHandshake",
     "close_code_to_send",

@@ -21,11 +21,11 @@ from ._http import (
     BadHead,
     ExtraHeaders,
     HeadReader,
-    checked_headers,
-    grouped,
+    group_headers,
     has_token,
     is_token,
-    list_of,
+    parse_list,
+    validate_headers,
 )
 
 MAX_REJECT_BODY: Final = 65536  # bytes that a client keeps of a refusal's body
@@ -88,7 +88,7 @@ class ClientHandshake:
         self._subprotocols = _checked_subprotocols(subprotocols)
         header, self._extensions = extensions.offer()
         self._key = generate_nonce()
-        extra = checked_headers(extra_headers)
+        extra = validate_headers(extra_headers)
         hosts = [value for name, value in extra if name.lower() == b"host"]
         if len(hosts) > 1:
             raise ValueError("there may be one Host among the extra headers")
@@ -121,7 +121,7 @@ class ClientHandshake:
         """Return the request."""
         return self._request
 
-    def receive(self, data: bytes) -> Accepted | Rejected | None:
+    def receive_data(self, data: bytes) -> Accepted | Rejected | None:
         """Take bytes; return the answer once it is complete.
 
         :raises HandshakeFailure: if it is none
@@ -138,7 +138,7 @@ class ClientHandshake:
                 ) from None
             if found is None:
                 return None
-            rest = self._reader.rest
+            rest = self._reader.trailing
             response = self._parse(found)
             if response.status_code == 101:
                 return self._check(response, rest)
@@ -197,12 +197,12 @@ class ClientHandshake:
         self, response: h11.Response | h11.InformationalResponse, rest: bytes
     ) -> Accepted:
         headers = [(bytes(name), bytes(value)) for name, value in response.headers]
-        fields = grouped(headers)
+        fields = group_headers(headers)
         if response.http_version != b"1.1":
             raise HandshakeFailure("the server switches protocols over HTTP/1.0")
         try:
             # RFC 6455 section 4.1: this value alone, more would be more layers
-            upgrade = list_of(fields, b"upgrade")
+            upgrade = parse_list(fields, b"upgrade")
             if [protocol.lower() for protocol in upgrade] != ["websocket"]:
                 raise HandshakeFailure("the answer's Upgrade is not websocket")
             if not has_token(fields, b"connection", "upgrade"):
@@ -211,7 +211,7 @@ class ClientHandshake:
                 value.decode("ascii")
                 for value in fields.get(b"sec-websocket-protocol", ())
             ]
-            chosen = list_of(fields, b"sec-websocket-extensions")
+            chosen = parse_list(fields, b"sec-websocket-extensions")
         except UnicodeDecodeError:
             raise HandshakeFailure("a header of the answer is not ASCII") from None
         if fields.get(b"sec-websocket-accept") != [generate_accept_token(self._key)]:
@@ -224,18 +224,18 @@ class ClientHandshake:
                 "which was not offered"
             )
         try:
-            extensions = self._extensions.agree(chosen)
+            extensions = self._extensions.accept_response(chosen)
         except BadExtensions as exc:
             raise HandshakeFailure(str(exc)) from exc.__cause__
         return Accepted(
             subprotocols[0] if subprotocols else None,
-            tuple(field for field in headers if field[0] not in _KEPT_FROM_CLIENTS),
+            tuple(field for field in headers if field[0] not in _HANDSHAKE_HEADERS),
             extensions,
             rest,
         )
 
 
-_KEPT_FROM_CLIENTS: Final = frozenset(
+_HANDSHAKE_HEADERS: Final = frozenset(
     {
         b"connection",
         b"sec-websocket-accept",

@@ -82,7 +82,9 @@ class Codec(Protocol):
             after that
         """
 
-    def message(self, message: str | bytes, *, compress: bool | None = None) -> bytes:
+    def frame_message(
+        self, message: str | bytes, *, compress: bool | None = None
+    ) -> bytes:
         """Frame a whole message.
 
         What is returned must be written, in the order in which it was made: a
@@ -102,14 +104,14 @@ class Codec(Protocol):
         """Frame a message as `message` does, but without copying it if need be."""
         ...
 
-    def ping(self, payload: bytes) -> bytes:
+    def frame_ping(self, payload: bytes) -> bytes:
         """Frame a Ping."""
         ...
 
-    def pong(self, payload: bytes) -> bytes:
+    def frame_pong(self, payload: bytes) -> bytes:
         """Frame a Pong."""
         ...
 
-    def close(self, code: int | None, reason: str) -> bytes:
+    def frame_close(self, code: int | None, reason: str) -> bytes:
         """Frame a Close; ``None`` for one without a code."""
         ...

@@ -75,21 +75,28 @@ class Deflater:
 
     """
 
-    __slots__ = ("_bits", "_forgets", "_level", "_mem_level", "_stream", "threshold")
+    __slots__ = (
+        "_bits",
+        "_level",
+        "_mem_level",
+        "_no_context_takeover",
+        "_stream",
+        "threshold",
+    )
 
     def __init__(self, agreed: PerMessageDeflate, *, is_client: bool) -> None:
         if is_client:
-            self._forgets = agreed.client_no_context_takeover
+            self._no_context_takeover = agreed.client_no_context_takeover
             self._bits = agreed.client_max_window_bits
         else:
-            self._forgets = agreed.server_no_context_takeover
+            self._no_context_takeover = agreed.server_no_context_takeover
             self._bits = agreed.server_max_window_bits
         self._level = agreed.level
         self._mem_level = agreed.mem_level
         self._stream: Compressor | None = None
         #: bytes; shorter messages are not worth it
         self.threshold: int = (
-            (THRESHOLD if self._forgets else 0)
+            (THRESHOLD if self._no_context_takeover else 0)
             if agreed.threshold is None
             else agreed.threshold
         )
@@ -111,7 +118,7 @@ class Deflater:
         # next message begins anew, which suits any peer.
         self._stream = None
         data = stream.compress(payload) + stream.flush(zlib.Z_SYNC_FLUSH)
-        if self._forgets:
+        if self._no_context_takeover:
             return data[:-4] if len(data) - 4 < len(payload) else None
         self._stream = stream
         return data[:-4]
@@ -135,14 +142,14 @@ class Inflater:
 
     """
 
-    __slots__ = ("_bits", "_ended", "_final_blocks", "_forgets", "_stream")
+    __slots__ = ("_bits", "_ended", "_final_blocks", "_no_context_takeover", "_stream")
 
     def __init__(self, agreed: PerMessageDeflate, *, is_client: bool) -> None:
         if is_client:
-            self._forgets = agreed.server_no_context_takeover
+            self._no_context_takeover = agreed.server_no_context_takeover
             self._bits = agreed.server_max_window_bits
         else:
-            self._forgets = agreed.client_no_context_takeover
+            self._no_context_takeover = agreed.client_no_context_takeover
             self._bits = agreed.client_max_window_bits
         self._stream: Decompressor | None = None
         self._final_blocks = 0  # of this message
@@ -167,7 +174,7 @@ class Inflater:
                 try:
                     part = stream.decompress(rest, size)
                 except zlib.error:
-                    raise _damaged() from None
+                    raise _cannot_decompress() from None
                 if part:
                     room -= len(part)
                     yield part
@@ -203,21 +210,21 @@ class Inflater:
             return
         stream = self._stream
         if stream is None:
-            raise _damaged()
+            raise _cannot_decompress()
         try:
             # Nothing may come out, but 0 would mean no limit.
             part = stream.decompress(_FLUSH, 1)
             if not stream.eof:  # which the block that was to be flushed can be, too
-                if not self._forgets:
+                if not self._no_context_takeover:
                     stream = stream.copy()
                 stream.decompress(_END, 1)
         except zlib.error:
-            raise _damaged() from None
+            raise _cannot_decompress() from None
         if part or not stream.eof or stream.unused_data:
-            raise _damaged()
+            raise _cannot_decompress()
         if stream is self._stream:
             self._stream = None
 
 
-def _damaged() -> ProtocolViolation:
+def _cannot_decompress() -> ProtocolViolation:
     return ProtocolViolation(_INVALID_DATA, "a message cannot be decompressed")

@@ -70,7 +70,7 @@ class Engine:
         "close_received",
         "close_sent",
         "failed",
-        "message",
+        "frame_message",
         "take_messages",
     )
 
@@ -82,7 +82,7 @@ class Engine:
         #: the most; none does not mean that there is no event
         self.take_messages: Callable[[int], list[str | bytes]] = codec.take_messages
         #: frames a message, which must be written before the next one
-        self.message: Callable[[str | bytes], bytes] = codec.framer()
+        self.frame_message: Callable[[str | bytes], bytes] = codec.framer()
         #: the peer's Close, once it came
         self.close_received: Close | None = None
         #: our Close, once it was framed
@@ -96,9 +96,9 @@ class Engine:
 
     def framer(self, compress: bool) -> Callable[[str | bytes], bytes]:
         """Return what frames a message, compressed or not, where that was agreed on."""
-        return partial(self._codec.message, compress=compress)
+        return partial(self._codec.frame_message, compress=compress)
 
-    def receive(self, data: bytes) -> None:
+    def receive_data(self, data: bytes) -> None:
         """Take received bytes; they count for nothing once the peer has closed."""
         if self.close_received is None and not self.failed:
             self._codec.feed(data)
@@ -115,33 +115,33 @@ class Engine:
             event = self._codec.next()
         except ProtocolViolation as violation:
             self.failed = True
-            self.take_messages = _none
+            self.take_messages = _no_messages
             return Failure(violation.code, violation.reason)
         if event.__class__ is Close:
             assert isinstance(event, Close)
             self.close_received = event
-            self.take_messages = _none
+            self.take_messages = _no_messages
         return event
 
-    def ping(self, payload: bytes) -> bytes:
+    def frame_ping(self, payload: bytes) -> bytes:
         """Frame a Ping."""
-        return self._codec.ping(payload)
+        return self._codec.frame_ping(payload)
 
-    def pong(self, payload: bytes) -> bytes:
+    def frame_pong(self, payload: bytes) -> bytes:
         """Frame a Pong, or nothing if our Close is out."""
         if self.close_sent is not None:
             return b""
-        return self._codec.pong(payload)
+        return self._codec.frame_pong(payload)
 
-    def close(self, code: int, reason: str) -> bytes:
+    def frame_close(self, code: int, reason: str) -> bytes:
         """Frame our Close, or nothing if it is out already."""
         if self.close_sent is not None:
             return b""
         self.close_sent = Close(code, reason)
-        return self._codec.close(None if code == NO_STATUS else code, reason)
+        return self._codec.frame_close(None if code == NO_STATUS else code, reason)
 
 
-def _none(most: int) -> list[str | bytes]:
+def _no_messages(most: int) -> list[str | bytes]:
     """Stand in for the codec once nothing of the peer's counts any more."""
     return []
 
@@ -182,7 +182,7 @@ def open_engine(
         )
     engine = Engine(codec)
     if trailing:
-        engine.receive(trailing)
+        engine.receive_data(trailing)
     return engine
 
 

@@ -12,7 +12,13 @@ from typing import Final, NamedTuple
 
 from wsproto.extensions import Extension
 
-from ._permessage_deflate import BadDeflate, PerMessageDeflate, agree, answer, offer
+from ._permessage_deflate import (
+    BadDeflate,
+    PerMessageDeflate,
+    accept_response,
+    make_offer,
+    respond,
+)
 
 _MAX_SHOWN: Final = 60  # characters of the peer's that an exception tells
 _HEADER: Final = re.compile(r"[\x20-\x2b\x2d-\x7e]+")  # a comma would be another one
@@ -75,13 +81,13 @@ class Extensions(NamedTuple):
 
         """
         if self.deflate is not None:
-            return offer(self.deflate), self
+            return make_offer(self.deflate), self
         words: list[str] = []
         offered: list[Extension] = []
         for extension in self.custom:
             parameters = extension.offer()
             if parameters is not False:
-                words.append(_element(extension, parameters))
+                words.append(_serialize(extension, parameters))
                 offered.append(extension)
         return ", ".join(words), Extensions(custom=tuple(offered))
 
@@ -93,20 +99,20 @@ class Extensions(NamedTuple):
 
         """
         if self.deflate is not None:
-            found = answer(self.deflate, offers)
+            found = respond(self.deflate, offers)
             if found is None:
                 return "", NO_EXTENSIONS
             return found[0], Extensions(found[1])
         words: list[str] = []
         taken: list[Extension] = []
         for extension in self.custom:
-            parameters = _first_taken(extension, offers)
+            parameters = _accept_first(extension, offers)
             if parameters is not False:
-                words.append(_element(extension, parameters))
+                words.append(_serialize(extension, parameters))
                 taken.append(extension)
         return ", ".join(words), Extensions(custom=tuple(taken))
 
-    def agree(self, answers: Sequence[str]) -> Extensions:
+    def accept_response(self, answers: Sequence[str]) -> Extensions:
         """Check what a server answered; these here are what was offered.
 
         :raises BadExtensions: if that is no answer to it
@@ -114,7 +120,7 @@ class Extensions(NamedTuple):
         """
         if self.deflate is not None:
             try:
-                return Extensions(agree(self.deflate, answers))
+                return Extensions(accept_response(self.deflate, answers))
             except BadDeflate as exc:
                 raise BadExtensions(
                     f"the server's answer to permessage-deflate is wrong: {exc}"
@@ -138,7 +144,7 @@ class Extensions(NamedTuple):
         return Extensions(custom=tuple(taken))
 
 
-def _first_taken(extension: Extension, offers: Sequence[str]) -> bool | str:
+def _accept_first(extension: Extension, offers: Sequence[str]) -> bool | str:
     for text in offers:
         if _name(text) == extension.name:
             try:
@@ -154,7 +160,7 @@ def _name(element: str) -> str:
     return element.split(";", 1)[0].strip(" \t")
 
 
-def _element(extension: Extension, parameters: bool | str) -> str:
+def _serialize(extension: Extension, parameters: bool | str) -> str:
     text = extension.name
     if isinstance(parameters, str) and parameters:
         text += f"; {parameters}"

@@ -101,8 +101,8 @@ class FrameCodec:
         "_message",
         "_offset",
         "_opcode",
+        "_preallocated",
         "_remaining",
-        "_reserved",
         "_size",
         "_wire_budget",
     )
@@ -138,7 +138,7 @@ class FrameCodec:
         self._decoder: codecs.IncrementalDecoder | None = None
         # Of the frame whose payload is coming:
         self._remaining: int = 0  # bytes that are still to come
-        self._reserved = False  # whether there is room for them
+        self._preallocated = False  # whether there is room for them
         self._fin = False  # whether it is its message's last
         self._key = b""  # its mask, turned to the next byte; empty for none
 
@@ -167,15 +167,15 @@ class FrameCodec:
     def next(self) -> Received | None:
         while True:
             if self._remaining:
-                if not self._take_rest():
-                    self._wait()
+                if not self._read_payload():
+                    self._keep_unparsed()
                     return None
                 if self._fin:
                     return self._end_message()
             buffer, start = self._buffer, self._offset
             available = len(buffer) - start
             if available < 2:
-                self._wait()
+                self._keep_unparsed()
                 return None
             first, second = buffer[start], buffer[start + 1]
             opcode = first & 0x0F
@@ -187,12 +187,12 @@ class FrameCodec:
                 if length > 125:
                     size = 2 if length == 126 else 8
                     if available < 2 + size:
-                        self._wait()
+                        self._keep_unparsed()
                         return None
                     length = int.from_bytes(buffer[start : start + size], "big")
                     start += size
-                    _check_extended(length, size)
-                if length > self._room_for(first):
+                    _check_extended_length(length, size)
+                if length > self._max_length(first):
                     raise self._too_big()
                 if self._fragments >= self._max_fragments:
                     raise _violation(
@@ -210,14 +210,14 @@ class FrameCodec:
             if self._mask_bit:
                 key = buffer[start : start + 4]
                 if len(key) < 4:
-                    self._wait()
+                    self._keep_unparsed()
                     return None
                 start += 4
             end = start + length
             whole = len(buffer) >= end
             if opcode > _BINARY:
                 if not whole:
-                    self._wait()
+                    self._keep_unparsed()
                     return None
                 self._offset = end
                 control = buffer[start:end]
@@ -236,12 +236,12 @@ class FrameCodec:
             elif whole and length <= BLOCK and first & ~opcode == _FIN:
                 self._offset = end
                 payload = mask(buffer[start:end], key) if key else buffer[start:end]
-                return bytes(payload) if opcode == _BINARY else _decoded(payload)
+                return bytes(payload) if opcode == _BINARY else _decode_text(payload)
             else:
                 self._begin_message(first)
             self._offset = start
             self._remaining = length
-            self._reserved = False
+            self._preallocated = False
             self._wire_budget -= length
             self._fin = first & _FIN != 0
             self._key = key
@@ -250,7 +250,7 @@ class FrameCodec:
                 if self._fin:
                     return self._end_message()
 
-    def _wait(self) -> None:
+    def _keep_unparsed(self) -> None:
         """Keep nothing but what is not parsed yet: most connections are idle."""
         self._buffer = self._buffer[self._offset :]
         self._offset = 0
@@ -263,7 +263,7 @@ class FrameCodec:
             and self._inflater is not None
         )
 
-    def _room_for(self, first: int) -> float:
+    def _max_length(self, first: int) -> float:
         """Return how long the frame may be that starts with this byte."""
         if self._opcode and first & 0x0F == _CONTINUATION:
             return self._wire_budget
@@ -272,13 +272,13 @@ class FrameCodec:
         return self._max_message_size
 
     def _begin_message(self, first: int) -> None:
-        self._wire_budget = self._room_for(first)
+        self._wire_budget = self._max_length(first)
         self._opcode = first & 0x0F
         self._compressed = self._is_compressed(first)
         self._message = io.BytesIO()
         self._size = 0
 
-    def _take_rest(self) -> bool:
+    def _read_payload(self) -> bool:
         """Move what there is of the current frame; say whether that is all of it."""
         while self._remaining:
             start = self._offset
@@ -296,7 +296,7 @@ class FrameCodec:
                 self._key = key[turn:] + key[:turn]
             if not self._compressed:
                 self._store(piece)
-                if not self._reserved and BLOCK < self._remaining < 8 * self._size:
+                if not self._preallocated and BLOCK < self._remaining < 8 * self._size:
                     self._preallocate()
             else:
                 assert self._inflater is not None
@@ -313,7 +313,7 @@ class FrameCodec:
         not at the header: to announce is free, and memory has to be paid for.
         """
         assert self._message is not None
-        self._reserved = True
+        self._preallocated = True
         self._message.seek(self._remaining - 1, io.SEEK_CUR)
         self._message.write(b"\0")
         self._message.seek(self._size)
@@ -345,7 +345,7 @@ class FrameCodec:
         self._message = None
         self._decoder = None
         self._fragments = 0
-        return _decoded(payload) if is_text else payload
+        return _decode_text(payload) if is_text else payload
 
     def _too_big(self) -> ProtocolViolation:
         # trio-websocket's words, which its users know.
@@ -355,7 +355,9 @@ class FrameCodec:
 
     # -- sending ---------------------------------------------------------------
 
-    def message(self, message: str | bytes, *, compress: bool | None = None) -> bytes:
+    def frame_message(
+        self, message: str | bytes, *, compress: bool | None = None
+    ) -> bytes:
         first = WHOLE_TEXT if isinstance(message, str) else WHOLE_BINARY
         deflater = self._deflater
         if deflater is not None:
@@ -368,23 +370,23 @@ class FrameCodec:
         return make_frame(first, message, next(self._keys) if self._keys else None)
 
     def framer(self) -> Callable[[str | bytes], bytes]:
-        return self.message if self._keys or self._deflater else frame_unmasked
+        return self.frame_message if self._keys or self._deflater else frame_unmasked
 
     def frame_large(self, message: str | bytes) -> Frame:
         if self._keys is not None or self._deflater is not None:
-            return self.message(message)
+            return self.frame_message(message)
         if isinstance(message, bytes):
             return frame_header(WHOLE_BINARY, len(message)), message
         message = message.encode()
         return frame_header(WHOLE_TEXT, len(message)), message
 
-    def ping(self, payload: bytes) -> bytes:
+    def frame_ping(self, payload: bytes) -> bytes:
         return self._frame(_FIN | _PING, payload)
 
-    def pong(self, payload: bytes) -> bytes:
+    def frame_pong(self, payload: bytes) -> bytes:
         return self._frame(_FIN | _PONG, payload)
 
-    def close(self, code: int | None, reason: str) -> bytes:
+    def frame_close(self, code: int | None, reason: str) -> bytes:
         if code is None:
             return self._frame(_FIN | _CLOSE, b"")
         return self._frame(_FIN | _CLOSE, code.to_bytes(2, "big") + reason.encode())
@@ -415,7 +417,7 @@ def _check_control(opcode: int, first: int, length: int) -> None:
         raise _violation("a control frame is longer than 125 bytes")
 
 
-def _check_extended(length: int, size: int) -> None:
+def _check_extended_length(length: int, size: int) -> None:
     # RFC 6455 section 5.2: the shortest form, and no sign.
     if length < (126 if size == 2 else 65536):
         raise _violation("a length is not in its shortest form")
@@ -423,7 +425,7 @@ def _check_extended(length: int, size: int) -> None:
         raise _violation("a length has its most significant bit set")
 
 
-def _decoded(payload: bytes | bytearray) -> str:
+def _decode_text(payload: bytes | bytearray) -> str:
     try:
         return payload.decode()
     except UnicodeDecodeError:
@@ -439,7 +441,7 @@ def _parse_close(payload: bytes) -> Close:
     # RFC 6455 section 7.4 and the registry at IANA, which has 1012 to 1014 since
     if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
         raise _violation(f"a Close has code {code}, which none may have")
-    return Close(code, _decoded(payload[2:]))
+    return Close(code, _decode_text(payload[2:]))
 
 
 def _violation(reason: str, code: int = _PROTOCOL_ERROR) -> ProtocolViolation:

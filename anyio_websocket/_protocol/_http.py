@@ -15,7 +15,7 @@ import idna
 
 # The names that nearly every request and answer has. A connection keeps its headers,
 # and shall not keep a copy of these.
-KNOWN: Final = {
+COMMON_NAMES: Final = {
     name: name
     for name in (
         *(b"accept-encoding", b"accept-language", b"authorization", b"cache-control"),
@@ -45,7 +45,7 @@ MAX_HEADERS: Final = 100
 
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 # RFC 9110 section 5.5: visible bytes with spaces and tabs between them
-_VALUE: Final = re.compile(
+_FIELD_VALUE: Final = re.compile(
     rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?"
 )
 
@@ -56,7 +56,7 @@ _HOST: Final = re.compile(
 )
 
 # Fields that the handshake makes itself, and what to use in their stead.
-_OWN_FIELDS: Final = {
+_RESERVED_NAMES: Final = {
     b"connection": "it is the handshake's own",
     b"content-length": "it is made from the body",
     b"transfer-encoding": "it is made from the body",
@@ -137,7 +137,7 @@ class HeadReader:
                 raise BadHead(431, f"more than {MAX_HEADERS} headers")
 
     @property
-    def rest(self) -> bytes:
+    def trailing(self) -> bytes:
         """What came behind the head."""
         return bytes(self._buffer[self._line :])
 
@@ -150,7 +150,7 @@ class HeadReader:
             raise BadHead(431, f"the head is longer than {MAX_HEAD} bytes")
 
 
-def path_of(target: str) -> str:
+def parse_target(target: str) -> str:
     """Return the path of a request's target, with the query.
 
     :raises BadHead: if it has none
@@ -181,7 +181,7 @@ def check_host(host: str) -> None:
             raise BadHead(400, "Host is not a valid international name") from None
 
 
-def checked_headers(headers: ExtraHeaders) -> list[tuple[bytes, bytes]]:
+def validate_headers(headers: ExtraHeaders) -> list[tuple[bytes, bytes]]:
     """Check headers that an application wants sent beside the handshake's.
 
     :raises ValueError: if a name or a value cannot be sent, or the name is one of the
@@ -195,11 +195,11 @@ def checked_headers(headers: ExtraHeaders) -> list[tuple[bytes, bytes]]:
         if not TOKEN.fullmatch(key):
             raise ValueError(f"{name!r} cannot be a header's name")
         data = _encoded(value, f"the value of header {name!r}").strip(b" \t")
-        if not _VALUE.fullmatch(data):
+        if not _FIELD_VALUE.fullmatch(data):
             raise ValueError(f"the value of header {name!r} has control characters")
         lower = key.lower()
-        if lower in _OWN_FIELDS or lower.startswith(b"sec-websocket-"):
-            instead = _OWN_FIELDS.get(lower, "it is the handshake's own")
+        if lower in _RESERVED_NAMES or lower.startswith(b"sec-websocket-"):
+            instead = _RESERVED_NAMES.get(lower, "it is the handshake's own")
             raise ValueError(f"header {name!r} may not be given: {instead}")
         checked.append((key, data))
     return checked
@@ -216,7 +216,7 @@ def _encoded(text: object, what: str) -> bytes:
         raise ValueError(f"{what} has characters outside of latin-1") from None
 
 
-def grouped(headers: Headers) -> Fields:
+def group_headers(headers: Headers) -> Fields:
     """Return the values of all header lines by their names, given in lower case."""
     fields: Fields = {}
     for name, value in headers:
@@ -224,7 +224,7 @@ def grouped(headers: Headers) -> Fields:
     return fields
 
 
-def list_of(fields: Fields, name: bytes) -> list[str]:
+def parse_list(fields: Fields, name: bytes) -> list[str]:
     """Return a header's comma-separated elements over all its lines.
 
     :raises UnicodeDecodeError: if one is not ASCII
@@ -240,7 +240,7 @@ def list_of(fields: Fields, name: bytes) -> list[str]:
 
 def has_token(fields: Fields, name: bytes, token: str) -> bool:
     """Say whether a list header has a token, in any case of letters."""
-    return any(element.lower() == token for element in list_of(fields, name))
+    return any(element.lower() == token for element in parse_list(fields, name))
 
 
 def is_token(text: str) -> bool:
@@ -248,7 +248,7 @@ def is_token(text: str) -> bool:
     return text.isascii() and TOKEN.fullmatch(text.encode()) is not None
 
 
-def answer(
+def serialize_response(
     status_code: int, extra: list[tuple[bytes, bytes]], body: bytes | None
 ) -> bytes:
     """Write an answer that ends the connection, with checked headers.
@@ -274,10 +274,10 @@ def answer(
     except ValueError:  # one of the application's own
         phrase = ""
     start = f"HTTP/1.1 {status_code} {phrase}".encode()
-    return head(start, headers + extra) + (body or b"")
+    return serialize_head(start, headers + extra) + (body or b"")
 
 
-def head(start_line: bytes, headers: Headers) -> bytes:
+def serialize_head(start_line: bytes, headers: Headers) -> bytes:
     """Write a head of checked parts."""
     lines = [start_line, *(b"%b: %b" % field for field in headers), b"", b""]
     return b"\r\n".join(lines)

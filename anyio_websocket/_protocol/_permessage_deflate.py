@@ -104,7 +104,7 @@ class BadDeflate(ValueError):
     """An offer or an answer that cannot be taken; the text says why, in our words."""
 
 
-def offer(settings: PerMessageDeflate) -> str:
+def make_offer(settings: PerMessageDeflate) -> str:
     """Write a client's offers, best first, for Sec-WebSocket-Extensions."""
     words = [NAME]
     if settings.server_no_context_takeover:
@@ -124,7 +124,7 @@ def offer(settings: PerMessageDeflate) -> str:
     return f"{'; '.join(limited)}, {'; '.join(words)}"
 
 
-def answer(
+def respond(
     settings: PerMessageDeflate, offers: Sequence[str]
 ) -> tuple[str, PerMessageDeflate] | None:
     """Take the first of a client's offers that can be taken.
@@ -155,10 +155,10 @@ def answer(
     return None
 
 
-def agree(
+def accept_response(
     settings: PerMessageDeflate, answers: Sequence[str]
 ) -> PerMessageDeflate | None:
-    """Check what a server answered to ``offer(settings)``.
+    """Check what a server answered to ``make_offer(settings)``.
 
     :param settings: what was offered
     :param answers: the elements of Sec-WebSocket-Extensions
@@ -175,16 +175,19 @@ def agree(
         raise BadDeflate("client_max_window_bits has no value")
     if 0 < said.client_bits < _MIN_BITS:
         raise BadDeflate("client_max_window_bits is 8, with which zlib can't compress")
-    if settings.server_no_context_takeover and not said.server_forgets:
+    if settings.server_no_context_takeover and not said.server_no_context_takeover:
         raise BadDeflate("server_no_context_takeover is missing")
     server_bits = max(_limit(said.server_bits), _MIN_BITS)
-    if server_bits > settings.server_max_window_bits and not said.server_forgets:
+    if (
+        server_bits > settings.server_max_window_bits
+        and not said.server_no_context_takeover
+    ):
         raise BadDeflate("server_max_window_bits is missing, or more than was offered")
     return replace(
         settings,
-        server_no_context_takeover=said.server_forgets,
+        server_no_context_takeover=said.server_no_context_takeover,
         client_no_context_takeover=settings.client_no_context_takeover
-        or said.client_forgets,
+        or said.client_no_context_takeover,
         server_max_window_bits=server_bits,
         # RFC 7692 section 7.1.2.2: more than what was hinted at may be allowed.
         client_max_window_bits=min(
@@ -200,10 +203,10 @@ def _accept(settings: PerMessageDeflate, wanted: _Parameters) -> PerMessageDefla
     return replace(
         settings,
         server_no_context_takeover=settings.server_no_context_takeover
-        or wanted.server_forgets,
+        or wanted.server_no_context_takeover,
         # RFC 7692 section 7.1.1.2: a server may demand it of any client.
         client_no_context_takeover=settings.client_no_context_takeover
-        or wanted.client_forgets
+        or wanted.client_no_context_takeover
         or (unlimited and settings.client_max_window_bits < _MAX_BITS),
         server_max_window_bits=min(
             settings.server_max_window_bits, _limit(wanted.server_bits)
@@ -215,8 +218,8 @@ def _accept(settings: PerMessageDeflate, wanted: _Parameters) -> PerMessageDefla
 
 
 class _Parameters(NamedTuple):
-    server_forgets: bool
-    client_forgets: bool
+    server_no_context_takeover: bool
+    client_no_context_takeover: bool
     server_bits: int  # or _ABSENT
     client_bits: int  # or _ABSENT, or _NO_VALUE
 

@@ -17,22 +17,22 @@ from wsproto.utilities import generate_accept_token
 
 from ._extensions import NO_EXTENSIONS, Extensions
 from ._http import (
-    KNOWN,
+    COMMON_NAMES,
     REQUEST_LINE,
     REQUEST_START,
     BadHead,
     ExtraHeaders,
     Fields,
     HeadReader,
-    answer,
     check_host,
-    checked_headers,
-    grouped,
+    group_headers,
     has_token,
-    head,
     is_token,
-    list_of,
-    path_of,
+    parse_list,
+    parse_target,
+    serialize_head,
+    serialize_response,
+    validate_headers,
 )
 from ._origins import Origins
 
@@ -48,7 +48,7 @@ class Request(NamedTuple):
     origin: str | None
 
 
-class Refusal(NamedTuple):
+class Rejection(NamedTuple):
     """A request that is none: to be answered, and the connection closed."""
 
     status_code: int
@@ -74,24 +74,24 @@ class ServerHandshake:
         self._subprotocols: tuple[str, ...] = ()
         self._offers: list[str] = []  # of extensions
         #: whether `receive` has made an answer, so that there can be no other
-        self.refused: bool = False
+        self.rejected: bool = False
 
-    def receive(self, data: bytes) -> Request | Refusal | None:
+    def receive_data(self, data: bytes) -> Request | Rejection | None:
         """Take bytes; return what became of the request, ``None`` if more is needed."""
         try:
             request = self._reader.feed(data)
             return None if request is None else self._check(request)
         except BadHead as exc:
-            return self._refuse(exc.status_code, exc.reason)
+            return self._rejection(exc.status_code, exc.reason)
         except UnicodeDecodeError:
-            return self._refuse(400, "a header of the handshake is not ASCII")
+            return self._rejection(400, "a header of the handshake is not ASCII")
 
     @property
     def trailing(self) -> bytes:
         """What came behind the request: the first frames."""
-        return self._reader.rest
+        return self._reader.trailing
 
-    def _check(self, request: bytes) -> Request | Refusal:
+    def _check(self, request: bytes) -> Request | Rejection:
         connection = h11.Connection(h11.SERVER)
         connection.receive_data(request)
         try:
@@ -102,18 +102,18 @@ class ServerHandshake:
             raise BadHead(400, "this is not an HTTP/1.1 request") from None
         assert isinstance(event, h11.Request)  # the head is complete
         lowered = ((raw.lower(), value) for raw, value in event.headers.raw_items())
-        headers = [(KNOWN.get(name, name), value) for name, value in lowered]
-        fields = grouped(headers)
+        headers = [(COMMON_NAMES.get(name, name), value) for name, value in lowered]
+        fields = group_headers(headers)
         if event.http_version != b"1.1":
-            return self._refuse(505, "the version of HTTP must be 1.1")
+            return self._rejection(505, "the version of HTTP must be 1.1")
         if event.method != b"GET":
-            return self._refuse(405, "the method must be GET", (b"Allow", b"GET"))
+            return self._rejection(405, "the method must be GET", (b"Allow", b"GET"))
         if b"transfer-encoding" in fields or any(
             value.strip(b"0") for value in fields.get(b"content-length", ())
         ):
-            return self._refuse(400, "the request must not have a body")
-        target = path_of(event.target.decode("ascii"))
-        host = _only(fields, b"host").decode("ascii")
+            return self._rejection(400, "the request must not have a body")
+        target = parse_target(event.target.decode("ascii"))
+        host = _single(fields, b"host").decode("ascii")
         check_host(host)
         if not has_token(fields, b"connection", "upgrade"):
             raise BadHead(400, "Connection has no token Upgrade")
@@ -123,26 +123,26 @@ class ServerHandshake:
         if version is None:
             raise BadHead(400, "there is no Sec-WebSocket-Version")
         if version != [b"13"]:
-            return self._refuse(
+            return self._rejection(
                 426,
                 "the version of WebSocket must be 13",
                 (b"Upgrade", b"websocket"),  # RFC 9110 section 15.5.22
                 (b"Sec-WebSocket-Version", b"13"),
             )
-        self._key = _only(fields, b"sec-websocket-key")
+        self._key = _single(fields, b"sec-websocket-key")
         _check_key(self._key)
-        self._subprotocols = tuple(list_of(fields, b"sec-websocket-protocol"))
+        self._subprotocols = tuple(parse_list(fields, b"sec-websocket-protocol"))
         if not all(map(is_token, self._subprotocols)):
             raise BadHead(400, "a subprotocol is not a token")
-        self._offers = list_of(fields, b"sec-websocket-extensions")
+        self._offers = parse_list(fields, b"sec-websocket-extensions")
         origin = None
         if b"origin" in fields:
-            origin = _only(fields, b"origin").decode("ascii")
+            origin = _single(fields, b"origin").decode("ascii")
         if not self._origins.allow(origin, host):
-            return self._refuse(403, "pages of this origin may not connect")
+            return self._rejection(403, "pages of this origin may not connect")
         return Request(
             target,
-            tuple(field for field in headers if field[0] not in _KEPT_FROM_SERVERS),
+            tuple(field for field in headers if field[0] not in _PARSED_HEADERS),
             self._subprotocols,
             host,
             origin,
@@ -177,13 +177,13 @@ class ServerHandshake:
                     f"proposed: {', '.join(self._subprotocols) or 'none'}"
                 )
             headers.append((b"Sec-WebSocket-Protocol", subprotocol.encode()))
-        headers += checked_headers(extra_headers)
+        headers += validate_headers(extra_headers)
         if extensions is None:
             extensions = self._extensions
         chosen, agreed = extensions.respond(self._offers)
         if chosen:
             headers.append((b"Sec-WebSocket-Extensions", chosen.encode()))
-        return head(b"HTTP/1.1 101 Switching Protocols", headers), agreed
+        return serialize_head(b"HTTP/1.1 101 Switching Protocols", headers), agreed
 
     def reject(
         self,
@@ -201,23 +201,25 @@ class ServerHandshake:
         :raises TypeError: if the status is no int, or the body no bytes
 
         """
-        return answer(status_code, checked_headers(extra_headers), body)
+        return serialize_response(status_code, validate_headers(extra_headers), body)
 
-    def _refuse(
+    def _rejection(
         self, status_code: int, reason: str, *extra: tuple[bytes, bytes]
-    ) -> Refusal:
+    ) -> Rejection:
         fields = [(b"Content-Type", b"text/plain; charset=utf-8"), *extra]
         body = f"{reason}\n".encode()
-        self.refused = True
-        return Refusal(status_code, answer(status_code, fields, body), reason)
+        self.rejected = True
+        return Rejection(
+            status_code, serialize_response(status_code, fields, body), reason
+        )
 
 
-_KEPT_FROM_SERVERS: Final = frozenset(
+_PARSED_HEADERS: Final = frozenset(
     {b"host", b"sec-websocket-extensions", b"sec-websocket-protocol"}
 )
 
 
-def _only(fields: Fields, name: bytes) -> bytes:
+def _single(fields: Fields, name: bytes) -> bytes:
     values = fields.get(name, [])
     if len(values) != 1:
         title = name.decode().title()

@@ -138,25 +138,27 @@ class WsprotoCodec:
             TOO_BIG, f"Exceeded maximum message size: {self._max_message_size} bytes"
         )
 
-    def message(self, message: str | bytes, *, compress: bool | None = None) -> bytes:
+    def frame_message(
+        self, message: str | bytes, *, compress: bool | None = None
+    ) -> bytes:
         # Whether to compress is for the extensions to say.
         if isinstance(message, str):
             return bytes(self._connection.send(TextMessage(data=message)))
         return bytes(self._connection.send(BytesMessage(data=message)))
 
     def framer(self) -> Callable[[str | bytes], bytes]:
-        return self.message
+        return self.frame_message
 
     def frame_large(self, message: str | bytes) -> Frame:
-        return self.message(message)
+        return self.frame_message(message)
 
-    def ping(self, payload: bytes) -> bytes:
+    def frame_ping(self, payload: bytes) -> bytes:
         return bytes(self._connection.send(PingEvent(payload=payload)))
 
-    def pong(self, payload: bytes) -> bytes:
+    def frame_pong(self, payload: bytes) -> bytes:
         return bytes(self._connection.send(PongEvent(payload=payload)))
 
-    def close(self, code: int | None, reason: str) -> bytes:
+    def frame_close(self, code: int | None, reason: str) -> bytes:
         # wsproto takes its own 1005 to mean a Close without a code.
         event = CloseConnection(
             code=CloseReason.NO_STATUS_RCVD if code is None else code,

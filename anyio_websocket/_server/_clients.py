@@ -159,7 +159,7 @@ class ClientTasks:
                     )
             if not self._stopped:
                 _logger.debug("%s sent no complete request in time", transport.remote)
-            elif handshake is not None and not handshake.refused:
+            elif handshake is not None and not handshake.rejected:
                 with move_on_after(self._options.disconnect_seconds):
                     await respond_and_close(transport, handshake.reject(503))
         except HandshakeError as exc:

@@ -11,7 +11,7 @@ from anyio import move_on_after
 
 from .._errors import HandshakeError
 from .._options import HANDSHAKE_RECEIVE_SIZE, LINGER_TIMEOUT
-from .._protocol import Refusal, Request, ServerHandshake
+from .._protocol import Rejection, Request, ServerHandshake
 from .._transport import Transport, TransportLost, send
 
 _logger = logging.getLogger("anyio_websocket")
@@ -27,17 +27,17 @@ async def read_request(transport: Transport, handshake: ServerHandshake) -> Requ
 
     """
     try:
-        request: Request | Refusal | None = None
+        request: Request | Rejection | None = None
         while request is None:
             data = await transport.receive(HANDSHAKE_RECEIVE_SIZE)
             if not data:
                 raise HandshakeError("the client left before its request was complete")
-            request = handshake.receive(data)
+            request = handshake.receive_data(data)
     except TransportLost as exc:
         raise HandshakeError(
             "the connection was lost during the handshake"
         ) from exc.__cause__
-    if isinstance(request, Refusal):
+    if isinstance(request, Rejection):
         text = f"refused with status {request.status_code}: {request.reason}"
         _logger.info("%s: %s", transport.remote, text)
         await respond_and_close(transport, request.response)

@@ -30,8 +30,8 @@ from anyio_websocket._protocol import (
     Pong,
     ProtocolViolation,
     Received,
-    Refusal,
     Rejected,
+    Rejection,
     Request,
     ServerHandshake,
 )
@@ -92,12 +92,12 @@ def hear_request(parts: Iterable[bytes]) -> object:
     rest = iter(parts)
     outcome = None
     for part in rest:
-        outcome = handshake.receive(part)
+        outcome = handshake.receive_data(part)
         if outcome is not None:
             break
     if outcome is None:
         return None
-    if isinstance(outcome, Refusal):
+    if isinstance(outcome, Rejection):
         assert 400 <= outcome.status_code <= 505
         assert outcome.response.startswith(b"HTTP/1.1 %d " % outcome.status_code)
         return outcome
@@ -136,7 +136,7 @@ def answered(data: bytes, cut: Callable[[bytes], Iterable[bytes]] | None) -> obj
     try:
         rest = iter(parts)
         for part in rest:
-            outcome = handshake.receive(part)
+            outcome = handshake.receive_data(part)
             if isinstance(outcome, Accepted):
                 trailing = outcome.trailing + b"".join(rest)
                 return seen(outcome._replace(trailing=trailing))
@@ -205,7 +205,7 @@ def extensions(data: bytes) -> None:
     assert bool(answer) == (agreed.deflate is not None)
     _, offered = wanted.offer()
     with suppress(BadExtensions):
-        offered.agree(elements)
+        offered.accept_response(elements)
 
 
 def url(data: bytes) -> None:

@@ -61,7 +61,7 @@ from anyio_websocket._protocol import (
     Pong,
     ProtocolViolation,
     Received,
-    Refusal,
+    Rejection,
     Request,
     ServerHandshake,
 )
@@ -255,10 +255,10 @@ def test_D4_D5_D8_what_the_other_compresses(
     our_wire = b""
     for message in messages:
         if isinstance(message, Ping):
-            our_wire += us.ping(message.payload)
+            our_wire += us.frame_ping(message.payload)
             them.send_ping(message.payload)
         else:
-            our_wire += us.message(message)
+            our_wire += us.frame_message(message)
             payload = message.encode() if isinstance(message, str) else message
             opcode = Opcode.TEXT if isinstance(message, str) else Opcode.BINARY
             place = data.draw(st.integers(0, len(payload)))
@@ -281,10 +281,10 @@ def complete(lines: list[bytes]) -> bytes:
     return b"\r\n".join([*lines, b"", b""])
 
 
-def server_heard(wires: Iterable[bytes]) -> Request | Refusal | None:
+def server_heard(wires: Iterable[bytes]) -> Request | Rejection | None:
     handshake = ServerHandshake(origins=Origins("*"))
     for wire in wires:
-        if (outcome := handshake.receive(wire)) is not None:
+        if (outcome := handshake.receive_data(wire)) is not None:
             return outcome
     return None
 
@@ -350,7 +350,7 @@ def test_A3_to_A9_A15_any_request(wire: bytes, data: st.DataObject) -> None:
         assert other.startswith(REFUSED_THERE)
         event(f"taken here; there: {other}")
     elif isinstance(other, TheirRequest):
-        assert isinstance(one, Refusal)
+        assert isinstance(one, Rejection)
         is_path = other.path and other.path.isprintable()
         assert one.reason in REFUSED_HERE or not is_path
         event(f"taken there; here: {one.reason}")
@@ -367,7 +367,7 @@ def client_heard(wire: bytes, pieces: Cutter) -> tuple[bool, object]:
     key = handshake.request().split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
     try:
         for piece in pieces(wire.replace(b"ACCEPT", accept_of(key))):
-            outcome = handshake.receive(piece)
+            outcome = handshake.receive_data(piece)
             if isinstance(outcome, Accepted):
                 return True, outcome.subprotocol
             if outcome is not None:

@@ -188,7 +188,7 @@ def test_violations(server: Make, data: bytes, code: int) -> None:
         assert caught.value.code == code
         assert caught.value.reason
     closing = server()  # also while our own Close is out
-    closing.close(1000, "")
+    closing.frame_close(1000, "")
     assert violation(closing, data).code == code
 
 
@@ -244,19 +244,19 @@ def test_round_trip(server: Make) -> None:
     client = server(is_client=True)
     assert feed(
         server(),
-        client.message("text")
-        + client.message(b"binary")
-        + client.ping(b"1")
-        + client.pong(b"2")
-        + client.close(1000, "bye"),
+        client.frame_message("text")
+        + client.frame_message(b"binary")
+        + client.frame_ping(b"1")
+        + client.frame_pong(b"2")
+        + client.frame_close(1000, "bye"),
     ) == ["text", b"binary", Ping(b"1"), Pong(b"2"), Close(1000, "bye")]
     other = server()
-    assert feed(client, other.close(None, "")) == [Close(1005, "")]
+    assert feed(client, other.frame_close(None, "")) == [Close(1005, "")]
 
 
 def test_C7_mask_keys_differ(server: Make) -> None:
     client = server(is_client=True)
-    keys = {client.message(b"")[2:6] for _ in range(10_000)}
+    keys = {client.frame_message(b"")[2:6] for _ in range(10_000)}
     assert len(keys) > 9_990  # 2**32 keys: a repeat among 10 000 is rare
 
 
@@ -305,7 +305,7 @@ def test_the_codecs_frame_alike(size: int) -> None:
                 other = receiver(
                     is_client=not is_client, max_message_size=size + 1, max_fragments=1
                 )
-                assert feed(other, one.message(message)) == [message]
+                assert feed(other, one.frame_message(message)) == [message]
 
 
 @pytest.mark.parametrize("is_client", [False, True])
@@ -333,4 +333,4 @@ def test_large_messages_are_framed_alike(
 
 def test_large_messages_with_extensions_of_a_user() -> None:
     codec = WsprotoCodec(is_client=False, max_message_size=2**20, max_fragments=10)
-    assert codec.frame_large("text") == codec.message("text")
+    assert codec.frame_large("text") == codec.frame_message("text")

@@ -28,9 +28,9 @@ from anyio_websocket._protocol._deflate import Inflater
 from anyio_websocket._protocol._permessage_deflate import (
     BadDeflate,
     PerMessageDeflate,
-    agree,
-    answer,
-    offer,
+    accept_response,
+    make_offer,
+    respond,
 )
 
 from ..support.codecs import received
@@ -172,7 +172,7 @@ def test_settings_do_not_change() -> None:
     ],
 )
 def test_offers(settings: PerMessageDeflate, text: str) -> None:
-    assert offer(settings) == text
+    assert make_offer(settings) == text
 
 
 DEFAULTS = "permessage-deflate; server_max_window_bits=12"
@@ -230,7 +230,7 @@ UNLIMITED = "permessage-deflate; client_no_context_takeover; server_max_window_b
     ],
 )
 def test_A10_offers_that_are_taken(offers: list[str], text: str | None) -> None:
-    found = answer(PerMessageDeflate(), offers)
+    found = respond(PerMessageDeflate(), offers)
     assert (found and found[0]) == text
 
 
@@ -258,8 +258,8 @@ BAD_PARAMETERS = (
 def test_A10_offers_that_are_declined(bad: str) -> None:
     (parameters,) = {p for p in BAD_PARAMETERS if p[:60] == bad}
     wrong = f"permessage-deflate; {parameters}"
-    assert answer(PerMessageDeflate(), [wrong]) is None
-    found = answer(PerMessageDeflate(), [wrong] * 50 + ["permessage-deflate"])
+    assert respond(PerMessageDeflate(), [wrong]) is None
+    found = respond(PerMessageDeflate(), [wrong] * 50 + ["permessage-deflate"])
     assert found is not None
     assert found[0] == UNLIMITED
 
@@ -267,7 +267,7 @@ def test_A10_offers_that_are_declined(bad: str) -> None:
 def test_D9_a_client_that_cannot_limit_its_window_forgets_it() -> None:
     wide = PerMessageDeflate(client_max_window_bits=15)
     for settings, forgets in ((PerMessageDeflate(), True), (wide, False)):
-        found = answer(settings, ["permessage-deflate"])
+        found = respond(settings, ["permessage-deflate"])
         assert found is not None
         assert found[1].client_max_window_bits == 15
         assert found[1].client_no_context_takeover is forgets
@@ -276,19 +276,19 @@ def test_D9_a_client_that_cannot_limit_its_window_forgets_it() -> None:
 @pytest.mark.parametrize("side", ["server", "client"])
 def test_A10_a_window_that_zlib_has_not(side: str) -> None:
     text = f"permessage-deflate; {side}_max_window_bits=8"
-    assert answer(PerMessageDeflate(), [text]) is None
+    assert respond(PerMessageDeflate(), [text]) is None
 
 
 @given(st.lists(st.text(alphabet='permessage-deflate; =,"0189\x00é\t', max_size=60)))
 def test_A10_any_text_is_an_offer(offers: list[str]) -> None:
-    answer(PerMessageDeflate(), offers)
-    answer(PerMessageDeflate(), [f"permessage-deflate;{text}" for text in offers])
+    respond(PerMessageDeflate(), offers)
+    respond(PerMessageDeflate(), [f"permessage-deflate;{text}" for text in offers])
 
 
 def test_A10_many_offers_take_linear_time() -> None:
     def offers(count: int) -> None:
-        answer(PerMessageDeflate(), ["permessage-deflate; a; b"] * count)
-        answer(PerMessageDeflate(), ["permessage-deflate" + "; a" * count])
+        respond(PerMessageDeflate(), ["permessage-deflate; a; b"] * count)
+        respond(PerMessageDeflate(), ["permessage-deflate" + "; a" * count])
 
     assert grows_linearly(offers, 20_000)
 
@@ -342,11 +342,11 @@ def test_A10_many_offers_take_linear_time() -> None:
 def test_answers_that_are_taken(
     settings: PerMessageDeflate, text: str, agreed: PerMessageDeflate
 ) -> None:
-    assert agree(settings, [text]) == agreed
+    assert accept_response(settings, [text]) == agreed
 
 
 def test_a_server_may_decline() -> None:
-    assert agree(PerMessageDeflate(), []) is None
+    assert accept_response(PerMessageDeflate(), []) is None
 
 
 @pytest.mark.parametrize(
@@ -364,16 +364,16 @@ def test_a_server_may_decline() -> None:
 )
 def test_B6_answers_that_are_wrong(answers: list[str]) -> None:
     with pytest.raises(BadDeflate) as caught:
-        agree(PerMessageDeflate(server_max_window_bits=15), answers)
+        accept_response(PerMessageDeflate(server_max_window_bits=15), answers)
     assert "99" not in str(caught.value)  # no words of the peer
 
 
 @pytest.mark.parametrize("bits", ["", "; server_max_window_bits=13"])
 def test_B6_neither_a_smaller_window_nor_a_forgotten_one(bits: str) -> None:
     with pytest.raises(BadDeflate, match="server_max_window_bits is missing"):
-        agree(PerMessageDeflate(), [f"permessage-deflate{bits}"])
+        accept_response(PerMessageDeflate(), [f"permessage-deflate{bits}"])
     forgotten = f"permessage-deflate; server_no_context_takeover{bits}"
-    agreed = agree(PerMessageDeflate(), [forgotten])
+    agreed = accept_response(PerMessageDeflate(), [forgotten])
     assert agreed is not None
     assert agreed.server_max_window_bits == int(bits[-2:] or 15)
 
@@ -381,7 +381,7 @@ def test_B6_neither_a_smaller_window_nor_a_forgotten_one(bits: str) -> None:
 def test_B6_what_was_demanded_is_missing() -> None:
     settings = PerMessageDeflate(server_no_context_takeover=True)
     with pytest.raises(BadDeflate, match="server_no_context_takeover is missing"):
-        agree(settings, ["permessage-deflate"])
+        accept_response(settings, ["permessage-deflate"])
 
 
 # -- every combination ----------------------------------------------------------
@@ -419,9 +419,9 @@ def negotiated(
     client: PerMessageDeflate, server: PerMessageDeflate
 ) -> tuple[PerMessageDeflate, PerMessageDeflate]:
     """Play the handshake; return what each side believes was agreed on."""
-    found = answer(server, offer(client).split(", "))
+    found = respond(server, make_offer(client).split(", "))
     assert found is not None
-    said = agree(client, [found[0]])
+    said = accept_response(client, [found[0]])
     assert said is not None
     return said, found[1]
 
@@ -464,7 +464,7 @@ def test_D8_against_plain_zlib(
     for message in sent:
         payload = message.encode() if isinstance(message, str) else message
         # what the codec sends, plain zlib reads
-        wire = bytearray(sender.message(message))
+        wire = bytearray(sender.frame_message(message))
         is_compressed = bool(wire[0] & 0x40)
         found = take_frame(wire)
         assert found is not None
@@ -503,7 +503,7 @@ def test_D8_what_is_sent_arrives(
     if not from_client:
         one, other = other, one
     for message in sent:
-        assert feed(other, one.message(message)) == [message]
+        assert feed(other, one.frame_message(message)) == [message]
 
 
 # -- the examples of RFC 7692 section 7.2.3 ---------------------------------------
@@ -656,7 +656,7 @@ def test_D4_the_bit_of_compression() -> None:
             assert failure(codec_of(), *chunks) == 1002
     plain = FrameCodec(is_client=False, max_message_size=99, max_fragments=9)
     assert failure(plain, frame(1, HELLO, rsv=RSV1)) == 1002
-    assert plain.message("x", compress=True) == b"\x81\x01x"
+    assert plain.frame_message("x", compress=True) == b"\x81\x01x"
 
 
 def test_compressed_and_plain_messages_take_turns() -> None:
@@ -814,29 +814,29 @@ def is_compressed(data: bytes) -> bool:
 
 def test_the_threshold() -> None:
     kept = codec_of()
-    assert is_compressed(kept.message("x"))
-    assert not is_compressed(kept.message(""))
-    assert not is_compressed(kept.message("", compress=True))
+    assert is_compressed(kept.frame_message("x"))
+    assert not is_compressed(kept.frame_message(""))
+    assert not is_compressed(kept.frame_message("", compress=True))
     forgetful = codec_of(deflate=PerMessageDeflate(True, True))
-    assert not is_compressed(forgetful.message("x" * 1023))
-    assert is_compressed(forgetful.message("x" * 1024))
-    assert is_compressed(forgetful.message("x" * 100, compress=True))
-    assert not is_compressed(forgetful.message("x" * 5000, compress=False))
+    assert not is_compressed(forgetful.frame_message("x" * 1023))
+    assert is_compressed(forgetful.frame_message("x" * 1024))
+    assert is_compressed(forgetful.frame_message("x" * 100, compress=True))
+    assert not is_compressed(forgetful.frame_message("x" * 5000, compress=False))
     # What does not shrink goes as it is, where no window has to be kept in step.
-    assert not is_compressed(forgetful.message(random.Random(8).randbytes(5000)))
-    assert not is_compressed(forgetful.message("x", compress=True))
+    assert not is_compressed(forgetful.frame_message(random.Random(8).randbytes(5000)))
+    assert not is_compressed(forgetful.frame_message("x", compress=True))
     chosen = codec_of(deflate=PerMessageDeflate(threshold=100))
-    assert not is_compressed(chosen.message("x" * 99))
-    assert is_compressed(chosen.message("x" * 100))
+    assert not is_compressed(chosen.frame_message("x" * 99))
+    assert is_compressed(chosen.frame_message("x" * 100))
 
 
 def test_D7_messages_that_are_not_compressed_do_not_disturb() -> None:
     one, other = codec_of(True), codec_of(False)
     for i in range(20):
         message = f"message {i} of many"
-        wire = one.message(message, compress=bool(i % 3))
+        wire = one.frame_message(message, compress=bool(i % 3))
         assert is_compressed(wire) == bool(i % 3)
-        assert feed(other, wire, one.ping(b"p")) == [message, Ping(b"p")]
+        assert feed(other, wire, one.frame_ping(b"p")) == [message, Ping(b"p")]
 
 
 @pytest.mark.parametrize("forgets", [False, True])
@@ -848,7 +848,7 @@ def test_D9_memory_between_messages(forgets: bool, compressor: str) -> None:
     tracemalloc.start()
     try:
         for _ in range(5):
-            assert feed(other, one.message(text)) == [text]
+            assert feed(other, one.frame_message(text)) == [text]
         kept = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
@@ -862,16 +862,16 @@ def test_D9_memory_between_messages(forgets: bool, compressor: str) -> None:
 def test_the_faster_compressor_is_used(compressor: str) -> None:
     agreed = PerMessageDeflate(level=6)
     text = DYNAMIC.decode()
-    wire = codec_of(deflate=agreed).message(text)
+    wire = codec_of(deflate=agreed).frame_message(text)
     by_zlib = deflated(DYNAMIC, 12, level=6, memLevel=5)
     assert wire.endswith(by_zlib) == (compressor == "zlib")
     # which has no levels that are as small as zlib's
-    wire = codec_of(deflate=PerMessageDeflate(level=7)).message(text)
+    wire = codec_of(deflate=PerMessageDeflate(level=7)).frame_message(text)
     assert wire.endswith(deflated(DYNAMIC, 12, level=7, memLevel=5))
 
 
 def test_the_mask_is_over_the_compressed_bytes() -> None:
-    wire = codec_of(True).message("x" * 1000)
+    wire = codec_of(True).frame_message("x" * 1000)
     assert wire[0] == 0xC1
     assert wire[1] == 0x80 | len(wire) - 6
     blob = masked(wire[6:], wire[2:6])

@@ -27,7 +27,7 @@ def engine() -> Engine:
 def events(engine: Engine, *chunks: bytes) -> list[Event]:
     results: list[Event] = []
     for chunk in chunks:
-        engine.receive(chunk)
+        engine.receive_data(chunk)
         while (event := engine.next_event()) is not None:
             results.append(event)
     return results
@@ -53,23 +53,23 @@ def test_C8_nothing_counts_after_a_mistake() -> None:
 
 def test_close_is_sent_once() -> None:
     side = engine()
-    assert side.close(1001, "bye") == b"\x88\x05\x03\xe9bye"
-    assert side.close(1000, "") == b""
+    assert side.frame_close(1001, "bye") == b"\x88\x05\x03\xe9bye"
+    assert side.frame_close(1000, "") == b""
     assert side.close_sent == Close(1001, "bye")
 
 
 def test_E8_a_ping_is_not_answered_after_our_close() -> None:
     side = engine()
-    assert side.pong(b"1") == b"\x8a\x011"
-    side.close(1000, "")
+    assert side.frame_pong(b"1") == b"\x8a\x011"
+    side.frame_close(1000, "")
     assert events(side, frame(9, b"1")) == [Ping(b"1")]
-    assert side.pong(b"1") == b""
+    assert side.frame_pong(b"1") == b""
 
 
 def test_a_close_without_a_code_is_answered_alike() -> None:
     side = engine()
     assert events(side, frame(8)) == [Close(1005, "")]
-    assert side.close(1005, "") == b"\x88\x00"
+    assert side.frame_close(1005, "") == b"\x88\x00"
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4999])

@@ -70,7 +70,7 @@ def answered(wanted: Extensions, *offers: bytes) -> tuple[bytes | None, Extensio
     """Return the header that a server sends, and what holds for it."""
     handshake = ServerHandshake(origins=Origins(None), extensions=wanted)
     lines = [b"Sec-WebSocket-Extensions: " + offer for offer in offers]
-    assert isinstance(handshake.receive(request(*lines)), Request)
+    assert isinstance(handshake.receive_data(request(*lines)), Request)
     answer, taken = handshake.accept()
     return header_of(answer), taken
 
@@ -79,7 +79,7 @@ def agreed(wanted: Extensions, *answers: bytes) -> Extensions:
     """Return what holds for a client that is answered so."""
     handshake = ClientHandshake(host="x", target="/", extensions=wanted)
     lines = [b"Sec-WebSocket-Extensions: " + answer for answer in answers]
-    outcome = handshake.receive(response(handshake.request(), *lines))
+    outcome = handshake.receive_data(response(handshake.request(), *lines))
     assert isinstance(outcome, Accepted)
     return outcome.extensions
 
@@ -230,7 +230,7 @@ def test_extensions_of_one_answer() -> None:
     handshake = ServerHandshake(
         origins=Origins(None), extensions=Extensions(PerMessageDeflate())
     )
-    handshake.receive(request(b"Sec-WebSocket-Extensions: a, permessage-deflate"))
+    handshake.receive_data(request(b"Sec-WebSocket-Extensions: a, permessage-deflate"))
     own = Extensions(custom=(Named("a"),))
     answer, taken = handshake.accept(extensions=own)
     assert header_of(answer) == b"a"

@@ -262,14 +262,14 @@ def test_C7_a_mask_of_zeros_is_fine() -> None:
 
 def test_C7_keys_are_not_used_again() -> None:
     codec = codec_of(True)
-    keys = [codec.ping(b"")[2:] for _ in range(10_000)]
+    keys = [codec.frame_ping(b"")[2:] for _ in range(10_000)]
     assert all(len(key) == 4 for key in keys)
     assert len(set(keys)) > 9_990  # 2**32 keys: a repeat among 10 000 is rare
     steps = {
         int.from_bytes(b, "big") - int.from_bytes(a, "big") for a, b in pairwise(keys)
     }
     assert len(steps) > 9_980
-    assert codec_of(True).ping(b"")[2:] != codec_of(True).ping(b"")[2:]
+    assert codec_of(True).frame_ping(b"")[2:] != codec_of(True).frame_ping(b"")[2:]
 
 
 def test_C9_large_messages(is_client: bool, peer: Frames) -> None:
@@ -450,7 +450,7 @@ SIZES = (0, 1, 4, 125, 126, 127, 2047, 2048, 65_535, 65_536, BLOCK + 1, 3 * BLOC
 def test_frames_as_they_are_sent(is_client: bool, size: int) -> None:
     codec = codec_of(is_client)
     payload = random.Random(size).randbytes(size)
-    data = codec.message(payload)
+    data = codec.frame_message(payload)
     start = 2 if size < 126 else 4 if size < 65_536 else 10
     key = data[start : start + 4] if is_client else None
     assert data == frame(2, payload, mask=key)
@@ -460,12 +460,12 @@ def test_frames_as_they_are_sent(is_client: bool, size: int) -> None:
 def test_what_is_sent_arrives(is_client: bool) -> None:
     codec = codec_of(is_client)
     data = (
-        codec.message("text é")
-        + codec.message(b"binary")
-        + codec.message("")
-        + codec.ping(b"1")
-        + codec.pong(b"2" * 125)
-        + codec.close(1000, "adé")
+        codec.frame_message("text é")
+        + codec.frame_message(b"binary")
+        + codec.frame_message("")
+        + codec.frame_ping(b"1")
+        + codec.frame_pong(b"2" * 125)
+        + codec.frame_close(1000, "adé")
     )
     assert feed(codec_of(not is_client), data) == [
         "text é",
@@ -475,11 +475,13 @@ def test_what_is_sent_arrives(is_client: bool) -> None:
         Pong(b"2" * 125),
         Close(1000, "adé"),
     ]
-    assert feed(codec_of(not is_client), codec.close(None, "")) == [Close(1005, "")]
+    assert feed(codec_of(not is_client), codec.frame_close(None, "")) == [
+        Close(1005, "")
+    ]
 
 
 def test_a_message_that_has_no_utf8_form(is_client: bool) -> None:
     codec = codec_of(is_client)
     with pytest.raises(ValueError, match="surrogate"):
-        codec.message("\ud800")
-    assert feed(codec_of(not is_client), codec.message("next")) == ["next"]
+        codec.frame_message("\ud800")
+    assert feed(codec_of(not is_client), codec.frame_message("next")) == ["next"]

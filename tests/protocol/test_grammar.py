@@ -17,7 +17,7 @@ from anyio_websocket._protocol import (
     FrameCodec,
     Origins,
     PerMessageDeflate,
-    Refusal,
+    Rejection,
     Request,
     ServerHandshake,
 )
@@ -40,7 +40,7 @@ def test_A6_A9_A15_what_is_right_is_accepted(lines: list[bytes]) -> None:
     handshake = ServerHandshake(
         origins=Origins("*"), extensions=Extensions.from_arguments(True)
     )
-    outcome = handshake.receive(b"\r\n".join([*lines, b"", b"behind"]))
+    outcome = handshake.receive_data(b"\r\n".join([*lines, b"", b"behind"]))
     assert isinstance(outcome, Request)
     assert handshake.trailing == b"behind"
     assert outcome.target.startswith("/")
@@ -51,7 +51,7 @@ def test_A6_A9_A15_what_is_right_is_accepted(lines: list[bytes]) -> None:
 def test_A3_to_A11_A15_any_request(wire: bytes, data: st.DataObject) -> None:
     outcome = hear_request([wire])
     assert hear_request(cutter(data)(wire)) == outcome
-    if isinstance(outcome, Refusal):
+    if isinstance(outcome, Rejection):
         event(f"{outcome.status_code} {outcome.reason}")
     else:
         event("not complete" if outcome is None else "accepted")
@@ -114,13 +114,13 @@ def test_D8_messages_behind_any_handshake(
         origins=Origins(None), extensions=Extensions.from_arguments(by_server)
     )
     for piece in cutter(data)(asking.request()):
-        request = answering.receive(piece)
+        request = answering.receive_data(piece)
     assert isinstance(request, Request)
     assert request.subprotocols == tuple(subprotocols)
     chosen = data.draw(st.sampled_from([None, *subprotocols]))
     answer, agreed_by_server = answering.accept(subprotocol=chosen)
     for piece in cutter(data)(answer):
-        accepted = asking.receive(piece)
+        accepted = asking.receive_data(piece)
     assert isinstance(accepted, Accepted)
     assert accepted.subprotocol == chosen
     agreed = agreed_by_server.deflate, accepted.extensions.deflate
@@ -137,7 +137,7 @@ def test_D8_messages_behind_any_handshake(
     for is_clients, message, compress in messages:
         sender, receiver = (client, server) if is_clients else (server, client)
         got: list[object] = []
-        for piece in cutter(data)(sender.message(message, compress=compress)):
+        for piece in cutter(data)(sender.frame_message(message, compress=compress)):
             receiver.feed(piece)
             while (result := receiver.next()) is not None:
                 got.append(result)

@@ -17,8 +17,8 @@ from anyio_websocket._protocol import (
     Extensions,
     HandshakeFailure,
     Origins,
-    Refusal,
     Rejected,
+    Rejection,
     Request,
     ServerHandshake,
 )
@@ -39,16 +39,16 @@ def cuts(data: bytes) -> Iterator[list[bytes]]:
 
 def serve(
     data: bytes, origins: list[str] | str | None = None
-) -> tuple[ServerHandshake, Request | Refusal | None]:
+) -> tuple[ServerHandshake, Request | Rejection | None]:
     """Feed a server in several ways, and demand one outcome."""
-    outcomes: list[tuple[ServerHandshake, Request | Refusal | None]] = []
+    outcomes: list[tuple[ServerHandshake, Request | Rejection | None]] = []
     for chunks in cuts(data):
         handshake = ServerHandshake(origins=Origins(origins))
         outcome = None
         for chunk in chunks:
-            assert outcome is None or isinstance(outcome, Refusal)
+            assert outcome is None or isinstance(outcome, Rejection)
             if outcome is None:
-                outcome = handshake.receive(chunk)
+                outcome = handshake.receive_data(chunk)
         outcomes.append((handshake, outcome))
     assert all(outcome == outcomes[0][1] for _, outcome in outcomes)
     return outcomes[0]
@@ -65,7 +65,7 @@ def refused(
 ) -> dict[str, str]:
     """Demand a refusal; return the headers of its answer."""
     _, outcome = serve(data, origins)
-    assert isinstance(outcome, Refusal), outcome
+    assert isinstance(outcome, Rejection), outcome
     assert outcome.status_code == status_code, outcome
     client = h11.Connection(h11.CLIENT)
     client.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
@@ -158,7 +158,7 @@ def test_A3_cpu_is_linear_byte_by_byte() -> None:
         data = request(*[b"X: " + b"x" * 997] * (size // 1000))
         handshake = ServerHandshake(origins=Origins("*"))
         for i in range(len(data)):
-            handshake.receive(data[i : i + 1])
+            handshake.receive_data(data[i : i + 1])
 
     assert grows_linearly(head, 7500)
 
@@ -180,7 +180,9 @@ def test_A4_not_http(data: bytes) -> None:
 
 
 def test_A4_tls_is_refused_at_its_first_byte() -> None:
-    assert isinstance(ServerHandshake(origins=Origins(None)).receive(b"\x16"), Refusal)
+    assert isinstance(
+        ServerHandshake(origins=Origins(None)).receive_data(b"\x16"), Rejection
+    )
 
 
 def test_A5_method() -> None:
@@ -502,7 +504,7 @@ def test_A12_body_where_none_may_be() -> None:
 def test_A13_what_follows_the_request_is_kept() -> None:
     for chunk in (b"", b"\x81\x85", b"second GET / HTTP/1.1\r\n\r\n", bytes(8000)):
         handshake = ServerHandshake(origins=Origins(None))
-        assert isinstance(handshake.receive(request() + chunk), Request)
+        assert isinstance(handshake.receive_data(request() + chunk), Request)
         assert handshake.trailing == chunk
 
 
@@ -534,7 +536,7 @@ def test_A_noise_never_raises(data: bytes) -> None:
     for prefix in (b"", b"GET / HTTP/1.1\r\n", request()[:-2]):
         for suffix in (b"", b"\r\n\r\n"):
             handshake = ServerHandshake(origins=Origins(None))
-            whole = handshake.receive(prefix + data + suffix)
+            whole = handshake.receive_data(prefix + data + suffix)
             if not isinstance(whole, Request):  # else what follows is frames
                 serve(prefix + data + suffix)
 
@@ -548,7 +550,9 @@ def test_A_noise_never_raises(data: bytes) -> None:
 )
 def test_A_shuffled_requests_never_raise(lines: list[bytes]) -> None:
     data = b"\r\n".join([*lines, b"", b""])
-    if not isinstance(ServerHandshake(origins=Origins(None)).receive(data), Request):
+    if not isinstance(
+        ServerHandshake(origins=Origins(None)).receive_data(data), Request
+    ):
         serve(data)
 
 
@@ -579,7 +583,7 @@ def answered(
             if isinstance(outcome, Accepted):
                 outcome = outcome._replace(trailing=outcome.trailing + chunk)
             elif outcome is None:
-                outcome = handshake.receive(chunk)
+                outcome = handshake.receive_data(chunk)
         outcomes.append(outcome)
     assert outcomes[0] == outcomes[1] == outcomes[2]
     return outcomes[0]
@@ -689,7 +693,7 @@ def test_B3_http_1_0() -> None:
     handshake = ask()
     answer = response(handshake.request()).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
     with pytest.raises(HandshakeFailure):
-        handshake.receive(answer)
+        handshake.receive_data(answer)
 
 
 def test_B3_a_header_bomb_costs_no_memory() -> None:
@@ -697,9 +701,9 @@ def test_B3_a_header_bomb_costs_no_memory() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(HandshakeFailure):
-            handshake.receive(b"HTTP/1.1 200 OK\r\n")
+            handshake.receive_data(b"HTTP/1.1 200 OK\r\n")
             for _ in range(100):
-                handshake.receive(b"X: y\r\n" * 10)
+                handshake.receive_data(b"X: y\r\n" * 10)
         assert tracemalloc.get_traced_memory()[1] < 100_000
     finally:
         tracemalloc.stop()
@@ -724,18 +728,18 @@ def test_B4_rejections(head: bytes, body: bytes, expected: bytes) -> None:
 def test_B4_a_body_that_ends_with_the_stream() -> None:
     handshake = ask()
     assert handshake.partial_rejection() is None
-    assert handshake.receive(b"HTTP/1.1 500 Oops\r\n\r\nhe") is None
+    assert handshake.receive_data(b"HTTP/1.1 500 Oops\r\n\r\nhe") is None
     assert handshake.partial_rejection() == Rejected(500, (), b"he")
-    assert handshake.receive(b"llo") is None
+    assert handshake.receive_data(b"llo") is None
     assert handshake.receive_eof() == Rejected(500, (), b"hello")
 
 
 def test_B4_an_endless_body_is_cut() -> None:
     handshake = ask()
-    assert handshake.receive(b"HTTP/1.1 200 OK\r\n\r\n") is None
+    assert handshake.receive_data(b"HTTP/1.1 200 OK\r\n\r\n") is None
     for _ in range(65535):
-        assert handshake.receive(b"x") is None
-    outcome = handshake.receive(b"xy")
+        assert handshake.receive_data(b"x") is None
+    outcome = handshake.receive_data(b"xy")
     assert isinstance(outcome, Rejected)
     assert len(outcome.body) == 65536
 
@@ -752,7 +756,7 @@ def test_B2_eof_before_the_answer() -> None:
     whole = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
     for cut in range(len(whole)):
         handshake = ask()
-        assert handshake.receive(whole[:cut]) is None
+        assert handshake.receive_data(whole[:cut]) is None
         with pytest.raises(HandshakeFailure, match="closed the connection"):
             handshake.receive_eof()
 
@@ -802,7 +806,7 @@ def test_B6_what_a_101_must_say(old: bytes, new: bytes) -> None:
     answer = response(handshake.request())
     assert old in answer
     with pytest.raises(HandshakeFailure):
-        handshake.receive(answer.replace(old, new, 1))
+        handshake.receive_data(answer.replace(old, new, 1))
 
 
 def test_B7_interim_answers_are_skipped() -> None:
@@ -810,7 +814,7 @@ def test_B7_interim_answers_are_skipped() -> None:
     assert isinstance(answered(before=interim * 5), Accepted)
     fails(before=interim * 6, match="interim")
     handshake = ask()
-    assert handshake.receive(interim) is None
+    assert handshake.receive_data(interim) is None
     with pytest.raises(HandshakeFailure, match="before it answered"):
         handshake.receive_eof()
     assert handshake.partial_rejection() is None
@@ -822,7 +826,7 @@ def test_B_noise_raises_nothing_else(data: bytes) -> None:
         for suffix in (b"", b"\r\n\r\n"):
             handshake = ask(offer=["a"])
             try:
-                outcome = handshake.receive(prefix + data + suffix)
+                outcome = handshake.receive_data(prefix + data + suffix)
                 if outcome is None:
                     handshake.receive_eof()
             except HandshakeFailure:
@@ -835,4 +839,4 @@ def test_B_noisy_headers_raise_nothing_else(lines: list[bytes], glue: bool) -> N
     names = [b"Sec-WebSocket-Extensions: ", b"Sec-WebSocket-Protocol: ", b"Upgrade: "]
     extra = [names[i % 3] + line if glue else line for i, line in enumerate(lines)]
     with suppress(HandshakeFailure):
-        handshake.receive(response(handshake.request(), *extra))
+        handshake.receive_data(response(handshake.request(), *extra))

@@ -10,8 +10,8 @@ from anyio_websocket._protocol import (
     ClientHandshake,
     HandshakeFailure,
     Origins,
-    Refusal,
     Rejected,
+    Rejection,
     Request,
     ServerHandshake,
 )
@@ -22,18 +22,18 @@ from anyio_websocket._protocol._http import (
     STATUS_START,
     BadHead,
     HeadReader,
-    answer,
+    serialize_response,
 )
 
 from ..support.costs import grows_linearly
 from ..support.peer import request, response
 
 
-def server(data: bytes, *, size: int | None = None) -> Request | Refusal | None:
+def server(data: bytes, *, size: int | None = None) -> Request | Rejection | None:
     """Feed a server in pieces until it has an opinion."""
     handshake = ServerHandshake(origins=Origins(None))
     for start in range(0, len(data), size or len(data)):
-        outcome = handshake.receive(data[start : start + (size or len(data))])
+        outcome = handshake.receive_data(data[start : start + (size or len(data))])
         if outcome is not None:
             return outcome
     return None
@@ -52,7 +52,7 @@ def test_A4_noise_is_refused_before_its_head_ends(
     line: bytes, size: int | None
 ) -> None:
     outcome = server(line, size=size)
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, Rejection)
     assert outcome.status_code == 400
 
 
@@ -75,7 +75,7 @@ def test_B3_noise_fails_before_its_head_ends(line: bytes, whole: bool) -> None:
         chunks.append(b" 200 OK\r\n")
     with pytest.raises(HandshakeFailure, match="not HTTP"):
         for chunk in chunks:
-            handshake.receive(chunk)
+            handshake.receive_data(chunk)
 
 
 def test_A3_a_first_line_without_spaces_costs_linear_time() -> None:
@@ -102,7 +102,7 @@ def test_a_head_is_found_wherever_it_is_cut(
         reader = HeadReader(start_line, start)
         assert reader.feed(data[:cut]) is None
         assert reader.feed(data[cut:] + b"rest\r\n") == data
-        assert reader.rest == b"rest\r\n"
+        assert reader.trailing == b"rest\r\n"
 
 
 def test_A3_limits_to_the_byte() -> None:
@@ -119,13 +119,13 @@ def test_A3_limits_to_the_byte() -> None:
 @pytest.mark.parametrize("host", [None, b"a\r\nHost: b"])
 def test_A5_the_answer_says_that_host_is_wrong(host: bytes | None) -> None:
     outcome = server(request(host=host))
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, Rejection)
     assert "Host" in outcome.reason
 
 
 def test_A5_a_wrong_version_is_told_what_to_upgrade_to() -> None:
     outcome = server(request(version=b"8"))
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, Rejection)
     assert b"\r\nUpgrade: websocket\r\n" in outcome.response  # RFC 9110 15.5.22
     assert b"\r\nSec-WebSocket-Version: 13\r\n" in outcome.response
 
@@ -151,7 +151,7 @@ def test_A15_absolute_targets_of_websockets(target: bytes) -> None:
 )
 def test_A11_origins_that_a_lenient_parser_would_mend(origin: bytes) -> None:
     outcome = server(request(b"Origin: " + origin))
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, Rejection)
     assert outcome.status_code == 403
 
 
@@ -182,7 +182,7 @@ def test_B6_more_protocols_than_asked_for(upgrade: bytes) -> None:
     handshake = client()
     data = response(handshake.request())
     with pytest.raises(HandshakeFailure, match="Upgrade"):
-        handshake.receive(data.replace(b": websocket", b": " + upgrade, 1))
+        handshake.receive_data(data.replace(b": websocket", b": " + upgrade, 1))
 
 
 @pytest.mark.parametrize("name", [b"Protocol", b"Extensions"])
@@ -190,20 +190,20 @@ def test_B6_failures_tell_little_of_what_the_server_said(name: bytes) -> None:
     handshake = client()
     line = b"Sec-WebSocket-" + name + b": " + b"x" * 5000
     with pytest.raises(HandshakeFailure) as caught:
-        handshake.receive(response(handshake.request(), line))
+        handshake.receive_data(response(handshake.request(), line))
     assert len(str(caught.value)) < 200
 
 
 def test_B4_a_body_in_single_bytes_is_complete() -> None:
     handshake = client()
     data = b"HTTP/1.1 503 No\r\nContent-Length: 3\r\n\r\nabc"
-    outcomes = [handshake.receive(data[i : i + 1]) for i in range(len(data))]
+    outcomes = [handshake.receive_data(data[i : i + 1]) for i in range(len(data))]
     assert outcomes[:-1] == [None] * (len(data) - 1)
     assert outcomes[-1] == Rejected(503, ((b"content-length", b"3"),), b"abc")
 
 
 def test_answers_say_how_long_they_are() -> None:
-    assert answer(418, [(b"A", b"b")], b"tea") == (
+    assert serialize_response(418, [(b"A", b"b")], b"tea") == (
         b"HTTP/1.1 418 I'm a Teapot\r\nConnection: close\r\nContent-Length: 3\r\n"
         b"A: b\r\n\r\ntea"
     )

@@ -148,7 +148,7 @@ def test_each_reads_what_the_other_frames(
             other = receiver(
                 is_client=not is_client, max_message_size=2**20, max_fragments=1
             )
-            wire = b"".join(map(one.message, sent))
+            wire = b"".join(map(one.frame_message, sent))
             assert outcome(other, [wire]) == (sent, None)
 
 
@@ -181,5 +181,5 @@ def test_compressed_each_reads_what_the_other_frames(
         (frame_codec, wsproto_codec),
         (frame_codec, frame_codec),
     ):
-        wire = b"".join(map(sender(is_client).message, sent))
+        wire = b"".join(map(sender(is_client).frame_message, sent))
         assert outcome(receiver(not is_client), [wire]) == (sent, None)
