@@ -1,4 +1,4 @@
-"""A server and a client in one program, once on asyncio and once on trio."""
+"""A server and a client in one program, first on asyncio and then on trio."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def echo(request: WebSocketRequest) -> None:
 
 
 async def main() -> None:
-    """Start the server, talk to it, stop it."""
+    """Start the server, exchange messages with it, and stop it."""
     async with anyio.create_task_group() as tasks:
         server = await tasks.start(serve_websocket, echo, "127.0.0.1", 0, None)
         url = f"ws://127.0.0.1:{server.port}/"

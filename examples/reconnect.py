@@ -1,4 +1,4 @@
-"""A client that comes back when its server does, once on asyncio and once on trio."""
+"""A client that reconnects when its server restarts, on asyncio and on trio."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from anyio_websocket import (
 
 
 async def follow(url: str) -> None:
-    """Print what the server says, whatever happens to the connection."""
-    delays = reconnect_delays(first=0.2)  # leave that out where many clients follow
+    """Print what the server sends, and reconnect when the connection is lost."""
+    delays = reconnect_delays(first=0.2)  # short, since this is the only client
     while True:
         try:
             async with open_websocket_url(url) as connection:
                 async for message in connection:
                     print("received:", message)
                     await connection.send_message("thanks")
-                    delays = reconnect_delays(first=0.2)  # it was of use: begin anew
+                    delays = reconnect_delays(first=0.2)  # it worked: start over
         except ConnectionClosed as exc:
             print("lost:", exc.reason)
         except HandshakeError:
-            pass  # there is no server yet
+            pass  # the server is not up yet
         await anyio.sleep(next(delays))
 
 
 async def main() -> None:
-    """Start a server twice, with a client that outlives the first one."""
+    """Run two servers, one after the other, and a client that follows both."""
     port = 0
     async with anyio.create_task_group() as tasks:
         for text in ("hello", "here I am again"):

@@ -1,4 +1,4 @@
-"""A server that says good-bye when the system tells it to end (SIGTERM, Ctrl-C)."""
+"""A server that closes its connections properly on SIGTERM and on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ async def echo(request: WebSocketRequest) -> None:
 
 
 async def main() -> None:
-    """Serve until there is a signal."""
+    """Serve until a signal arrives."""
     async with anyio.create_task_group() as tasks:
         server = await tasks.start(serve_websocket, echo, "127.0.0.1", 0, None)
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             print(f"serving on port {server.port}", flush=True)
             async for _ in signals:
-                # 1012 tells the clients that there will be a server again, soon.
+                # 1012 tells the clients that the server restarts.
                 await server.aclose(1012, "back in a minute", timeout=5)
                 break
     print("all clients are gone")
