@@ -1,8 +1,8 @@
-"""What the library promises about bad input, faults and load, and which tests show it.
+"""The contract about bad input, faults and load, and which tests show each row.
 
-In: the names of the tests; ``test_A3_headers`` is about row A3, and
-``test_A3_C1_to_C5_mistakes`` about six rows. Out: the page
-``docs/topics/reliability.rst``, which ``python tests/rows.py`` writes anew.
+A test belongs to the rows in its name: ``test_A3_headers`` shows row A3, and
+``test_A3_C1_to_C5_mistakes`` shows six rows. ``python tests/rows.py`` writes the page
+``docs/topics/reliability.rst``.
 """
 
 from __future__ import annotations
@@ -20,266 +20,425 @@ _NAME: Final = re.compile(
 )
 _ROWS: Final = re.compile(r"([A-H])(\d+)_(?:to_\1(\d+)_)?")
 
-# What comes in, and what happens then.
+# What happens, and what the library does then.
 ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "The opening handshake, on the server": {
         "A1": (
-            "nothing comes, or a byte now and then; TLS that stalls",
             (
-                "dropped when ``connect_timeout`` is over, counted from the connection "
-                "and not moved by bytes; less than 32 KiB are kept"
+                "the client sends nothing, or a byte now and then, or its TLS "
+                "handshake stalls"
+            ),
+            (
+                "it is disconnected when ``connect_timeout`` is over. The time counts "
+                "from the moment it was accepted, and received bytes do not extend it. "
+                "Less than 32 KiB are kept for it"
             ),
         ),
         "A2": (
-            "the client leaves before or in its request",
-            "task and socket are free at once; logged as DEBUG",
+            "the client disconnects before or during its request",
+            "the task ends and the socket is closed at once. It is logged as DEBUG",
         ),
         "A3": (
             (
-                "a request line over 8 KiB; a header over 8 KiB, headers over 16 KiB "
-                "together, or over 100 of them; in one read or byte by byte"
+                "the request line is over 8 KiB, a header is over 8 KiB, the whole "
+                "head is over 16 KiB, or there are more than 100 headers, whether they "
+                "arrive in one read or byte by byte"
             ),
-            "414 or 431, in linear time",
+            "414 for the request line, else 431, after work linear in the input",
         ),
-        "A4": ("something else than HTTP", "400 or dropped"),
+        "A4": (
+            "the client does not speak HTTP",
+            "400, or it is disconnected",
+        ),
         "A5": (
             (
-                "another method, HTTP/1.0, a version header that is missing, repeated "
-                "or not 13, a Host that is missing or repeated"
+                "the method is not GET; the request is HTTP/1.0; the version header is "
+                "missing; it is repeated or not 13; ``Host`` is missing or repeated"
             ),
-            "405, 505, 400 or 426, 400",
+            "405; 505; 400; 426; 400",
         ),
         "A6": (
-            "``Connection`` and ``Upgrade`` as lists, over several lines, in any case",
-            "taken if the exact token is among them, else 400",
+            (
+                "``Connection`` and ``Upgrade`` are lists, spread over several header "
+                "lines, in any case"
+            ),
+            "accepted if the exact token is among the elements, else 400",
         ),
         "A7": (
-            "a body, a bare LF, a folded header, a space before a colon, NUL or CR",
-            "400, and nothing read behind it",
+            (
+                "the request has a body, a bare LF, a folded header, a space before a "
+                "colon, NUL or a stray CR"
+            ),
+            "400, and nothing after it is parsed",
         ),
         "A8": (
-            "a ``Sec-WebSocket-Key`` that is missing, repeated or not 16 bytes",
+            "``Sec-WebSocket-Key`` is missing, repeated, or does not encode 16 bytes",
             "400",
         ),
         "A9": (
-            "bytes that are not ASCII in any header of the handshake",
-            "400; other headers reach the application as bytes",
+            "a header of the handshake has bytes that are not ASCII",
+            "400. Other headers reach the application as bytes",
         ),
         "A10": (
-            "nonsense in extension offers, hundreds of them, thousands of commas",
-            "those are declined; the answer never exceeds the settings",
+            (
+                "extension offers are malformed, or come by the hundred, or with "
+                "thousands of commas"
+            ),
+            (
+                "such offers are declined. The response never grants more than the "
+                "server's settings allow"
+            ),
         ),
-        "A11": ("an ``Origin`` that may not connect", "403 before the handler"),
+        "A11": (
+            "the ``Origin`` may not connect",
+            "403, and the handler is not called",
+        ),
         "A12": (
-            "a handler answers with what cannot be sent",
-            "``ValueError`` before a byte is written; the client gets 500",
+            "the handler passes something that cannot be sent in a response",
+            "``ValueError`` before a byte is written. The client gets a 500",
         ),
         "A13": (
-            "frames behind the request, before it is answered",
-            "at most one read is kept; all of it arrives, in order",
+            "the client sends frames before its request is answered",
+            "at most one read is kept. All of it is delivered, in order",
         ),
         "A14": (
-            "a handler that does not answer, or a client that does not read",
-            "500; or the end within ``connect_timeout``",
+            "the handler does not answer; the client does not read the response",
+            "500; the connection is closed within ``connect_timeout``",
         ),
         "A15": (
-            "a target that is absolute, ``*``, too long, or without a slash",
-            "reduced to its path, or 400",
+            "the request target is absolute, ``*``, too long, or lacks the slash",
+            "an absolute target is reduced to its path, the others get an error status",
         ),
     },
     "The opening handshake, on the client": {
         "B1": (
-            "anything stalls: look-up, TCP, TLS, HTTP",
-            "`ConnectionTimeout`, one deadline for all of it; nothing is left behind",
+            "anything stalls: name resolution, TCP, TLS or HTTP",
+            (
+                "`ConnectionTimeout`. One deadline covers all steps, and no socket and "
+                "no task is left behind"
+            ),
         ),
-        "B2": ("the server leaves before its answer", "`HandshakeError` at once"),
+        "B2": (
+            "the server disconnects before its response is complete",
+            "`HandshakeError` at once",
+        ),
         "B3": (
-            "an answer that is no HTTP, or has no end",
-            "`HandshakeError` after 16 KiB at the most",
+            "the response is not HTTP, or its head never ends",
+            "`HandshakeError` after at most 16 KiB",
         ),
         "B4": (
-            "a refusal with any body: huge, endless, chunked, slow",
+            (
+                "the server rejects the request with a body that is huge, endless, "
+                "chunked or slow"
+            ),
             "`ConnectionRejected` with the beginning of the body, within the deadline",
         ),
-        "B5": ("a redirect", "not followed"),
+        "B5": (
+            "the server redirects",
+            "`ConnectionRejected`. The client does not follow the redirect",
+        ),
         "B6": (
-            "an answer that was not asked for: accept token, extensions, subprotocol",
+            (
+                "the response has a wrong accept token, or an extension or subprotocol "
+                "that the client did not offer"
+            ),
             "`HandshakeError`, and the socket is closed",
         ),
-        "B7": ("100 or 103 before the answer", "skipped"),
-        "B8": (
-            "arguments that cannot be sent",
-            "``ValueError`` before the look-up; no secret in its text",
+        "B7": (
+            "an interim response (100, 103) comes before the final one",
+            "it is skipped",
         ),
-        "B9": ("frames right behind the answer", "delivered in order"),
+        "B8": (
+            "arguments cannot be sent",
+            "``ValueError`` before the name is resolved. Its text contains no secret",
+        ),
+        "B9": (
+            "frames arrive together with the response",
+            "they are delivered in order",
+        ),
         "B10": (
-            "a wrong certificate, a wrong name, no TLS at all",
             (
-                "an error with the cause; nothing but a context of your own turns "
-                "verification off"
+                "the certificate is invalid or for another name, or the server does "
+                "not speak TLS"
+            ),
+            (
+                "an error with the cause. Only an SSL context that you pass in can "
+                "turn verification off"
             ),
         ),
     },
     "Frames": {
         "C1": (
-            "wrong masking, opcodes, reserved bits, control frames, lengths",
-            "closed with 1002, and told so",
+            (
+                "masking, opcode, reserved bits, a control frame or the encoding of a "
+                "length is wrong"
+            ),
+            "closed with 1002",
         ),
         "C2": (
-            "a continuation of nothing, a message inside of another, a Close inside",
+            (
+                "a continuation frame continues nothing; a message begins inside "
+                "another one; a Close frame arrives inside a message"
+            ),
             "1002; 1002; a normal close",
         ),
         "C3": (
-            "text that is not UTF-8",
-            "1007 by the end of the frame; a text cut anywhere is fine",
+            "a text message is not UTF-8",
+            (
+                "1007, at the end of the frame at the latest. A character may be cut "
+                "by the boundary of frames or reads"
+            ),
         ),
         "C4": (
-            "a length over the limit, up to 2\\ :sup:`64`",
-            "1009 at the header, with nothing stored",
+            (
+                "a frame announces a length over the limit, up to 2\\ :sup:`64`\\ , "
+                "and sends no payload"
+            ),
+            "1009 as soon as the header is there. Nothing is stored",
         ),
-        "C5": ("a Close with half a code, a code of nobody's", "1002 or 1007"),
-        "C6": ("the end in the middle of a frame or message", "1006; no half message"),
-        "C7": ("mask keys", "random, and a new one for each frame"),
-        "C8": ("anything behind a Close or an error", "not parsed, not kept"),
-        "C9": ("the same bytes, cut anywhere", "the same result"),
+        "C5": (
+            "a Close frame has one byte of a code, or a code that may not be sent",
+            "1002, or 1007 if its text is not UTF-8",
+        ),
+        "C6": (
+            "the stream ends in the middle of a frame or of a message",
+            "1006. Half a message is never delivered",
+        ),
+        "C7": (
+            "mask keys",
+            "they are random, with a new one for each frame",
+        ),
+        "C8": (
+            "anything arrives after a Close frame or after an error",
+            "it is neither parsed nor kept",
+        ),
+        "C9": (
+            "the same bytes arrive, cut anywhere",
+            "the result is the same",
+        ),
     },
     "Messages and compression": {
         "D1": (
-            "a message over ``max_message_size``, plain, in fragments or inflated",
             (
-                "exactly the limit passes, a byte more is 1009; three times the limit "
-                "is the most memory that it takes"
+                "a message is over ``max_message_size``, as one frame, in fragments, "
+                "or once it is decompressed"
+            ),
+            (
+                "a message of exactly the limit is delivered, one byte more closes "
+                "with 1009. A message takes at most three times the limit in memory"
             ),
         ),
         "D2": (
-            "endless fragments",
-            "no memory for each, 1008 above 131 072, linear time",
+            "a message of endless fragments",
+            (
+                "a fragment costs no memory of its own, the work is linear, and more "
+                "than 131 072 fragments close with 1008"
+            ),
         ),
-        "D3": ("a large frame byte by byte", "twice its size in memory"),
-        "D4": ("compressed frames that were not agreed on", "1002"),
-        "D5": ("control frames inside of a compressed message", "the message is whole"),
-        "D6": ("damaged or truncated deflate data", "1007 or 1002, never a message"),
+        "D3": (
+            "a large frame arrives byte by byte",
+            "it takes at most twice its size in memory",
+        ),
+        "D4": (
+            "compressed frames that were not negotiated",
+            "1002",
+        ),
+        "D5": (
+            "control frames between the fragments of a compressed message",
+            "the message stays intact",
+        ),
+        "D6": (
+            "compressed data are damaged or truncated",
+            "1007 or 1002, and never a message",
+        ),
         "D7": (
-            "a send that is cancelled after compressing",
-            "cannot be: who compresses writes next",
+            "a send is cancelled between compressing and writing",
+            (
+                "this cannot happen: the task that compresses a message writes it as "
+                "its next step"
+            ),
         ),
-        "D8": ("any windows, any takeover", "both sides use what was agreed on"),
-        "D9": ("idle connections with compression", "64 KiB each with the defaults"),
+        "D8": (
+            "any combination of window sizes and context takeover",
+            "both sides use what was negotiated",
+        ),
+        "D9": (
+            "connections with compression are idle",
+            "at most 64 KiB each, with the default settings",
+        ),
         "D10": (
-            "secrets beside text of an attacker's",
-            "``compress=False`` for a message; see `PerMessageDeflate`",
+            "a message has a secret beside text that an attacker chose",
+            (
+                "``compress=False`` sends it uncompressed; `PerMessageDeflate` "
+                "explains why that is needed"
+            ),
         ),
     },
     "Control frames, keepalive, closing": {
         "E1": (
-            "a peer that never answers our Close, or floods instead",
+            "the peer never replies to a Close frame, or keeps sending data instead",
             "``aclose()`` returns within ``disconnect_timeout``",
         ),
         "E2": (
-            "a peer that says Close and keeps TCP open",
+            "the peer sends a Close frame but keeps the TCP connection open",
             "closed after two seconds",
         ),
         "E3": (
-            "a flood of Pings, with Pongs read or not",
-            "one Pong waits at the most; reading never waits for writing",
+            "the peer sends a flood of Pings, whether or not it reads the Pongs",
+            "at most one Pong is queued. Reading never waits for writing",
         ),
         "E4": (
-            "a peer that is gone; one that is slow; an application that does not read",
+            "the peer is gone; the peer is slow; the application does not read",
             (
-                "closed within ``ping_interval`` and ``ping_timeout``; not closed; not "
-                "closed"
+                "closed within ``ping_interval`` plus ``ping_timeout``; not closed; "
+                "not closed"
             ),
         ),
         "E5": (
-            "an error while the peer goes on sending",
-            "our Close reaches it, and the socket is closed",
+            "the peer breaks the protocol and keeps sending",
+            "a Close frame with the code reaches it, and the socket is closed",
         ),
         "E6": (
-            "pings: at the end, cancelled, twice the same, too long, unknown Pongs",
-            "`ConnectionClosed`; forgotten; ``ValueError``; ignored",
+            (
+                "the connection ends while a ping waits; the ping is cancelled; its "
+                "payload is in use already, or too long; a Pong answers no ping"
+            ),
+            "`ConnectionClosed`; it is forgotten; ``ValueError``; ignored",
         ),
         "E7": (
-            "both close at once; an end without Close; TLS without close_notify",
-            "each side keeps the code it got; else 1006",
+            (
+                "both sides close at once; the stream ends after the closing "
+                "handshake; it ends without a Close frame; TLS ends without "
+                "``close_notify``"
+            ),
+            (
+                "each side keeps the code that it received; so it does here; 1006; as "
+                "if the stream had ended without TLS"
+            ),
         ),
         "E8": (
-            "anything that arrives while we close",
-            "ignored; a sender gets `ConnectionClosed`",
+            "something arrives, or is sent, while the connection is closing",
+            "received data are ignored. A sender gets `ConnectionClosed`",
         ),
         "E9": (
-            "``aclose()`` twice, from many tasks, or cancelled",
-            "all return when it is closed; cancelled, it is closed at once",
+            "``aclose()`` is called twice, by many tasks, or is cancelled",
+            (
+                "every call returns when the connection is closed. A cancelled call "
+                "closes it at once"
+            ),
         ),
         "E10": (
-            "close codes and reasons that may not be sent",
-            "``ValueError``, or the reason is cut between characters",
+            "the application passes a close code or a reason that may not be sent",
+            "``ValueError``. A reason that is too long is cut between two characters",
         ),
         "E11": (
-            "a server stops, or is cancelled",
-            "1001 to each client, 503 to handshakes, then the handlers end, in time",
+            "a server is stopped or cancelled",
+            (
+                "open connections get 1001 and pending requests a 503. Then the "
+                "handlers end, within the time limit"
+            ),
         ),
         "E12": (
-            "a handler returns, raises, or loses its connection",
-            "1000; logged and 1011; quiet",
+            "a handler returns; raises; loses its connection",
+            "closed with 1000; logged and closed with 1011; nothing is logged",
         ),
     },
     "Cancellation and concurrency": {
-        "F1": ("``get_message()`` is cancelled", "no message is lost or doubled"),
-        "F2": ("``send_message()`` is cancelled in the queue", "nothing is sent"),
-        "F3": (
-            "``send_message()`` is cancelled in its frame",
-            "the frame is finished; over a stream of yours the connection ends (1006)",
+        "F1": (
+            "``get_message()`` is cancelled",
+            "no message is lost or delivered twice",
         ),
-        "F4": ("many tasks send, ping and close", "whole frames, in order"),
+        "F2": (
+            "``send_message()`` is cancelled before its frame is begun",
+            "nothing is sent",
+        ),
+        "F3": (
+            "``send_message()`` is cancelled in the middle of its frame",
+            (
+                "the frame is completed in the background. Over a stream that you "
+                "passed in, the connection ends with 1006"
+            ),
+        ),
+        "F4": (
+            "many tasks send, ping and close at once",
+            "frames are whole and in order",
+        ),
         "F5": (
-            "a peer, or our application, does not read",
-            "sending waits, TCP stops the peer, and memory is bounded",
+            "the peer does not read; the application does not read",
+            "sending waits; TCP stops the peer. Memory is bounded in both cases",
         ),
         "F6": (
-            "blocks are left by cancellation, errors, or several at once",
-            "promptly, and with the user's own exception",
+            (
+                "the block of ``open_websocket()`` is left by a cancellation, by an "
+                "error, or by several at once"
+            ),
+            "it is left promptly, with the exception of the application",
         ),
         "F7": (
             "the network fails at any call, in any way",
-            "only our exceptions, and nothing is left behind",
+            "only exceptions of the library are raised, and nothing is left behind",
         ),
         "F8": (
-            "bursts of tiny frames",
-            "the other tasks have their turn all the time",
+            "one connection receives bursts of tiny frames",
+            "the other tasks keep running in between",
         ),
     },
     "Servers under load": {
         "G1": (
-            "no more file descriptors or buffers; clients that vanish in accept",
-            "logged, and accepting goes on",
+            (
+                "the process has no file descriptors or buffers left, or a client "
+                "disappears while it is accepted"
+            ),
+            "logged, and the server goes on accepting",
         ),
-        "G2": ("bad clients, failing handlers", "nobody else notices"),
+        "G2": (
+            "clients misbehave, or handlers fail",
+            "other connections are not affected",
+        ),
         "G3": (
-            "more clients than ``max_connections`` or ``max_pending_handshakes``",
-            "they wait outside; who is inside does not notice",
+            (
+                "there are more clients than ``max_connections`` or "
+                "``max_pending_handshakes`` allow"
+            ),
+            "new clients wait to be accepted. Open connections are not affected",
         ),
-        "G4": ("thousands of idle connections", "20 KiB each at the most"),
+        "G4": (
+            "thousands of connections are idle",
+            "at most 20 KiB each",
+        ),
         "G5": (
-            "connections come and go, half of them rudely",
-            "memory, descriptors and tasks stay level",
+            "clients come and go, and half of them do not close properly",
+            "memory, file descriptors and tasks do not grow",
         ),
-        "G6": ("any way to the end", "no task, no socket and no warning is left"),
-        "G7": ("all clients connect again at once", "`reconnect_delays` spreads them"),
+        "G6": (
+            "a connection or a server ends in any way",
+            "no task, no socket and no warning is left",
+        ),
+        "G7": (
+            "all clients reconnect at once",
+            "`reconnect_delays` spreads them out",
+        ),
         "G8": (
-            "hostile text in what is logged",
-            "escaped; no headers, no payloads, no secrets",
+            "what is logged contains text that a peer chose",
+            "it is escaped. Headers, payloads and secrets are never logged",
         ),
     },
     "Mistakes of the application": {
         "H1": (
-            "messages of wrong types, lone surrogates, odd memoryviews",
-            "an error before anything changes; the next message is sent",
+            (
+                "a message has the wrong type, a lone surrogate, or is a memoryview "
+                "that is not a sequence of bytes"
+            ),
+            "an error before anything changes. The next message is sent",
         ),
         "H2": (
-            "any call after the end",
-            "`ConnectionClosed` with the code",
+            "any method is called after the connection has ended",
+            "`ConnectionClosed` with the close code",
         ),
-        "H3": ("settings that cannot work", "``ValueError`` when they are made"),
+        "H3": (
+            "an option has an impossible value",
+            "``ValueError`` at the call",
+        ),
     },
 }
 
@@ -291,19 +450,25 @@ _HEAD: Final = """\
 Reliability
 ===========
 
-No input, stall, cancellation or load on one connection harms another, loses a byte,
-leaks or hangs. This is the contract row by row: what may happen, what happens then, and
-the tests that show it, each on asyncio and on trio where it does I/O.
+No input, stall, cancellation or load on one connection may harm another connection,
+lose data, leak resources or hang. This page is the contract, row by row: what may
+happen, what the library does then, and which tests show it. A test that does I/O runs
+on asyncio and on trio.
 
-"Closed with" a code means: nothing more is parsed, a Close with that code is sent, the
-connection is half-closed, what still comes is read and dropped for a while, and then
-the socket is closed. Whoever waits is given what was complete before, and then
-`ConnectionClosed`.
+Where a row lists several cases, separated by semicolons, the results follow in the same
+order.
 
-Beyond the rows, ``nox -s fuzz`` looks for bytes that nobody thought of, ``nox -s soak``
-plays rows A to E over and over among honest clients, for what only shows after a while,
-and ``nox -s churn`` has clients come and go by the hundred thousand. Their last reports
-are in ``tests/fuzz/report.md``, ``tests/soak/report.md`` and ``tests/soak/churn.md``.
+"Closed with" a code, or the code alone, means: the library parses nothing more, sends a
+Close frame with that code and half-closes the stream. It reads and drops what still
+arrives for a short time, and then closes the socket. Tasks that wait for a message get
+those that were complete before, and then `ConnectionClosed`. 1006 means that no Close
+frame was received.
+
+Three more checks run for as long as you like. ``nox -s fuzz`` generates input that no
+test contains. ``nox -s soak`` replays the faults of rows A to E for a long time while
+honest clients are connected, to find what only shows after hours. ``nox -s churn``
+connects and disconnects clients by the hundred thousand. Their latest reports are
+``tests/fuzz/report.md``, ``tests/soak/report.md`` and ``tests/soak/churn.md``.
 """
 
 
@@ -320,7 +485,7 @@ def shown_by() -> dict[str, list[str]]:
 
 
 def page() -> str:
-    """Write the page."""
+    """Return the text of the page."""
     tests = shown_by()
     lines = [_HEAD]
     for title, rows in ROWS.items():
