@@ -1,6 +1,6 @@
 """The numbers of a connection: every default with its unit and where it comes from.
 
-In: what a user passed. Out: one frozen, checked ``Options`` that travels inward.
+In: what a user passed. Out: frozen, checked ``ConnectionSettings``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HANDSHAKE_RECEIVE_SIZE: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ConnectionSettings:
     """What a connection needs to know for life, checked once.
 
     :param message_queue_size: received messages that may wait for the application;

@@ -10,7 +10,7 @@ import pytest
 
 from anyio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 from anyio_websocket._connection._keepalive import ROUND, TURN, Keepalive
-from anyio_websocket._options import Options
+from anyio_websocket._options import ConnectionSettings
 
 from .support.frames import BINARY, PING, PONG, TEXT
 from .support.peer import Opener, linked
@@ -211,7 +211,7 @@ class Patient:
 
 
 async def test_F8_many_pings_give_way_to_others() -> None:
-    keepalive = Keepalive(Options(ping_interval=20))
+    keepalive = Keepalive(ConnectionSettings(ping_interval=20))
     patients = [Patient(keepalive) for _ in range(3 * TURN)]
     for patient in patients:
         keepalive.join(patient)
@@ -234,7 +234,7 @@ async def test_F8_many_pings_give_way_to_others() -> None:
 
 
 async def test_E4_many_that_are_due_share_a_round() -> None:
-    keepalive = Keepalive(Options(ping_interval=20))
+    keepalive = Keepalive(ConnectionSettings(ping_interval=20))
     patients = [Patient(keepalive) for _ in range(10)]
     for patient in patients:
         keepalive.join(patient)

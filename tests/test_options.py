@@ -6,20 +6,20 @@ import math
 
 import pytest
 
-from anyio_websocket._options import Options
+from anyio_websocket._options import ConnectionSettings
 
 
 def test_defaults_are_valid() -> None:
-    options = Options()
+    options = ConnectionSettings()
     assert options.connect_seconds == options.connect_timeout == 10
     assert options.disconnect_seconds == options.disconnect_timeout == 10
 
 
 def test_no_limits() -> None:
-    options = Options(math.inf, math.inf, None, None, None)
+    options = ConnectionSettings(math.inf, math.inf, None, None, None)
     assert options.connect_seconds == options.disconnect_seconds == math.inf
-    assert Options(connect_timeout=math.inf, disconnect_timeout=math.inf)
-    assert Options(message_queue_size=0).message_queue_size == 0
+    assert ConnectionSettings(connect_timeout=math.inf, disconnect_timeout=math.inf)
+    assert ConnectionSettings(message_queue_size=0).message_queue_size == 0
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_no_limits() -> None:
 def test_H3_impossible_settings(name: str, values: list[float]) -> None:
     for value in values:
         with pytest.raises(ValueError, match=name):
-            Options(**{name: value})  # type: ignore[arg-type]
+            ConnectionSettings(**{name: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_H3_impossible_settings(name: str, values: list[float]) -> None:
 )
 def test_H3_wrong_types(name: str, value: object) -> None:
     with pytest.raises(TypeError, match=name):
-        Options(**{name: value})  # type: ignore[arg-type]
+        ConnectionSettings(**{name: value})  # type: ignore[arg-type]

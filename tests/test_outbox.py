@@ -14,7 +14,7 @@ from anyio_websocket import CloseReason, ConnectionClosed
 from anyio_websocket._connection._background import BackgroundTask
 from anyio_websocket._connection._closing import Closing
 from anyio_websocket._connection._outbox import ALONE, HELD, NO_GUESS, TURN, Outbox
-from anyio_websocket._options import Options
+from anyio_websocket._options import ConnectionSettings
 from anyio_websocket._transport._streams import wrap
 
 from .support.peer import linked_by_sockets
@@ -47,7 +47,7 @@ async def test_a_pong_goes_before_the_next_message() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
         box, _ = outbox(
-            ours, BackgroundTask(tasks, Options())
+            ours, BackgroundTask(tasks, ConnectionSettings())
         )  # which runs no job before it starts
         box.pong(b"old pong, ")
         box.pong(b"pong, ")
@@ -59,7 +59,7 @@ async def test_a_pong_goes_before_the_next_message() -> None:
 async def test_nothing_goes_after_a_close() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, closing = outbox(ours, BackgroundTask(tasks, Options()))
+        box, closing = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
         box.pong(b"pong, ")
         box.queue_close(b"close")
         closing.begin(CloseReason(1000, None), by_us=True)
@@ -72,7 +72,7 @@ async def test_nothing_goes_after_a_close() -> None:
 async def test_nothing_goes_out_once_it_is_over() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, closing = outbox(ours, BackgroundTask(tasks, Options()))
+        box, closing = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
         await closing.abort()
         box.pong(b"pong")
         await box.flush()
@@ -84,7 +84,7 @@ async def test_a_message_that_waits_longer_than_others() -> None:
     # A job of the attendant's that was asked for before there is an attendant's task.
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        background = BackgroundTask(tasks, Options())
+        background = BackgroundTask(tasks, ConnectionSettings())
         background.hold()
         box, _ = outbox(ours, background)
         box.pong(b"pong")
@@ -96,7 +96,7 @@ async def test_a_message_that_waits_longer_than_others() -> None:
 async def test_a_stream_has_no_next_pass() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, _ = outbox(ours, BackgroundTask(tasks, Options()))
+        box, _ = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
         box.hold = True
         await box.send(same, b"message")
         assert await theirs.receive() == b"message"
@@ -106,7 +106,7 @@ async def test_F2_who_is_cancelled_sends_no_answer_over_a_stream() -> None:
     # Every write waits there, and one that is cancelled costs the connection.
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, closing = outbox(ours, BackgroundTask(tasks, Options()))
+        box, closing = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
         for box.burst, box.hold in ((0, False), (0, True), (1, True)):
             with anyio.CancelScope() as scope:
                 scope.cancel()
@@ -126,7 +126,7 @@ async def box_and_peer() -> AsyncGenerator[tuple[Outbox, Closing, socket.socket]
     async with pair() as (transport, theirs), anyio.create_task_group() as tasks:
         transport._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        background = BackgroundTask(tasks, Options())
+        background = BackgroundTask(tasks, ConnectionSettings())
         background.hold()
         closing = Closing(transport, _Nobody())
         box = Outbox(transport, closing, background)

@@ -23,7 +23,7 @@ from .._options import (
     PING_INTERVAL,
     PING_TIMEOUT,
     RECEIVE_BUFFER_SIZE,
-    Options,
+    ConnectionSettings,
 )
 from .._protocol import (
     Accepted,
@@ -103,7 +103,7 @@ async def open_websocket(
     :raises TypeError: if an argument is of the wrong type
 
     """
-    options = Options(
+    options = ConnectionSettings(
         message_queue_size,
         max_message_size,
         receive_buffer_size,
@@ -243,7 +243,7 @@ async def connect_websocket(
     :raises TypeError: if an argument is of the wrong type
 
     """
-    options = Options(
+    options = ConnectionSettings(
         message_queue_size,
         max_message_size,
         receive_buffer_size,
@@ -345,7 +345,7 @@ async def wrap_client_stream(
     :param resource: the path to ask for, with the query if there is one
 
     """
-    options = Options(
+    options = ConnectionSettings(
         message_queue_size,
         max_message_size,
         receive_buffer_size,
@@ -402,7 +402,7 @@ def _ssl_of(target: _url.Target, ssl_context: object) -> bool | ssl.SSLContext:
 async def _establish(
     dial: Callable[[], Awaitable[Transport]],
     handshake: ClientHandshake,
-    options: Options,
+    options: ConnectionSettings,
 ) -> tuple[Transport, Accepted]:
     """Connect and shake hands within one deadline; leave nothing behind otherwise."""
     transport: Transport | None = None
@@ -422,7 +422,10 @@ async def _establish(
 
 
 def _core(
-    nursery: Nursery, transport: Transport, accepted: Accepted, options: Options
+    nursery: Nursery,
+    transport: Transport,
+    accepted: Accepted,
+    options: ConnectionSettings,
 ) -> ConnectionCore:
     return open_core(
         transport,

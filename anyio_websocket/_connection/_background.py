@@ -31,7 +31,7 @@ from typing import Any, Final, Protocol
 from anyio import CancelScope, Event, create_task_group, current_time
 from anyio.abc import TaskGroup
 
-from .._options import Options
+from .._options import ConnectionSettings
 from .._types import Nursery
 from ._keepalive import Keepalive, Peer
 
@@ -74,7 +74,7 @@ class BackgroundTask:
     def __init__(
         self,
         nursery: Nursery,
-        options: Options,
+        options: ConnectionSettings,
         *,
         on_cancel: Callable[[], Awaitable[None]] | None = None,
     ) -> None:

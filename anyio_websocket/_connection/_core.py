@@ -24,7 +24,7 @@ from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
 from .._errors import CloseReason
-from .._options import Options
+from .._options import ConnectionSettings
 from .._protocol import Engine, Extensions, open_engine
 from .._transport import Transport, TransportLost
 from ._background import BackgroundTask
@@ -68,7 +68,7 @@ class ConnectionCore:
         transport: Transport,
         engine: Engine,
         background: BackgroundTask,
-        options: Options,
+        options: ConnectionSettings,
         *,
         is_client: bool,
     ) -> None:
@@ -204,7 +204,7 @@ def open_core(
     transport: Transport,
     extensions: Extensions,
     background: BackgroundTask,
-    options: Options,
+    options: ConnectionSettings,
     *,
     is_client: bool,
     trailing: bytes = b"",

@@ -25,7 +25,7 @@ from typing import Final, Protocol
 from anyio import current_time
 from anyio.lowlevel import checkpoint
 
-from .._options import Options
+from .._options import ConnectionSettings
 
 # seconds; what is due sooner waits for the next round, so that ten thousand connections
 # do not wake their attendant ten thousand times
@@ -59,7 +59,7 @@ class Keepalive:
 
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: ConnectionSettings) -> None:
         self._interval = options.ping_interval
         self._timeout = options.ping_timeout
         # Dictionaries, for who leaves may stand in the middle of the queue.

@@ -26,7 +26,7 @@ from anyio.streams.tls import TLSStream
 
 from .._connection import BackgroundTask, ConnectionCore
 from .._errors import HandshakeError
-from .._options import Options
+from .._options import ConnectionSettings
 from .._protocol import Extensions, Origins, ServerHandshake
 from .._transport import SocketTransport, TlsTransport, Transport, wrap
 from .._types import Nursery
@@ -58,7 +58,7 @@ class ClientTasks:
         handler_errors: Literal["log", "raise"],
         origins: Origins,
         extensions: Extensions,
-        options: Options,
+        options: ConnectionSettings,
         admission: Admission,
         nursery: Nursery,
     ) -> None:

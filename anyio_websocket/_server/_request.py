@@ -13,7 +13,7 @@ from wsproto.extensions import Extension
 from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
 from .._endpoint import Endpoint
 from .._errors import CloseReason, ConnectionClosed
-from .._options import Options
+from .._options import ConnectionSettings
 from .._protocol import Extensions, Request, ServerHandshake
 from .._transport import Transport, TransportLost
 from .._types import Header
@@ -51,7 +51,7 @@ class PendingRequest:
         handshake: ServerHandshake,
         request: Request,
         background: BackgroundTask,
-        options: Options,
+        options: ConnectionSettings,
         on_handshake_done: Callable[[], None] | None = None,
     ) -> None:
         self.transport: Transport = transport

@@ -35,7 +35,7 @@ from .._options import (
     PING_INTERVAL,
     PING_TIMEOUT,
     RECEIVE_BUFFER_SIZE,
-    Options,
+    ConnectionSettings,
     check,
 )
 from .._protocol import (
@@ -84,7 +84,7 @@ async def wrap_server_stream(
     :raises TypeError: if an argument is of the wrong type
 
     """
-    options = Options(
+    options = ConnectionSettings(
         message_queue_size,
         max_message_size,
         receive_buffer_size,
@@ -271,7 +271,7 @@ class WebSocketServer:
             handler_errors,
             Origins(origins),
             Extensions.from_arguments(compression),
-            Options(
+            ConnectionSettings(
                 message_queue_size,
                 max_message_size,
                 receive_buffer_size,

@@ -20,7 +20,7 @@ from anyio_websocket import (
 )
 from anyio_websocket._connection._background import BackgroundTask
 from anyio_websocket._connection._core import open_core
-from anyio_websocket._options import Options
+from anyio_websocket._options import ConnectionSettings
 from anyio_websocket._protocol import Extensions
 from anyio_websocket._transport._sockets import SocketTransport
 
@@ -233,7 +233,7 @@ async def linked_by_sockets(
         for sock in socket.socketpair():
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-            settings = Options(**options)
+            settings = ConnectionSettings(**options)
             is_client = not both
             core = open_core(
                 SocketTransport(sock),
