@@ -17,6 +17,7 @@ import pytest
 import anyio_websocket
 
 ROOT = Path(anyio_websocket.__file__).parent
+TESTS = Path(__file__).parent
 MAX_LINES = 450  # a module that needs more is two modules
 
 # Each folder, and the folders whose doors it may use. A folder that is not in here
@@ -46,6 +47,10 @@ def modules() -> dict[str, ast.Module]:
         name = ".".join(part for part in parts if part != "__init__")
         trees[name] = ast.parse(path.read_text("utf-8"), str(path))
     return trees
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(TESTS).as_posix()
 
 
 MODULES = modules()
@@ -171,6 +176,16 @@ def test_the_protocol_never_awaits() -> None:
     for name, tree in MODULES.items():
         if folder_of(name) == "_protocol":
             assert not any(isinstance(node, waits) for node in ast.walk(tree)), name
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=relative)
+def test_no_test_module_is_imported(path: Path) -> None:
+    """What tests share is in ``tests/support``, where all of them look for it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            module = getattr(node, "module", None) or ""
+            for name in [*module.split("."), *(alias.name for alias in node.names)]:
+                assert not name.rpartition(".")[2].startswith("test_")
 
 
 def run_alone(program: str) -> str:

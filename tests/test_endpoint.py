@@ -7,6 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from anyio_websocket import Endpoint
+from anyio_websocket._endpoint import endpoint_of
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,14 @@ def test_equality_and_repr() -> None:
     assert endpoint != Endpoint("127.0.0.1", 81, False)
     assert endpoint != "ws://127.0.0.1"
     assert repr(endpoint) == 'Endpoint(address="127.0.0.1", port=80, is_ssl=False)'
+
+
+def test_endpoints() -> None:
+    assert endpoint_of(("::1", 80, 0, 0), is_ssl=False) == Endpoint("::1", 80, False)
+    assert endpoint_of(("fe80::1%lo", 80), is_ssl=True) == Endpoint(
+        "fe80::1%lo", 80, True
+    )
+    assert endpoint_of("/run/socket", is_ssl=False) == "/run/socket"
+    assert endpoint_of(b"\0abstract", is_ssl=False) == "\0abstract"
+    assert endpoint_of("", is_ssl=False) is None
+    assert endpoint_of(None, is_ssl=False) is None

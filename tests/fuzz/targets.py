@@ -8,37 +8,28 @@ for.
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from anyio_websocket._client import _url
 from anyio_websocket._protocol import (
-    Accepted,
-    ClientHandshake,
     Close,
     Extensions,
     FrameCodec,
-    HandshakeFailure,
-    Origins,
     PerMessageDeflate,
     Ping,
     Pong,
     ProtocolViolation,
     Received,
-    Rejected,
-    Rejection,
-    Request,
-    ServerHandshake,
 )
 from anyio_websocket._protocol._extensions import BadExtensions
 from anyio_websocket._protocol._wsproto import WsprotoCodec
 
 from ..support.codecs import received
+from ..support.handshakes import answered, hear_request
 
 LIMIT: Final = 1000  # bytes in a message
 FRAGMENTS: Final = 20
@@ -84,70 +75,9 @@ def request(data: bytes) -> None:
     assert hear_request(pieces(data)) == hear_request([data])
 
 
-def hear_request(parts: Iterable[bytes]) -> object:
-    """Say what a server makes of a request; anything undocumented is raised."""
-    handshake = ServerHandshake(
-        origins=Origins(None), extensions=Extensions.from_arguments(True)
-    )
-    rest = iter(parts)
-    outcome = None
-    for part in rest:
-        outcome = handshake.receive_data(part)
-        if outcome is not None:
-            break
-    if outcome is None:
-        return None
-    if isinstance(outcome, Rejection):
-        assert 400 <= outcome.status_code <= 505
-        assert outcome.response.startswith(b"HTTP/1.1 %d " % outcome.status_code)
-        return outcome
-    assert isinstance(outcome, Request)
-    answer, agreed = handshake.accept()
-    assert answer.startswith(b"HTTP/1.1 101 ")
-    assert answer.count(b"\r\n\r\n") == 1
-    return outcome, answer, agreed, handshake.trailing + b"".join(rest)
-
-
 def response(data: bytes) -> None:
     """A server's answer, on a client; ``ACCEPT`` in it becomes the right token."""
     assert answered(data, pieces) == answered(data, None)
-
-
-def answered(data: bytes, cut: Callable[[bytes], Iterable[bytes]] | None) -> object:
-    """Say what a client makes of an answer; anything undocumented is raised."""
-    handshake = ClientHandshake(
-        host="example.org",
-        target="/",
-        subprotocols=["chat"],
-        extra_headers=None,
-        extensions=Extensions.from_arguments(True),
-    )
-    key = handshake.request().split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
-    guid = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-    accept = b64encode(hashlib.sha1(key + guid).digest())
-    parts = [data.replace(b"ACCEPT", accept)]
-    if cut is not None:  # the same for every key
-        parts = [part for whole in data.split(b"ACCEPT") for part in (accept, whole)]
-        parts = [piece for part in parts[1:] for piece in cut(part)]
-
-    def seen(outcome: object) -> str:
-        return repr(outcome).replace(accept.decode(), "ACCEPT")
-
-    try:
-        rest = iter(parts)
-        for part in rest:
-            outcome = handshake.receive_data(part)
-            if isinstance(outcome, Accepted):
-                trailing = outcome.trailing + b"".join(rest)
-                return seen(outcome._replace(trailing=trailing))
-            if outcome is not None:
-                break
-        else:
-            outcome = handshake.receive_eof()
-    except HandshakeFailure as exc:
-        return seen(exc)
-    assert isinstance(outcome, Rejected)
-    return seen(outcome)
 
 
 def frames(data: bytes, *, is_client: bool, deflate: bool) -> None:

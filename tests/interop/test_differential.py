@@ -66,7 +66,6 @@ from anyio_websocket._protocol import (
     ServerHandshake,
 )
 
-from ..protocol.test_oracle import frames
 from ..support.frames import MASK, close_payload, frame
 from ..support.grammar import (
     any_answers,
@@ -76,6 +75,7 @@ from ..support.grammar import (
     right_requests,
 )
 from ..support.peer import accept_of
+from ..support.wires import frames
 
 pytest.importorskip("websockets", minversion="17")  # whose differences these are
 from websockets.client import ClientProtocol

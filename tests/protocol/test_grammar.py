@@ -22,7 +22,6 @@ from anyio_websocket._protocol import (
     ServerHandshake,
 )
 
-from ..fuzz.targets import answered, hear_request
 from ..support.grammar import (
     TOKENS,
     any_answers,
@@ -31,6 +30,7 @@ from ..support.grammar import (
     right_answers,
     right_requests,
 )
+from ..support.handshakes import answered, hear_request
 
 LIMIT = 2**20  # bytes
 

@@ -6,7 +6,8 @@ import asyncio
 import importlib.util
 import selectors
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -88,6 +89,20 @@ def _virtual_trio() -> Backend:
     from trio.testing import MockClock
 
     return "trio", {"clock": MockClock(autojump_threshold=0)}
+
+
+def under_asyncio(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    """Run a test by asyncio itself."""
+
+    @wraps(test)
+    def run() -> None:
+        async def main() -> None:
+            async with asyncio.timeout(10):
+                await test()
+
+        asyncio.run(main(), debug=True)
+
+    return run
 
 
 def tasks_now() -> int:

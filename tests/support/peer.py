@@ -10,9 +10,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import pytest
 from anyio.abc import ByteStream, TaskGroup
 
 from anyio_websocket import (
+    CloseReason,
+    ConnectionClosed,
     PerMessageDeflate,
     WebSocketConnection,
     wrap_client_stream,
@@ -140,6 +143,11 @@ Opened = tuple[WebSocketConnection, RawPeer, MemoryStream]
 Opener = Callable[..., Awaitable[Opened]]
 
 
+def mangled(peer: RawPeer, opcode: int, payload: bytes = b"", **how: Any) -> bytes:
+    """A frame masked as the peer's should be, but for what the test says."""
+    return frame(opcode, payload, **{"mask": b"\1\2\3\4" if peer.masks else None} | how)
+
+
 async def client_of_raw_server(
     tasks: TaskGroup,
     *,
@@ -188,6 +196,15 @@ async def server_of_raw_client(
     connection = await asked.accept()
     assert (await peer.receive_head()).startswith(b"HTTP/1.1 101 ")
     return connection, peer, ours
+
+
+async def closed_with(connection: WebSocketConnection) -> CloseReason:
+    """Wait for a message that never comes."""
+    with pytest.raises(ConnectionClosed) as caught:
+        await connection.get_message()
+    assert caught.value.reason is not None
+    assert connection.closed == caught.value.reason
+    return caught.value.reason
 
 
 @asynccontextmanager

@@ -1,0 +1,142 @@
+"""From a host and a port to a transport: TCP, TLS, and what fails on the way."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import ByteStream
+
+from anyio_websocket import (
+    CloseReason,
+    ConnectionTimeout,
+    Endpoint,
+    HandshakeError,
+    WebSocketRequest,
+    connect_websocket,
+    connect_websocket_url,
+    open_websocket,
+    open_websocket_url,
+)
+
+from ..support.servers import echo, raw_server, serving, silent
+
+# the nursery ends, for nothing of ours is left in it
+
+
+async def test_tls(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:
+    async with serving(tls=server_tls) as port:
+        async with open_websocket_url(f"wss://localhost:{port}", client_tls) as ws:
+            await ws.send_message("hello")
+            assert await ws.get_message() == "hello"
+            assert isinstance(ws.remote, Endpoint)
+            assert ws.remote.is_ssl
+            with anyio.fail_after(5):
+                await ws.send_message(b"x" * 2**20)
+                assert await ws.get_message() == b"x" * 2**20
+        async with anyio.create_task_group() as tasks:
+            ws = await connect_websocket_url(
+                tasks, f"wss://127.0.0.1:{port}", ssl_context=client_tls
+            )
+            await ws.aclose(4000, "bye")
+            assert ws.closed == CloseReason(4000, "bye")
+
+
+def has_ipv6() -> bool:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+async def test_ipv6() -> None:
+    hosts: list[str] = []
+
+    async def handler(request: WebSocketRequest) -> None:
+        assert isinstance(request.local, Endpoint)
+        hosts.append(request.local.url)
+        await echo(request)
+
+    async with serving(handler, host="::1") as port:
+        async with open_websocket_url(f"ws://[::1]:{port}/") as ws:
+            assert ws.remote == Endpoint("::1", port, False)
+        async with open_websocket("::1", port, "/", use_ssl=False):
+            pass
+        assert hosts == [f"ws://[::1]:{port}"] * 2
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def test_refused() -> None:
+    port = unused_port()
+    with pytest.raises(HandshakeError, match=f"127.0.0.1:{port}") as caught:
+        async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
+            pass
+    assert isinstance(caught.value.__cause__, OSError)
+    async with anyio.create_task_group() as tasks:
+        with pytest.raises(OSError):  # noqa: PT011 - its errno is up to the system
+            await connect_websocket(tasks, "127.0.0.1", port, "/", use_ssl=False)
+
+
+@pytest.mark.parametrize("use_ssl", [False, True])
+async def test_B1_server_says_nothing(use_ssl: bool) -> None:
+    async with raw_server(silent) as port, anyio.create_task_group() as tasks:
+        options: dict[str, Any] = {"use_ssl": use_ssl, "connect_timeout": 0.2}
+        with pytest.raises(ConnectionTimeout, match=r"0\.2 seconds") as caught:
+            await connect_websocket(tasks, "127.0.0.1", port, "/", **options)
+        assert caught.value.__cause__ is None
+        with pytest.raises(ConnectionTimeout, match=r"0\.2 seconds") as caught:
+            async with open_websocket("127.0.0.1", port, "/", **options):
+                pass
+        assert caught.value.__cause__ is None
+
+
+async def test_B10_certificate_is_verified(server_tls: ssl.SSLContext) -> None:
+    async with serving(tls=server_tls) as port:
+        with pytest.raises(HandshakeError) as caught:
+            async with open_websocket("localhost", port, "/", use_ssl=True):
+                pass
+        assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
+        async with anyio.create_task_group() as tasks:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await connect_websocket(tasks, "localhost", port, "/", use_ssl=True)
+
+
+async def test_B10_name_is_verified(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    async with serving(tls=server_tls, host="127.0.0.2") as port:
+        with pytest.raises(HandshakeError) as caught:
+            async with open_websocket_url(f"wss://127.0.0.2:{port}/", client_tls):
+                pass
+        assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
+
+
+async def test_B10_server_without_tls(client_tls: ssl.SSLContext) -> None:
+    async with serving() as port:
+        with pytest.raises(HandshakeError) as caught:
+            async with open_websocket_url(f"wss://127.0.0.1:{port}/", client_tls):
+                pass
+        assert caught.value.__cause__ is not None
+
+
+async def test_B10_eof_in_the_tls_handshake(client_tls: ssl.SSLContext) -> None:
+    async def leave(stream: ByteStream) -> None:
+        await stream.receive()
+
+    async with raw_server(leave) as port, anyio.create_task_group() as tasks:
+        with pytest.raises(HandshakeError, match="TLS handshake"):
+            await connect_websocket_url(
+                tasks, f"wss://127.0.0.1:{port}/", ssl_context=client_tls
+            )

@@ -1,0 +1,296 @@
+"""The functions that open a connection: arguments, and how their block is left."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import ByteStream
+
+from anyio_websocket import (
+    CloseReason,
+    ConnectionClosed,
+    DisconnectionTimeout,
+    Endpoint,
+    WebSocketRequest,
+    connect_websocket,
+    connect_websocket_url,
+    open_websocket,
+    open_websocket_url,
+    wrap_client_stream,
+)
+from anyio_websocket._client._open import _combined
+
+from ..support.peer import RawPeer, response
+from ..support.servers import raw_server, serving
+from ..support.streams import stream_pair
+
+# -- ways to open --------------------------------------------------------------
+
+
+async def test_open_websocket() -> None:
+    async with serving() as port:
+        async with open_websocket("127.0.0.1", port, "/a?b", use_ssl=False) as ws:
+            await ws.send_message("hello")
+            assert await ws.get_message() == "hello"
+            assert ws.path == "/a?b"
+            assert ws.remote == Endpoint("127.0.0.1", port, False)
+            assert isinstance(ws.local, Endpoint)
+        assert ws.closed == CloseReason(1000, None)
+        assert ws.remote == Endpoint("127.0.0.1", port, False)  # still
+
+
+async def test_open_websocket_url() -> None:
+    async with serving() as port:
+        async with open_websocket_url(f"ws://127.0.0.1:{port}") as ws:
+            await ws.send_message(b"hello")
+            assert await ws.get_message() == b"hello"
+            assert ws.path == "/"
+
+
+async def test_connect_websocket() -> None:
+    async with serving() as port, anyio.create_task_group() as tasks:
+        one = await connect_websocket(tasks, "127.0.0.1", port, "x", use_ssl=False)
+        two = await connect_websocket_url(tasks, f"ws://127.0.0.1:{port}/y")
+        assert (one.path, two.path) == ("/x", "/y")
+        for ws in (one, two):
+            await ws.send_message("hello")
+            assert await ws.get_message() == "hello"
+            await ws.aclose()
+
+
+async def test_headers_and_subprotocols() -> None:
+    async def handler(request: WebSocketRequest) -> None:
+        assert request.proposed_subprotocols == ("chat", "superchat")
+        assert (b"authorization", b"Token x") in request.headers
+        assert (b"x-bytes", b"1") in request.headers
+        assert not {b"host", b"sec-websocket-protocol"} & dict(request.headers).keys()
+        ws = await request.accept(
+            subprotocol="superchat", extra_headers=[("X-Answer", "42")]
+        )
+        assert ws.subprotocol == "superchat"
+
+    async with serving(handler, handler_errors="raise") as port:
+        async with open_websocket(
+            "127.0.0.1",
+            port,
+            "/",
+            use_ssl=False,
+            subprotocols=["chat", "superchat"],
+            extra_headers=[("Authorization", "Token x"), (b"x-bytes", b"1")],
+        ) as ws:
+            assert ws.subprotocol == "superchat"
+            assert ws.handshake_headers == ((b"x-answer", b"42"),)
+
+
+async def test_no_limits() -> None:
+    async with serving(
+        message_queue_size=math.inf, max_message_size=math.inf, connect_timeout=None
+    ) as port:
+        async with open_websocket(
+            "127.0.0.1",
+            port,
+            "/",
+            use_ssl=False,
+            message_queue_size=math.inf,
+            max_message_size=math.inf,
+            receive_buffer_size=None,
+            connect_timeout=math.inf,
+            disconnect_timeout=math.inf,
+        ) as ws:
+            await ws.send_message(b"x" * 2**21)
+            assert await ws.get_message() == b"x" * 2**21
+
+
+# -- arguments -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("use_ssl", [1, 0, None, "yes"])
+async def test_use_ssl_of_the_wrong_type(use_ssl: Any) -> None:
+    text = "`use_ssl` argument must be bool or ssl.SSLContext"
+    with pytest.raises(TypeError, match=text):
+        async with open_websocket("127.0.0.1", 1, "/", use_ssl=use_ssl):
+            pass
+
+
+def test_urls_are_checked_at_the_call() -> None:
+    with pytest.raises(ValueError, match="scheme"):
+        open_websocket_url("http://127.0.0.1/")
+    with pytest.raises(ValueError, match="SSL context must be None"):
+        open_websocket_url("ws://127.0.0.1/", ssl.create_default_context())
+
+
+async def test_B8_nothing_is_looked_up_for_wrong_arguments() -> None:
+    # Would these go as far as the network, they would raise HandshakeError.
+    async with anyio.create_task_group() as tasks:
+        for host, port, resource in (
+            ("a" * 64 + ".invalid", 80, "/"),
+            ("x.invalid", 0, "/"),
+            ("x.invalid", 80, "/a b"),
+            ("x.invalid", 80, "/a\r\n"),
+        ):
+            with pytest.raises(ValueError):  # noqa: PT011
+                await connect_websocket(tasks, host, port, resource, use_ssl=False)
+        with pytest.raises(ValueError, match="header"):
+            await connect_websocket(
+                tasks,
+                "x.invalid",
+                80,
+                "/",
+                use_ssl=False,
+                extra_headers=[("Sec-WebSocket-Key", "x")],
+            )
+        with pytest.raises(ValueError, match="scheme"):
+            await connect_websocket_url(tasks, "http://x.invalid/")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"message_queue_size": -1},
+        {"max_message_size": 0},
+        {"receive_buffer_size": 0},
+        {"connect_timeout": 0},
+        {"disconnect_timeout": math.nan},
+    ],
+)
+async def test_H3_settings(option: dict[str, Any]) -> None:
+    (name,) = option
+    for func in (connect_websocket, wrap_client_stream):
+        async with anyio.create_task_group() as tasks:
+            arguments: tuple[Any, ...] = ("127.0.0.1", 1, "/")
+            if func is wrap_client_stream:
+                arguments = (stream_pair()[0], "x", "/")
+            else:
+                option = option | {"use_ssl": False}
+            with pytest.raises(ValueError, match=name):
+                await func(tasks, *arguments, **option)
+            option.pop("use_ssl", None)
+    with pytest.raises(ValueError, match=name):
+        async with open_websocket("127.0.0.1", 1, "/", use_ssl=False, **option):
+            pass
+
+
+async def test_wrap_client_stream_wants_a_stream() -> None:
+    async with anyio.create_task_group() as tasks:
+        with pytest.raises(TypeError, match="stream must be"):
+            await wrap_client_stream(tasks, "stream", "x", "/")  # type: ignore[arg-type]
+
+
+# -- leaving the block ---------------------------------------------------------
+
+
+async def test_the_blocks_exception_comes_out_as_it_is() -> None:
+    class MineError(Exception):
+        pass
+
+    error = MineError("mine")
+    error.__cause__ = cause = KeyError("its cause")
+    async with serving() as port:
+        with pytest.raises(MineError) as caught:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
+                raise error
+        assert caught.value is error
+        assert error.__cause__ is cause
+        assert error.__context__ is None
+        assert ws.closed == CloseReason(1000, None)
+
+
+async def test_F6_cancelled_block() -> None:
+    async with serving() as port:
+        with anyio.CancelScope() as scope:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
+                scope.deadline = anyio.current_time() + 0.1
+                await ws.get_message()
+        assert scope.cancelled_caught
+        assert ws.closed is not None
+        assert ws.closed.code == 1006
+
+
+async def test_F6_error_in_a_cancelled_block() -> None:
+    async with serving() as port:
+        with pytest.raises(ValueError, match="mine"), anyio.CancelScope() as scope:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
+                scope.deadline = anyio.current_time() + 0.1
+                try:
+                    await ws.get_message()
+                finally:
+                    raise ValueError("mine")
+
+
+async def test_F6_keyboard_interrupt_in_the_block() -> None:
+    async with serving() as port:
+        with pytest.raises(KeyboardInterrupt):
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
+                raise KeyboardInterrupt
+        assert ws.closed is not None
+        assert ws.closed.code == 1006
+
+
+def test_F6_ctrl_c_in_our_own_task() -> None:
+    # Whatever comes out of the task group that is no cancellation.
+    group = BaseExceptionGroup("", [BaseExceptionGroup("", [KeyboardInterrupt()])])
+    interrupt = _combined(None, group)
+    assert isinstance(interrupt, KeyboardInterrupt)
+    assert interrupt.__cause__ is group
+    mine = KeyError("mine")
+    assert _combined(mine, group) is mine
+    assert mine.__context__ is group
+    bug = ExceptionGroup("", [RuntimeError("a bug")])
+    assert _combined(None, bug) is bug
+    cancellation = BaseException("cancelled")
+    assert _combined(None, cancellation) is cancellation
+    assert _combined(mine, cancellation) is mine
+
+
+async def test_F6_cancelled_while_leaving() -> None:
+    async def never_closes(stream: ByteStream) -> None:
+        await stream.send(response(await RawPeer(stream, masks=False).receive_head()))
+        await anyio.sleep_forever()
+
+    async with raw_server(never_closes) as port:
+        with anyio.move_on_after(0.2) as scope:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
+                pass
+        assert scope.cancelled_caught
+        with pytest.raises(DisconnectionTimeout, match=r"0\.2 seconds"):
+            async with open_websocket(
+                "127.0.0.1", port, "/", use_ssl=False, disconnect_timeout=0.2
+            ) as ws:
+                pass
+        with pytest.raises(KeyError):  # the block's wins
+            async with open_websocket(
+                "127.0.0.1", port, "/", use_ssl=False, disconnect_timeout=0.2
+            ) as ws:
+                raise KeyError
+        with pytest.raises(KeyError), anyio.CancelScope() as scope:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
+                scope.deadline = anyio.current_time() + 0.2
+                raise KeyError
+        # An explicit close says nothing of it.
+        async with open_websocket(
+            "127.0.0.1", port, "/", use_ssl=False, disconnect_timeout=0.2
+        ) as ws:
+            with pytest.raises(DisconnectionTimeout):
+                async with open_websocket(
+                    "127.0.0.1", port, "/", use_ssl=False, disconnect_timeout=0.2
+                ):
+                    pass
+            await ws.aclose()
+            raise_at_exit = ws.closed
+            assert raise_at_exit == CloseReason(1000, None)
+
+
+async def test_closed_by_the_server_before_leaving() -> None:
+    async def handler(request: WebSocketRequest) -> None:
+        ws = await request.accept()
+        await ws.aclose(1001, "bye")
+
+    async with serving(handler) as port:
+        async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
+            with pytest.raises(ConnectionClosed):
+                await ws.get_message()
+        assert ws.closed == CloseReason(1001, "bye")

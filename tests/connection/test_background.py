@@ -1,0 +1,113 @@
+"""Reading in the background, while the application does not ask for messages."""
+
+from __future__ import annotations
+
+import math
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from anyio_websocket import CloseReason
+
+from ..support.frames import (
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    close_payload,
+)
+from ..support.peer import (
+    Opener,
+    closed_with,
+)
+
+pytestmark = pytest.mark.virtual_time
+
+
+async def test_pings_are_answered_while_nobody_reads(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        await peer.send(TEXT, b"message")
+        await peer.send(PING, b"alive?")
+        with anyio.fail_after(1):
+            assert await peer.receive() == Frame(PONG, b"alive?")
+        assert await connection.get_message() == "message"
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_close_is_noticed_while_nobody_reads(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        await peer.send(TEXT, b"message")
+        await peer.send_close(4000)
+        with anyio.fail_after(4):
+            assert await peer.receive() == Frame(CLOSE, close_payload(4000))
+            await connection.wait_closed()
+        assert connection.closed == CloseReason(4000, None)
+        assert await connection.get_message() == "message"
+        assert await closed_with(connection) == CloseReason(4000, None)
+        await connection.wait_closed()
+
+
+@pytest.mark.parametrize("size", [0, 1, 3])
+async def test_F5_reading_stops_when_the_queue_is_full(
+    opener: Opener, size: int
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, message_queue_size=size)
+        await peer.stream.send(peer.frame(TEXT, b"x" * 10_000) * 3)
+        await anyio.sleep(1)
+        with anyio.move_on_after(1) as scope:  # more than the streams hold
+            for _ in range(30):
+                await peer.send(TEXT, b"x" * 10_000)
+        assert scope.cancelled_caught
+        for _ in range(3):
+            assert await connection.get_message() == "x" * 10_000
+        tasks.cancel_scope.cancel()
+
+
+async def test_the_attendant_goes_on_when_there_is_room_again(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, message_queue_size=1)
+        await peer.stream.send(peer.frame(TEXT, b"1") + peer.frame(TEXT, b"2"))
+        await peer.send(PING, b"behind")
+        await anyio.sleep(1)
+        assert await connection.get_message() == "1"
+        with pytest.raises(TimeoutError), anyio.fail_after(1):
+            await peer.receive()  # "2" has taken the room
+        assert await connection.get_message() == "2"
+        with anyio.fail_after(1):
+            assert await peer.receive() == Frame(PONG, b"behind")
+        tasks.cancel_scope.cancel()
+
+
+async def test_the_attendant_hands_over(opener: Opener) -> None:
+    # It waits in receive(); a task that asks for a message gets the next one, and
+    # reads by itself from then on.
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        await anyio.sleep(1)
+        for i in range(3):
+            await peer.send(TEXT, b"%d" % i)
+            assert await connection.get_message() == str(i)
+        await anyio.sleep(1)
+        await peer.send(PING)
+        with anyio.fail_after(1):
+            assert await peer.receive() == Frame(PONG, b"")
+        tasks.cancel_scope.cancel()
+
+
+async def test_unlimited_queue(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(
+            tasks, message_queue_size=math.inf, max_message_size=math.inf
+        )
+        for i in range(100):
+            await peer.send(TEXT, b"%d" % i)
+        await anyio.sleep(1)
+        assert [await connection.get_message() for _ in range(100)] == [
+            str(i) for i in range(100)
+        ]
+        tasks.cancel_scope.cancel()

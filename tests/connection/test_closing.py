@@ -1,0 +1,325 @@
+"""The closing handshake, from either side, and peers that do not take part."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from anyio_websocket import CloseReason, ConnectionClosed
+
+from ..support.frames import (
+    CLOSE,
+    PING,
+    TEXT,
+    Frame,
+    close_payload,
+)
+from ..support.peer import (
+    Opener,
+    client_of_raw_server,
+    closed_with,
+)
+from ..support.streams import failing, hang
+
+pytestmark = pytest.mark.virtual_time
+
+
+async def test_the_answer_replaces_our_reason(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, stream = await opener(tasks)
+        tasks.start_soon(connection.aclose, 4000, "ours")
+        assert await peer.receive() == Frame(CLOSE, close_payload(4000, "ours"))
+        assert connection.closed == CloseReason(4000, "ours")
+        await peer.send_close(4001, "theirs")
+        await peer.stream.aclose()
+        await connection.wait_closed()
+        assert connection.closed == CloseReason(4001, "theirs")
+        assert stream.closed
+
+
+async def test_remote_close_is_answered_alike(opener: Opener) -> None:
+    for payload, reason in (
+        (close_payload(4000, "why"), CloseReason(4000, "why")),
+        (b"", CloseReason(1005, None)),
+    ):
+        async with anyio.create_task_group() as tasks:
+            connection, peer, _ = await opener(tasks)
+            await peer.send(CLOSE, payload)
+            assert await closed_with(connection) == reason
+            assert await peer.receive() == Frame(CLOSE, payload)
+            await peer.stream.aclose()
+            await connection.wait_closed()
+
+
+async def test_messages_before_the_close_are_delivered(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        await peer.stream.send(
+            peer.frame(TEXT, b"a") + peer.frame(TEXT, b"b") + peer.frame(CLOSE)
+        )
+        await peer.stream.aclose()
+        assert await connection.get_message() == "a"
+        await connection.wait_closed()
+        assert await connection.get_message() == "b"
+        assert (await closed_with(connection)).code == 1005
+
+
+async def test_local_close_drops_what_waits(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        await peer.stream.send(peer.frame(TEXT, b"a") * 3)
+        await connection.get_message()
+        tasks.start_soon(connection.aclose)
+        await peer.receive()
+        assert await closed_with(connection) == CloseReason(1000, None)
+        await peer.send(TEXT, b"too late")
+        await peer.send(PING, b"too late")
+        await peer.send_close(1000)
+        await peer.stream.send_eof()
+        assert await peer.receive_all() == b""  # no pong: E8
+        await connection.wait_closed()
+
+
+async def test_local_close_wakes_everybody(opener: Opener) -> None:
+    errors: list[ConnectionClosed] = []
+
+    async def fails(func: Callable[[], Awaitable[object]]) -> None:
+        with pytest.raises(ConnectionClosed) as caught:
+            await func()
+        errors.append(caught.value)
+
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, disconnect_timeout=5)
+        for func in (connection.get_message, connection.get_message, connection.ping):
+            tasks.start_soon(fails, func)
+        await peer.receive()
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(connection.aclose, 4000)
+        await anyio.wait_all_tasks_blocked()
+        assert [error.reason for error in errors] == [CloseReason(4000, None)] * 3
+        tasks.cancel_scope.cancel()
+
+
+async def test_E1_a_peer_that_never_answers(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, _, stream = await opener(tasks, disconnect_timeout=3)
+        started = anyio.current_time()
+        await connection.aclose(4000)
+        assert 2.9 < anyio.current_time() - started < 3.5
+        assert stream.closed
+        assert connection.closed == CloseReason(4000, None)
+
+
+async def test_E1_a_peer_that_never_reads(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, _, stream = await opener(tasks, capacity=1000, disconnect_timeout=3)
+
+        async def send() -> None:
+            with pytest.raises(ConnectionClosed):
+                await connection.send_message(b"x" * 100_000)
+
+        tasks.start_soon(send)
+        tasks.start_soon(send)
+        await anyio.wait_all_tasks_blocked()
+        started = anyio.current_time()
+        await connection.aclose()
+        assert 2.9 < anyio.current_time() - started < 3.5
+        assert stream.closed
+
+
+async def test_E1_a_peer_that_floods_instead(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, stream = await opener(tasks, disconnect_timeout=3)
+
+        async def flood() -> None:
+            with pytest.raises(anyio.BrokenResourceError):
+                while True:
+                    await peer.send(TEXT, b"x" * 1000)
+                    await anyio.sleep(0.01)
+
+        tasks.start_soon(flood)
+        started = anyio.current_time()
+        await connection.aclose()
+        assert 2.9 < anyio.current_time() - started < 3.5
+        assert stream.closed
+
+
+async def test_E2_a_server_that_closes_but_keeps_the_stream() -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, stream = await client_of_raw_server(tasks)
+        await peer.send_close(1001, "bye")
+        started = anyio.current_time()
+        assert await closed_with(connection) == CloseReason(1001, "bye")
+        assert anyio.current_time() - started < 0.1
+        await connection.aclose()
+        assert 1.9 < anyio.current_time() - started < 2.5
+        assert stream.closed
+
+
+async def test_E2_nobody_asks_after_the_close() -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, stream = await client_of_raw_server(tasks)
+        await peer.send_close(1001, "bye")
+        with anyio.fail_after(3):
+            await connection.wait_closed()
+        assert stream.closed
+
+
+async def test_E7_both_sides_close_at_once(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        await peer.send_close(4001, "theirs")
+        tasks.start_soon(connection.aclose, 4000, "ours")
+        assert await peer.receive() == Frame(CLOSE, close_payload(4000, "ours"))
+        await peer.stream.aclose()
+        await connection.wait_closed()
+        assert connection.closed == CloseReason(4001, "theirs")
+
+
+async def test_E7_their_close_is_at_hand_when_we_close(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        theirs = close_payload(4001, "theirs")
+        await peer.stream.send(peer.frame(TEXT, b"last") + peer.frame(CLOSE, theirs))
+        assert await connection.get_message() == "last"
+        with anyio.fail_after(2.5):  # seconds; there is only their FIN to wait for
+            await connection.aclose(4000, "ours")
+        assert connection.closed == CloseReason(4001, "theirs")
+        (sent,) = await peer.receive_frames()
+        assert sent == Frame(CLOSE, close_payload(4000, "ours"))
+
+
+async def test_F8_what_is_at_hand_when_we_close_gives_way_to_others(
+    opener: Opener,
+) -> None:
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        for _ in range(500):  # not for ever, or virtual time would stand still
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        await peer.stream.send(peer.frame(TEXT) * 5000 + peer.frame(CLOSE))
+        await peer.stream.send_eof()
+        assert await connection.get_message() == ""
+        async with anyio.create_task_group() as others:
+            others.start_soon(count_turns)
+            await connection.aclose()
+            during = turns
+        assert during >= 5000 // 100 - 1
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_E7_what_follows_the_close_changes_nothing(
+    opener: Opener, reset: bool
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, stream = await opener(tasks)
+        await peer.send_close(4000)
+        assert (await closed_with(connection)).code == 4000
+        if reset:
+            stream.reset()
+        else:
+            await peer.stream.send(b"garbage")
+            await peer.stream.aclose()
+        await connection.wait_closed()
+        assert connection.closed == CloseReason(4000, None)
+
+
+async def test_eof_instead_of_an_answer(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        tasks.start_soon(connection.aclose, 4000)
+        await peer.receive()
+        await peer.stream.aclose()
+        with anyio.fail_after(1):
+            await connection.wait_closed()
+        assert connection.closed == CloseReason(4000, None)
+
+
+async def test_E9_every_caller_returns_when_it_is_closed(opener: Opener) -> None:
+    times: list[float] = []
+    async with anyio.create_task_group() as tasks:
+        connection, _, stream = await opener(tasks, disconnect_timeout=3)
+
+        async def close() -> None:
+            await connection.aclose()
+            assert stream.closed
+            times.append(anyio.current_time() - started)
+
+        started = anyio.current_time()
+        async with anyio.create_task_group() as closers:
+            for _ in range(3):
+                closers.start_soon(close)
+        await connection.aclose()
+    assert len(times) == 3
+    assert all(2.9 < time < 3.5 for time in times)
+
+
+@pytest.mark.parametrize("callers", [1, 2])
+async def test_E9_cancelled_aclose_closes_at_once(opener: Opener, callers: int) -> None:
+    # Whoever is cancelled, the one who leads or one who waits for it.
+    async with anyio.create_task_group() as tasks:
+        connection, _, stream = await opener(tasks, disconnect_timeout=30)
+        started = anyio.current_time()
+        for _ in range(callers - 1):
+            tasks.start_soon(connection.aclose)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.move_on_after(1) as scope:
+            await connection.aclose()
+        assert scope.cancelled_caught
+        assert stream.closed
+        assert anyio.current_time() - started < 2
+
+
+async def test_closing_in_a_cancelled_scope(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, _, stream = await opener(tasks)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            async with connection:
+                await anyio.sleep(1)
+        assert stream.closed
+
+
+async def test_closing_fails(opener: Opener) -> None:
+    for hook in ("before_send", "before_receive", "before_eof", "before_close"):
+        async with anyio.create_task_group() as tasks:
+            connection, peer, stream = await opener(tasks)
+            setattr(stream, hook, failing(OSError("the wire is cut")))
+            tasks.start_soon(connection.aclose)
+            await anyio.wait_all_tasks_blocked()
+            if not stream.closed:
+                await peer.send_close(1000)
+                await peer.stream.send_eof()
+            with anyio.fail_after(5):
+                await connection.wait_closed()
+            assert stream.closed
+
+
+async def test_a_stream_that_does_not_close(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, stream = await opener(tasks, disconnect_timeout=3)
+        stream.before_close = hang
+        await peer.send_close(1000)
+        await peer.stream.send_eof()
+        with anyio.fail_after(4):
+            await connection.aclose()
+        assert stream.closed
+
+
+async def test_no_limit_of_time_for_closing(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, disconnect_timeout=None)
+        tasks.start_soon(connection.aclose)
+        await anyio.sleep(1000)
+        assert await peer.receive() == Frame(CLOSE, close_payload(1000))
+        await peer.send_close(1000)
+        await peer.stream.aclose()
+        await connection.wait_closed()

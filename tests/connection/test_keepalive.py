@@ -1,0 +1,247 @@
+"""E4: the keepalive ends who is gone, and nobody else."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from anyio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
+from anyio_websocket._connection._keepalive import ROUND, TURN, Keepalive
+from anyio_websocket._options import ConnectionSettings
+
+from ..support.frames import BINARY, PING, PONG, TEXT
+from ..support.peer import Opener, linked
+
+pytestmark = pytest.mark.virtual_time
+
+SECONDS = {"ping_interval": 20, "ping_timeout": 30}
+GONE = CloseReason(1006, "the peer showed no sign of life within 30 seconds of a ping")
+
+
+async def until_closed(connection: WebSocketConnection) -> float:
+    """Read until the end; return when that was."""
+    with pytest.raises(ConnectionClosed):
+        while True:
+            await connection.get_message()
+    return anyio.current_time()
+
+
+async def test_E4_a_ping_every_interval(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, **SECONDS)
+        assert connection.latency is None
+        tasks.start_soon(until_closed, connection)
+        start = anyio.current_time()
+        for i in range(1, 6):
+            ping = await peer.receive()
+            assert ping.opcode == PING
+            assert anyio.current_time() - start == pytest.approx(20 * i, abs=0.5)
+            await anyio.sleep(2)
+            await peer.send(PONG, ping.payload)
+            await anyio.wait_all_tasks_blocked()
+            assert connection.latency == pytest.approx(2, abs=0.1)
+        tasks.cancel_scope.cancel()
+
+
+async def test_E4_a_peer_that_is_gone(opener: Opener) -> None:
+    # Who reads, who waits for a pong and who sends: all of them are told.
+    async with anyio.create_task_group() as tasks:
+        connection, _, stream = await opener(tasks, **SECONDS)
+        start = anyio.current_time()
+
+        async def ping() -> None:
+            with pytest.raises(ConnectionClosed) as caught:
+                await connection.ping()
+            assert caught.value.reason == GONE
+
+        async def send() -> None:
+            with pytest.raises(ConnectionClosed) as caught:
+                await connection.send_message(bytes(100_000))
+            assert caught.value.reason == GONE
+
+        tasks.start_soon(ping)
+        tasks.start_soon(send)
+        assert await until_closed(connection) - start == pytest.approx(50, abs=0.5)
+        assert connection.closed == GONE
+        assert stream.closed
+
+
+async def test_E4_a_peer_that_is_gone_while_nobody_reads(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, **SECONDS)
+        start = anyio.current_time()
+        await connection.wait_closed()
+        assert anyio.current_time() - start == pytest.approx(50, abs=0.5)
+        assert connection.closed == GONE
+        assert [frame.opcode for frame in await peer.receive_frames()] == [PING]
+
+
+async def test_E4_any_byte_counts(opener: Opener) -> None:
+    # A frame that is longer under way than the timeout, and no pong before its end.
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, **SECONDS)
+        for byte in peer.frame(BINARY, b"12345678"):
+            await anyio.sleep(25)
+            await peer.stream.send(bytes([byte]))
+        assert await connection.get_message() == b"12345678"
+        assert connection.closed is None
+        tasks.cancel_scope.cancel()
+
+
+async def test_E4_a_frame_of_ours_that_takes_long(opener: Opener) -> None:
+    # Nothing is heard from the peer, but it takes what we send.
+    big = bytes(10_000_000)
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, **SECONDS)
+        tasks.start_soon(connection.send_message, big)
+        size = 0
+        while size < len(big):
+            size += len(await peer.stream.receive(65536))
+            await anyio.sleep(2)
+        assert connection.closed is None
+        assert anyio.current_time() > 200
+        tasks.cancel_scope.cancel()
+
+
+async def test_E4_an_application_that_does_not_read(opener: Opener) -> None:
+    # The pong cannot be heard behind messages that nobody fetches.
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, message_queue_size=1, **SECONDS)
+        for i in range(5):
+            await peer.send(TEXT, b"%d" % i)
+        await anyio.sleep(500)
+        assert connection.closed is None
+        for i in range(5):
+            assert await connection.get_message() == str(i)
+        # From now on it is listened to, and may be judged.
+        start = anyio.current_time()
+        assert 30 <= await until_closed(connection) - start <= 80
+        assert connection.closed == GONE
+
+
+async def test_E4_an_answer_in_the_last_moment(opener: Opener) -> None:
+    # Something held up the event loop, and the answer is found only now.
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        connection._core.send_keepalive()
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(connection._core.close_if_dead)
+        await peer.send(TEXT, b"here")
+        assert await connection.get_message() == "here"
+        await anyio.wait_all_tasks_blocked()
+        assert connection.closed is None
+        tasks.cancel_scope.cancel()
+
+
+async def test_E4_a_timeout_shorter_than_any_way(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, ping_interval=20, ping_timeout=0.001)
+        tasks.start_soon(until_closed, connection)
+
+        async def answer() -> None:
+            while True:
+                ping = await peer.receive()
+                await peer.send(PONG, ping.payload)
+
+        tasks.start_soon(answer)
+        await anyio.sleep(200)
+        assert connection.closed is None
+        assert connection.latency is not None
+        tasks.cancel_scope.cancel()
+
+
+async def test_E4_between_two_of_ours() -> None:
+    async with linked(client=SECONDS, server=SECONDS) as (client, server):
+        await anyio.sleep(1000)
+        assert client.closed is None
+        assert server.closed is None
+        assert client.latency is not None
+        assert server.latency is not None
+
+
+@pytest.mark.parametrize("off", [{"ping_interval": None}, {"ping_timeout": None}])
+async def test_E4_switched_off(opener: Opener, off: dict[str, None]) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, **SECONDS | off)
+        await anyio.sleep(1000)
+        assert connection.closed is None
+        await connection.send_message("still here")
+        pings = 0
+        while (frame := await peer.receive()).opcode == PING:
+            pings += 1
+        assert frame.payload == b"still here"
+        assert (pings == 0) == ("ping_interval" in off)
+        tasks.cancel_scope.cancel()
+
+
+async def test_E4_no_ping_while_one_is_unanswered(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        _, peer, _ = await opener(tasks, ping_interval=1, ping_timeout=50)
+        await anyio.sleep(40)
+        ping = await peer.receive()
+        await peer.send(PONG, ping.payload)
+        assert not peer.buffer
+        tasks.cancel_scope.cancel()
+
+
+class Patient:
+    """Somebody to be kept alive, who is closed when another one is pinged."""
+
+    def __init__(self, keepalive: Keepalive) -> None:
+        self._keepalive = keepalive
+        self.closes: Patient | None = None
+        self.pings = 0
+
+    def send_keepalive(self) -> None:
+        self.pings += 1
+        if self.closes is not None:
+            self._keepalive.leave(self.closes)
+
+    def is_alive(self) -> bool:
+        return True
+
+    def is_being_read(self) -> bool:
+        return True
+
+    async def close_if_dead(self) -> None:
+        raise AssertionError("but it showed life")
+
+
+async def test_F8_many_pings_give_way_to_others() -> None:
+    keepalive = Keepalive(ConnectionSettings(ping_interval=20))
+    patients = [Patient(keepalive) for _ in range(3 * TURN)]
+    for patient in patients:
+        keepalive.join(patient)
+    assert keepalive.next_run() == pytest.approx(anyio.current_time() + 20, abs=0.5)
+    patients[0].closes = patients[-1]
+    pinged: list[int] = []
+
+    async def watch() -> None:
+        while True:
+            pinged.append(sum(patient.pings for patient in patients))
+            await anyio.lowlevel.checkpoint()
+
+    await anyio.sleep(21)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        assert await keepalive.run() == []
+        tasks.cancel_scope.cancel()
+    assert max(later - now for now, later in pairwise(pinged)) <= 2 * TURN
+    assert [patient.pings for patient in patients] == [1] * (3 * TURN - 1) + [0]
+
+
+async def test_E4_many_that_are_due_share_a_round() -> None:
+    keepalive = Keepalive(ConnectionSettings(ping_interval=20))
+    patients = [Patient(keepalive) for _ in range(10)]
+    for patient in patients:
+        keepalive.join(patient)
+        await anyio.sleep(ROUND / 100)
+    rounds = 0
+    while not all(patient.pings for patient in patients):
+        await anyio.sleep_until(keepalive.next_run())
+        await keepalive.run()
+        rounds += 1
+    assert rounds <= 2

@@ -1,0 +1,206 @@
+"""Reading: tasks that take turns, bursts, and receivers that are cancelled."""
+
+from __future__ import annotations
+
+import math
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from anyio_websocket import CloseReason
+
+from ..support.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    close_payload,
+    frame,
+)
+from ..support.peer import (
+    Opener,
+    closed_with,
+    linked,
+    server_of_raw_client,
+)
+
+pytestmark = pytest.mark.virtual_time
+
+
+async def test_fragments_are_joined(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, stream = await opener(tasks)
+        stream.max_receive = 1  # and whatever they are cut into
+        await peer.send(TEXT, b"one ", fin=False)
+        await peer.send(PING, b"between")
+        await peer.send(CONTINUATION, "zwölf".encode())
+        assert await connection.get_message() == "one zwölf"
+        assert await peer.receive() == Frame(PONG, b"between")
+        tasks.cancel_scope.cancel()
+
+
+async def test_frames_glued_to_the_handshake(opener: Opener) -> None:
+    mask = b"\1\2\3\4" if opener is server_of_raw_client else None
+    glued = frame(TEXT, b"first", mask=mask) + frame(BINARY, b"second", mask=mask)
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, glued=glued)
+        await peer.send(TEXT, b"third")
+        assert await connection.get_message() == "first"
+        assert await connection.get_message() == b"second"
+        assert await connection.get_message() == "third"
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_message_for_a_cancelled_receiver_goes_to_the_next() -> None:
+    # The second waits without reading; the message that the attendant's reader gives
+    # it must not get lost when it is cancelled in that very moment.
+    got: list[str | bytes] = []
+    async with linked() as (client, server), anyio.create_task_group() as tasks:
+        await anyio.sleep(1)  # the attendant reads now
+        scope = anyio.CancelScope()
+
+        async def first() -> None:
+            with scope:
+                got.append(await server.get_message())
+
+        async def second() -> None:
+            got.append(await server.get_message())
+
+        tasks.start_soon(first)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(second)
+        await anyio.wait_all_tasks_blocked()
+        await client.send_message("a")
+        scope.cancel()
+        await client.send_message("b")
+        await anyio.wait_all_tasks_blocked()
+        got.sort(key=str)
+        if got == ["a"]:
+            assert await server.get_message() == "b"
+        else:
+            assert got == ["a", "b"]
+        tasks.cancel_scope.cancel()
+
+
+async def test_F1_cancelling_get_message_loses_nothing() -> None:
+    count = 200
+    got: list[str | bytes] = []
+    async with linked() as (client, server), anyio.create_task_group() as tasks:
+
+        async def send() -> None:
+            for i in range(count):
+                await client.send_message(str(i))
+                for _ in range(i % 5):
+                    await anyio.lowlevel.checkpoint()
+
+        async def receive(passes: int) -> None:
+            # Cancelled after a number of passes through the scheduler, so that it
+            # strikes before, in and after the pass in which a message arrives.
+            async def strike(scope: anyio.CancelScope) -> None:
+                for _ in range(passes):
+                    await anyio.lowlevel.checkpoint()
+                scope.cancel()
+
+            async with anyio.create_task_group() as inner:
+                inner.start_soon(strike, inner.cancel_scope)
+                while True:
+                    got.append(await server.get_message())
+
+        tasks.start_soon(send)
+        passes = 0
+        while len(got) < count:
+            await receive(passes % 7)
+            passes += 1
+    assert got == [str(i) for i in range(count)]
+
+
+async def test_a_burst_gives_way_to_others(opener: Opener) -> None:
+    # F8: 420 messages at hand, but the other task has its turns, and a cancellation
+    # is seen.
+    turns = 0
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await anyio.lowlevel.checkpoint()
+
+        await peer.stream.send(peer.frame(TEXT, b"x") * 420)
+        await connection.get_message()
+        tasks.start_soon(other)
+        for _ in range(310):
+            await connection.get_message()
+        assert turns >= 2
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            for _ in range(101):
+                await connection.get_message()
+        assert scope.cancelled_caught
+        tasks.cancel_scope.cancel()
+
+
+async def test_F8_what_fills_a_long_queue_gives_way_to_others(opener: Opener) -> None:
+    turns = 0
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, message_queue_size=math.inf)
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await anyio.lowlevel.checkpoint()
+
+        await peer.stream.send(peer.frame(TEXT, b"x") * 4000 + peer.frame(PONG, b"p"))
+        tasks.start_soon(other)
+        await connection.ping(b"p")
+        assert turns >= 4000 // 100
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_burst_of_pings_gives_way_to_others(opener: Opener) -> None:
+    turns = 0
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await anyio.lowlevel.checkpoint()
+
+        await peer.stream.send(peer.frame(PING) * 1000 + peer.frame(TEXT, b"x"))
+        tasks.start_soon(other)
+        assert await connection.get_message() == "x"
+        assert turns >= 10
+        tasks.cancel_scope.cancel()
+
+
+async def test_closing_takes_the_baton_from_a_task_that_reads(opener: Opener) -> None:
+    # Over a stream that sends without a pass of the scheduler, so that the reading
+    # task has not left yet when the closing one wants to read.
+    async with anyio.create_task_group() as tasks:
+        connection, peer, stream = await opener(tasks)
+
+        async def send(data: bytes) -> None:
+            stream._outgoing.data += data
+            stream._outgoing.change()
+
+        stream.send = send  # type: ignore[method-assign, assignment]
+
+        async def receive() -> None:
+            assert await closed_with(connection) == CloseReason(1000, None)
+
+        tasks.start_soon(receive)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(connection.aclose)
+        assert await peer.receive() == Frame(CLOSE, close_payload(1000))
+        await peer.send_close(1000)
+        await peer.stream.aclose()
+        with anyio.fail_after(1):
+            await connection.wait_closed()

@@ -1,0 +1,232 @@
+"""Whole connections over the library's sockets: what leaves when, in which order."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from anyio_websocket import (
+    CloseReason,
+    HandshakeError,
+    WebSocketConnection,
+    WebSocketRequest,
+    open_websocket,
+    open_websocket_url,
+    serve_websocket,
+)
+from anyio_websocket._transport._readiness import can_wait
+
+from ..support.frames import (
+    BINARY,
+    CLOSE,
+    PING,
+    TEXT,
+    Frame,
+    close_payload,
+    frame,
+    take_frame,
+)
+from ..support.peer import request
+from ..support.sockets import read
+
+BIG = bytes(range(256)) * 2**14  # 4 MiB, more than any buffer of a socket holds
+
+
+@asynccontextmanager
+async def served(
+    handler: Callable[[WebSocketConnection], Any],
+    context: ssl.SSLContext | None = None,
+    **options: Any,
+) -> AsyncGenerator[int]:
+    """Serve while the block lasts; give the port."""
+
+    async def accept(request: WebSocketRequest) -> None:
+        await handler(await request.accept())
+
+    async with anyio.create_task_group() as tasks:
+        serve = partial(serve_websocket, disconnect_timeout=1, **options)
+        server = await tasks.start(serve, accept, "127.0.0.1", 0, context)
+        yield server.port
+        tasks.cancel_scope.cancel()
+
+
+async def raw_client(port: int) -> socket.socket:
+    """Connect by hand, up to the end of the handshake."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.setblocking(False)
+    sock.send(request(host=b"127.0.0.1:%d" % port))
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += await read(sock, 1)
+    return sock
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+async def test_F3_a_message_that_is_cancelled_half_way_arrives_whole(
+    secure: bool, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    cancelled = anyio.Event()
+
+    async def handler(ws: WebSocketConnection) -> None:
+        with anyio.move_on_after(0.1) as scope:
+            await ws.send_message(BIG)
+        assert scope.cancelled_caught
+        cancelled.set()
+        for i in range(10):  # the same again, by others that wait behind it
+            with anyio.move_on_after(0.001):
+                await ws.send_message(b"never" * (i + 1))
+        await ws.send_message("next")
+        await ws.wait_closed()
+
+    async with served(handler, server_tls if secure else None) as port:
+        scheme, context = ("wss", client_tls) if secure else ("ws", None)
+        async with open_websocket_url(
+            f"{scheme}://127.0.0.1:{port}", context, max_message_size=2 * len(BIG)
+        ) as ws:
+            with anyio.fail_after(20):
+                await cancelled.wait()
+                assert await ws.get_message() == BIG
+                while (message := await ws.get_message()) != "next":
+                    assert isinstance(message, bytes)
+                    assert message.startswith(b"never")
+
+
+async def test_F3_the_rest_is_sent_though_nobody_sends_more() -> None:
+    async def handler(ws: WebSocketConnection) -> None:
+        with anyio.move_on_after(0.1):
+            await ws.send_message(BIG)
+        await ws.wait_closed()
+
+    async with served(handler) as port:
+        sock = await raw_client(port)
+        with sock, anyio.fail_after(20):
+            await anyio.sleep(0.2)
+            data = await read(sock, len(BIG) + 10)
+            sent = take_frame(bytearray(data))
+            assert sent is not None
+            assert sent.payload == BIG
+
+
+async def test_E4_who_shows_no_life_is_told_so() -> None:
+    closed: list[CloseReason | None] = []
+
+    async def handler(ws: WebSocketConnection) -> None:
+        await ws.wait_closed()
+        closed.append(ws.closed)
+
+    async with served(handler, ping_interval=0.1, ping_timeout=0.3) as port:
+        sock = await raw_client(port)
+        with sock, anyio.fail_after(5):
+            data = bytearray(await read(sock, 2 + 8 + 2 + 24))
+            ping, close = take_frame(data), take_frame(data)
+            assert ping is not None
+            assert ping.opcode == PING
+            assert close == Frame(CLOSE, close_payload(1011, "keepalive ping timeout"))
+            await anyio.wait_readable(sock)
+            assert sock.recv(1) == b""
+    assert closed == [
+        CloseReason(
+            1006, "the peer showed no sign of life within 0.3 seconds of a ping"
+        )
+    ]
+
+
+async def test_an_answer_is_held_back_for_a_pass_at_the_most() -> None:
+    async def handler(ws: WebSocketConnection) -> None:
+        await ws.send_message(await ws.get_message())
+        await anyio.sleep_forever()  # and never asks for the second one
+
+    async with served(handler) as port:
+        sock = await raw_client(port)
+        with sock, anyio.fail_after(5):
+            sock.send(frame(TEXT, b"one") + frame(TEXT, b"two"))
+            assert take_frame(bytearray(await read(sock, 5)))
+
+
+async def test_answers_leave_together_and_in_order() -> None:
+    async def handler(ws: WebSocketConnection) -> None:
+        async for message in ws:
+            await ws.send_message(message)
+
+    async with served(handler) as port:
+        sock = await raw_client(port)
+        with sock, anyio.fail_after(10):
+            count = 1000
+            payloads = [b"%d" % i * (i % 7) for i in range(count)]
+            sock.send(b"".join(frame(BINARY, payload) for payload in payloads))
+            size = sum(len(payload) + 2 for payload in payloads)
+            buffer = bytearray(await read(sock, size))
+            for payload in payloads:
+                sent = take_frame(buffer)
+                assert sent is not None
+                assert sent.payload == payload
+
+
+async def test_a_burst_leaves_together_and_in_order() -> None:
+    messages = [b"%d" % i for i in range(50)]
+
+    async def handler(ws: WebSocketConnection) -> None:
+        for message in messages:
+            await ws.send_message(message)
+        await anyio.sleep_forever()
+
+    async with served(handler) as port:
+        sock = await raw_client(port)
+        with sock, anyio.fail_after(5):
+            data = bytearray(await read(sock, sum(len(m) + 2 for m in messages)))
+            for message in messages:
+                sent = take_frame(data)
+                assert sent is not None
+                assert sent.payload == message
+
+
+async def test_what_is_held_back_leaves_before_the_close() -> None:
+    async def handler(ws: WebSocketConnection) -> None:
+        await ws.send_message(await ws.get_message())
+
+    async with served(handler) as port:
+        sock = await raw_client(port)
+        with sock, anyio.fail_after(5):
+            sock.send(frame(TEXT, b"one") + frame(TEXT, b"two"))
+            assert await read(sock, 9) == b"\x81\x03one\x88\x02\x03\xe8"
+
+
+async def test_where_the_loop_cannot_wait_for_sockets(
+    monkeypatch: pytest.MonkeyPatch,
+    server_tls: ssl.SSLContext,
+    client_tls: ssl.SSLContext,
+) -> None:
+    token: Any = anyio.lowlevel.current_token().native_token
+    monkeypatch.setattr(asyncio, "ProactorEventLoop", type(token), raising=False)
+    assert not can_wait()
+
+    async def handler(ws: WebSocketConnection) -> None:
+        async for message in ws:
+            await ws.send_message(message)
+
+    for context, use_ssl in ((None, False), (server_tls, client_tls)):
+        async with served(handler, context) as port:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=use_ssl) as ws:
+                await ws.send_message(BIG[:100_000])
+                assert await ws.get_message() == BIG[:100_000]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        async def leave() -> None:
+            await anyio.wait_readable(listener)
+            listener.accept()[0].close()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(leave)
+            with pytest.raises(HandshakeError, match="during the TLS handshake"):
+                async with open_websocket("127.0.0.1", port, "/", use_ssl=True):
+                    pass

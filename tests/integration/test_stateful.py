@@ -1,0 +1,327 @@
+"""Two peers send, receive, ping, give up, stall and close, in any order.
+
+Hypothesis draws a program for each side's three tasks; a virtual clock lets the longest
+stall cost nothing. Whatever happens, messages arrive whole, in order and once; those
+whose sending had returned before a Close that the peer received are not lost; both
+sides agree on how it ended; and it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NamedTuple
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from anyio_websocket import ConnectionClosed, WebSocketConnection
+
+from ..support.backends import Backend, params
+from ..support.peer import linked, linked_by_sockets
+from ..support.steps import cancelled_at
+
+CLOSING = 3  # seconds
+MARGIN = 0.01  # seconds
+SILENCE = 6  # seconds that no keepalive takes for the end, and a little less
+
+
+class Send(NamedTuple):
+    """Send a message; with ``patience`` it is given up after so many steps."""
+
+    size: int
+    is_text: bool = True
+    patience: int | None = None
+
+
+class Receive(NamedTuple):
+    """Receive a message, if one comes."""
+
+    patience: int | None = None
+
+
+class Ping(NamedTuple):
+    """Ping, and wait for the Pong."""
+
+    patience: int | None = None
+
+
+class Pause(NamedTuple):
+    """Do nothing."""
+
+    seconds: float
+
+
+class Freeze(NamedTuple):
+    """Let nothing come over the network to this side; only streams can do it."""
+
+    seconds: float
+
+
+class Close(NamedTuple):
+    """Close."""
+
+    patience: int | None = None
+
+
+Step = Send | Receive | Ping | Pause | Freeze | Close
+
+
+class Settings(NamedTuple):
+    """What the two are connected by."""
+
+    over_sockets: bool
+    compression: bool
+    queue_size: int
+    keepalive: bool
+    capacity: int
+    max_receive: int
+    client_closes: bool  # when everybody is done
+
+    def core(
+        self,
+    ) -> AbstractAsyncContextManager[tuple[WebSocketConnection, WebSocketConnection]]:
+        """Connect."""
+        options: dict[str, Any] = {
+            "disconnect_timeout": CLOSING,
+            "message_queue_size": self.queue_size,
+            "ping_interval": 3 if self.keepalive else None,
+            "ping_timeout": 4,
+        }
+        if self.over_sockets:
+            return linked_by_sockets(self.compression, **options)
+        options["compression"] = self.compression
+        return linked(65536, client=options, server=options)
+
+
+class Call:
+    """A message that was given to ``send_message``, and what became of it."""
+
+    def __init__(self, message: str | bytes) -> None:
+        self.message = message
+        self.returned = False
+
+
+class Side:
+    """One of the two: what it did, and what it was told.
+
+    :param ws: its connection
+    :param code: with which it closes
+    :param name: stands in its messages
+
+    """
+
+    def __init__(self, ws: WebSocketConnection, code: int, name: str) -> None:
+        self.ws = ws
+        self.code = code
+        self.name = name
+        self.calls: dict[int, list[Call]] = {}  # by task, in order
+        self.received: list[str | bytes] = []
+        self.closed_first = False  # that is, before it heard of the other's Close
+        # whether it gave up in a frame or in closing, or closed without an answer
+        self.broke_off = False
+
+    async def perform(self, task: int, program: list[Step]) -> None:
+        """Do what one of its tasks has to do."""
+        self.calls[task] = []
+        try:
+            for step in program:
+                await self._do(task, step)
+        except ConnectionClosed:
+            assert self.ws.closed is not None
+
+    async def read(self, program: list[Step]) -> None:
+        """Do what its reading task has to do, and then receive until the end."""
+        await self.perform(2, program)
+        with pytest.raises(ConnectionClosed):
+            while True:
+                await self._receive()
+
+    async def close(self, patience: int | None = None) -> None:
+        """Close, or give it up."""
+        if self.ws.closed is None:
+            self.closed_first = True
+        started = anyio.current_time()
+        if not await attempt(lambda: self.ws.aclose(self.code), patience):
+            self.broke_off = True
+        took = anyio.current_time() - started
+        assert took < CLOSING + MARGIN
+        self.broke_off |= took > CLOSING - MARGIN
+
+    async def _receive(self) -> None:
+        self.received.append(await self.ws.get_message())
+
+    async def _do(self, task: int, step: Step) -> None:
+        if isinstance(step, Send):
+            number = len(self.calls[task])
+            text = f"{self.name} {task} {number} ".ljust(step.size, "ü")
+            call = Call(text if step.is_text else text.encode())
+            self.calls[task].append(call)
+            call.returned = await attempt(
+                lambda: self.ws.send_message(call.message), step.patience
+            )
+            if self.ws.closed is not None and not call.returned:
+                self.broke_off = True
+        elif isinstance(step, Receive):
+            await attempt(self._receive, step.patience)
+        elif isinstance(step, Ping):
+            await attempt(self.ws.ping, step.patience)
+            if self.ws.closed is not None and step.patience is not None:
+                self.broke_off = True
+        elif isinstance(step, Pause):
+            await anyio.sleep(step.seconds)
+        elif isinstance(step, Freeze):
+            self._freeze(step.seconds)
+        else:
+            await self.close(step.patience)
+
+    def _freeze(self, seconds: float) -> None:
+        stream = getattr(self.ws._core.transport, "_stream", None)
+        if stream is not None:
+            until = anyio.current_time() + seconds
+
+            async def wait() -> None:
+                if until > anyio.current_time():
+                    await anyio.sleep_until(until)
+
+            stream.before_receive = wait
+
+
+async def attempt(work: Callable[[], Awaitable[object]], patience: int | None) -> bool:
+    """Do something, and give it up after some steps; say whether it came to its end."""
+    done = False
+
+    async def whole() -> None:
+        nonlocal done
+        await work()
+        done = True
+
+    await cancelled_at(patience, whole())
+    return done
+
+
+def check_order(received: list[str | bytes], calls: list[Call]) -> list[Call]:
+    """Demand messages in order and once; return those calls that came after them."""
+    rest = iter(calls)
+    for message in received:
+        for call in rest:
+            if call.message == message:
+                break
+            assert not call.returned, f"{call.message!r} is missing before {message!r}"
+        else:
+            pytest.fail(f"{message!r} came twice, out of order, or was never sent")
+    return list(rest)
+
+
+def check(one: Side, other: Side, silence: float, keepalive: bool) -> None:
+    """Demand that what one side received is what the other sent."""
+    assert one.ws.closed is not None
+    assert one.ws._core.closing.finished
+    got: dict[int, list[str | bytes]] = {task: [] for task in other.calls}
+    for message in one.received:
+        words = message.split(" " if isinstance(message, str) else b" ")  # type: ignore[arg-type]
+        got[int(words[1])].append(message)
+    for task, calls in other.calls.items():
+        missing = check_order(got[task], calls)
+        if one.ws.closed.code == other.code and not one.closed_first:
+            # Its Close came behind all of them.
+            assert not any(call.returned for call in missing)
+    if one.ws.closed.code == 1006:
+        assert one.broke_off or other.broke_off or (keepalive and silence >= SILENCE), (
+            "lost without a reason"
+        )
+
+
+def check_codes(client: Side, server: Side) -> None:
+    """Demand that both keep the code that they received."""
+    assert client.ws.closed is not None
+    assert server.ws.closed is not None
+    codes = client.ws.closed.code, server.ws.closed.code
+    if 1006 in codes or any(side.broke_off for side in (client, server)):
+        assert set(codes) <= {1006, client.code, server.code}
+    elif client.closed_first and server.closed_first:
+        assert codes == (server.code, client.code)  # they crossed
+    else:
+        assert client.closed_first or server.closed_first
+        first = client if client.closed_first else server
+        assert codes == (first.code, first.code)
+
+
+async def play(how: Settings, programs: list[list[Step]]) -> None:
+    """Run everything, and check what came of it."""
+    stalls = [
+        sum(step.seconds for step in program if isinstance(step, Pause | Freeze))
+        for program in programs
+    ]
+    with anyio.fail_after(30 + sum(stalls)):
+        async with how.core() as (client_ws, server_ws):
+            client = Side(client_ws, 4000, "client")
+            server = Side(server_ws, 3000, "server")
+            for side in (client, server):
+                stream = getattr(side.ws._core.transport, "_stream", None)
+                if stream is not None:
+                    stream.narrow(how.capacity, how.max_receive)
+            async with anyio.create_task_group() as readers:
+                for i, side in enumerate((client, server), 4):
+                    readers.start_soon(side.read, programs[i])
+                async with anyio.create_task_group() as senders:
+                    for i, side in enumerate((client, server) * 2):
+                        senders.start_soon(side.perform, i // 2, programs[i])
+                await (client if how.client_closes else server).close()
+    check(client, server, max(stalls), how.keepalive)
+    check(server, client, max(stalls), how.keepalive)
+    check_codes(client, server)
+
+
+patience = st.none() | st.none() | st.integers(0, 12)
+sizes = st.integers(0, 60) | st.integers(0, 2000) | st.just(9000)
+seconds = st.sampled_from([0.05, 0.3, 1, 2.5, 8])
+steps: dict[type[Step], st.SearchStrategy[Step]] = {
+    Send: st.builds(Send, sizes, st.booleans(), patience),
+    Receive: st.builds(Receive, patience),
+    Ping: st.builds(Ping, patience),
+    Pause: st.builds(Pause, seconds),
+    Freeze: st.builds(Freeze, seconds),
+    Close: st.builds(Close, patience),
+}
+# Most of it is sending and receiving, for nothing is to be seen behind a Close.
+of_senders = st.sampled_from([Send] * 16 + [Ping] * 3 + [Pause] * 3 + [Close])
+of_readers = st.sampled_from([Receive] * 8 + [Pause] * 3 + [Freeze])
+programs = st.tuples(
+    *[st.lists(of_senders.flatmap(steps.__getitem__), max_size=12)] * 4,
+    *[st.lists(of_readers.flatmap(steps.__getitem__), max_size=12)] * 2,
+).map(list)
+ways = st.builds(
+    Settings,
+    over_sockets=st.booleans(),
+    compression=st.booleans(),
+    queue_size=st.sampled_from([0, 1, 16]),
+    keepalive=st.booleans(),
+    capacity=st.sampled_from([200, 2000, 65536]),
+    max_receive=st.sampled_from([50, 65536]),
+    client_closes=st.booleans(),
+)
+
+
+# seconds; it takes few, but to shrink what it finds takes more
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("make_backend", params(virtual_time=True))
+@settings(
+    max_examples=100,
+    phases=set(Phase) - {Phase.explain},  # which traces every line
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(ways, programs)
+def test_D7_E6_to_E9_F1_to_F5_any_program(
+    make_backend: Callable[[], Backend], how: Settings, programs: list[list[Step]]
+) -> None:
+    backend, options = make_backend()
+    if backend == "trio":
+        import trio
+
+        # Not by anyio.run(), whose early versions do not pass the clock on.
+        trio.run(play, how, programs, **options)
+    else:
+        anyio.run(play, how, programs, backend=backend, backend_options=options)

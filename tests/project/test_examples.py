@@ -1,0 +1,132 @@
+"""What the README and examples/ show is run, as it stands."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from anyio_websocket import CloseReason, ConnectionClosed, open_websocket_url
+
+ROOT = Path(__file__).parents[2]
+BACKENDS = ["asyncio", "trio"] if importlib.util.find_spec("trio") else ["asyncio"]
+
+
+def test_echo() -> None:
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "echo.py"), *BACKENDS],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert re.sub(r"\d+\.\d\d ms", "T ms", result.stdout) == "".join(
+        f"-- on {backend}\n"
+        "echoed: 'hello'\n"
+        "echoed: 'wörld'\n"
+        "echoed: b'\\x00\\x01\\x02'\n"
+        "ping: T ms\n"
+        "closed: CloseReason<code=1000, name=NORMAL_CLOSURE, reason='bye'>\n"
+        for backend in BACKENDS
+    )
+    assert result.stderr == ""
+
+
+def test_reconnect() -> None:
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "reconnect.py"), *BACKENDS],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert result.stdout == "".join(
+        f"-- on {backend}\n"
+        "received: hello\n"
+        "lost: CloseReason<code=1012, name=SERVICE_RESTART, reason='new version'>\n"
+        "received: here I am again\n"
+        for backend in BACKENDS
+    )
+    assert result.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals to send")
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopping(backend: str, number: int) -> None:
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "examples" / "stopping.py"), backend],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    async def client(port: int) -> CloseReason | None:
+        async with open_websocket_url(f"ws://127.0.0.1:{port}/") as ws:
+            await ws.send_message("hello")
+            assert await ws.get_message() == "hello"
+            server.send_signal(number)
+            with anyio.fail_after(10), pytest.raises(ConnectionClosed):
+                await ws.get_message()
+        return ws.closed
+
+    try:
+        assert server.stdout is not None
+        port = int(server.stdout.readline().rpartition(" ")[2])
+        closed = anyio.run(client, port)
+        output, errors = server.communicate(timeout=10)
+    finally:
+        server.kill()
+    assert closed == CloseReason(1012, "back in a minute")
+    assert output == "all clients are gone\n"
+    assert errors == ""
+    assert server.returncode == 0
+
+
+def test_every_example_has_a_test() -> None:
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} == {
+        "echo.py",
+        "reconnect.py",
+        "stopping.py",
+    }
+
+
+def test_readme(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    programs = dict(re.findall(r"<!-- (\w+) -->\n```python\n(.+?)```", readme, re.S))
+    for name, program in programs.items():
+        # As short as promised, but for blank lines.
+        assert len([line for line in program.splitlines() if line]) <= 10, name
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    for name in ("client", "server"):
+        assert "8765" in programs[name]
+        (tmp_path / f"{name}.py").write_text(programs[name].replace("8765", str(port)))
+    server = subprocess.Popen([sys.executable, str(tmp_path / "server.py")])
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)  # a process starts in real time
+        client = subprocess.run(
+            [sys.executable, str(tmp_path / "client.py")],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    finally:
+        server.terminate()
+        server.wait(10)
+    assert client.stdout == "hello\n"
+    assert client.stderr == ""

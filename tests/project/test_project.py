@@ -1,0 +1,30 @@
+"""The files around the package agree with each other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import anyio_websocket
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_ci_runs_what_the_readme_says() -> None:
+    commands = re.findall(
+        r"^```sh\n(.+?)\n```$", (ROOT / "README.md").read_text(), re.M
+    )
+    (command,) = [command for command in commands if "nox" in command]
+    assert command in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_the_changelog_knows_the_version() -> None:
+    version = re.escape(anyio_websocket.__version__)
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(rf"^## (Unreleased|{version}\b)", changelog, re.M)
+
+
+def test_the_reference_has_every_name() -> None:
+    reference = (ROOT / "docs" / "reference.rst").read_text()
+    documented = re.findall(r"^\.\. auto\w+:: (\w+)(?:\(\))?$", reference, re.M)
+    assert sorted(documented) == sorted(anyio_websocket.__all__)

@@ -1,0 +1,189 @@
+"""The server's handshake: requests that are late, cut off or wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import tracemalloc
+from functools import partial
+
+import anyio
+import pytest
+
+from anyio_websocket import (
+    WebSocketRequest,
+    serve_websocket,
+)
+
+from ..support.memory_servers import raw_client, serving, status_of
+from ..support.peer import request
+from ..support.servers import echo
+from ..support.streams import MemoryStream, failing, stream_pair
+
+
+@pytest.mark.virtual_time
+async def test_A1_nothing_or_drips() -> None:
+    async def never(request: WebSocketRequest) -> None:
+        raise AssertionError
+
+    async with serving(never, handler_errors="raise") as (listener, tasks):
+
+        async def drip(stream: MemoryStream, seconds: float) -> None:
+            with pytest.raises(anyio.BrokenResourceError):
+                for byte in request():
+                    await stream.send(bytes([byte]))
+                    await anyio.sleep(seconds)
+
+        started = anyio.current_time()
+        dripping, nothing = listener.connect(), listener.connect()
+        tasks.start_soon(drip, dripping, 1)
+        with pytest.raises(anyio.EndOfStream):
+            await nothing.receive()
+        assert anyio.current_time() - started == pytest.approx(10, abs=0.1)
+        with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+            await dripping.receive()
+        assert anyio.current_time() - started == pytest.approx(10, abs=0.1)
+
+
+@pytest.mark.virtual_time
+async def test_A1_memory_of_clients_that_say_nothing(anyio_backend_name: str) -> None:
+    if anyio_backend_name == "asyncio":  # debug mode keeps a traceback for each task
+        asyncio.get_running_loop().set_debug(False)
+    count = 100
+    async with serving(echo, connect_timeout=1000) as (listener, _):
+        clients = [listener.connect() for _ in range(count)]
+        await anyio.wait_all_tasks_blocked()
+        tracemalloc.start()
+        try:
+            clients += [listener.connect() for _ in range(count)]
+            for client in clients[count:]:
+                await client.send(request()[:-2] + b"X: " + b"x" * 4000)
+            await anyio.wait_all_tasks_blocked()
+            # With both ends of the streams, and the tasks.
+            assert tracemalloc.get_traced_memory()[0] / count < 32 * 1024
+        finally:
+            tracemalloc.stop()
+        for client in clients:
+            await client.aclose()
+
+
+async def test_A1_stalled_tls(server_tls: ssl.SSLContext) -> None:
+    async with anyio.create_task_group() as tasks:
+        server = await tasks.start(
+            partial(
+                serve_websocket, echo, "127.0.0.1", 0, server_tls, connect_timeout=0.2
+            )
+        )
+        async with await anyio.connect_tcp("127.0.0.1", server.port) as stream:
+            with pytest.raises(anyio.EndOfStream), anyio.fail_after(5):
+                await stream.receive()
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("how", ["eof", "reset", "half"])
+async def test_A2_client_leaves(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "anyio_websocket")
+    async with serving(echo) as (listener, _):
+        for data in (b"", request()[:50]):
+            started = anyio.current_time()
+            peer = await raw_client(listener, data)
+            await anyio.wait_all_tasks_blocked()
+            if how == "reset":
+                peer.stream.reset()  # type: ignore[attr-defined]
+            elif how == "eof":
+                await peer.stream.aclose()
+            else:
+                await peer.stream.send_eof()
+                assert await peer.receive_all() == b""
+            await anyio.wait_all_tasks_blocked()
+            assert anyio.current_time() - started < 1  # not the 10 of the time limit
+        assert [record.levelno for record in caplog.records] == [logging.DEBUG] * 2
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(
+    ("data", "status_code"),
+    [
+        (request(line=b"GET /" + b"x" * 9000 + b" HTTP/1.1"), 414),
+        (request(b"X: " + b"x" * 9000), 431),
+        (b"\x16\x03\x01", 400),
+        (request(line=b"POST / HTTP/1.1", connection=b"x"), 405),
+        (request(line=b"GET / HTTP/1.0"), 505),
+        (request(version=b"8"), 426),
+        (request(b"Content-Length: 100000") + b"x" * 50_000, 400),
+        (request(host="é".encode()), 400),
+        (request(b"Origin: http://evil.example"), 403),
+        (request(line=b"GET * HTTP/1.1"), 400),
+    ],
+)
+async def test_A_bad_requests_are_answered(
+    data: bytes, status_code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "anyio_websocket")
+
+    async def never(request: WebSocketRequest) -> None:
+        raise AssertionError
+
+    async with serving(never, handler_errors="raise") as (listener, _):
+        peer = await raw_client(listener, data)
+        answer = await peer.receive_all()
+        assert status_of(answer) == status_code
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert b"connection: close" in head.lower()
+        assert b"content-length: %d" % len(body) in head.lower()
+        await peer.stream.aclose()
+        await anyio.wait_all_tasks_blocked()
+        (record,) = caplog.records
+        assert record.levelno == logging.INFO
+        assert str(status_code) in record.getMessage()
+
+
+@pytest.mark.virtual_time
+async def test_A7_an_answer_is_not_lost_to_a_reset() -> None:
+    # The client goes on sending the body; the answer must reach it all the same, and
+    # the server must not read for ever.
+    async with serving(echo) as (listener, _):
+        peer = await raw_client(listener, request(b"Content-Length: 9999"))
+        started = anyio.current_time()
+        with pytest.raises(anyio.BrokenResourceError):
+            while True:
+                await peer.stream.send(b"x" * 100)
+                await anyio.sleep(0.1)
+        assert anyio.current_time() - started < 3
+
+
+@pytest.mark.virtual_time
+async def test_A7_a_client_that_does_not_wait_for_the_answer() -> None:
+    async with serving(echo) as (listener, _):
+        for hook in ("before_send", "before_eof", "before_close"):
+            server_end, client_end = stream_pair()
+            setattr(server_end, hook, failing(OSError("the wire is cut")))
+            listener._send.send_nowait(server_end)
+            await client_end.send(b"nonsense\r\n\r\n")
+            await client_end.send_eof()
+            with pytest.raises(anyio.EndOfStream):
+                while True:
+                    await client_end.receive()
+            await client_end.aclose()
+
+
+async def test_A4_over_tls(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        server = await tasks.start(serve_websocket, echo, "127.0.0.1", 0, server_tls)
+        async with await anyio.connect_tcp(
+            "127.0.0.1",
+            server.port,
+            ssl_context=client_tls,
+            tls_standard_compatible=False,
+        ) as stream:
+            await stream.send(b"nonsense\r\n\r\n")
+            answer = b""
+            with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                while True:
+                    answer += await stream.receive()
+            assert status_of(answer) == 400
+            tasks.cancel_scope.cancel()

@@ -1,0 +1,79 @@
+"""The scripts of the soak, each once: the promises, and the scripts themselves."""
+
+from __future__ import annotations
+
+import ssl
+from functools import partial
+from typing import Any
+
+import anyio
+import pytest
+
+from anyio_websocket import serve_websocket
+
+from ..rows import ROWS
+from ..support.peer import RawPeer
+from . import server as soaked
+from .hostile import ATTACKS, TRAPS, Attack, fall_into, serve_traps
+from .level import Sample, growth
+
+SLOW = {"A1", "E4"}  # rows about timeouts, of which each has a test of its own
+LONG = 3  # seconds; traps that hold a client for longer have theirs as well
+APPLICATION = {"D10", "E9", "E10", "E11", "E12"}  # rows that no peer can play
+
+
+def test_every_row_that_a_peer_can_play_is_played() -> None:
+    rows = {row for group in ROWS.values() for row in group if row[0] in "ABCDE"}
+    assert rows == ATTACKS.keys() | TRAPS.keys() | APPLICATION
+
+
+@pytest.mark.timeout(60)
+async def test_attacks(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:
+    async with anyio.create_task_group() as tasks:
+        serve = partial(serve_websocket, compression=True, **soaked.OPTIONS)
+        ports = {
+            tls: (
+                await tasks.start(
+                    serve, soaked.handler, "127.0.0.1", 0, server_tls if tls else None
+                )
+            ).port
+            for tls in (False, True)
+        }
+
+        async def play(attack: Attack, tls: bool) -> None:
+            options: dict[str, Any] = {"tls_standard_compatible": False}
+            if tls:
+                options["ssl_context"] = client_tls
+            port = ports[tls or attack.over == "bare"]
+            async with await anyio.connect_tcp("127.0.0.1", port, **options) as stream:
+                await attack.play(RawPeer(stream, masks=True))
+
+        async with anyio.create_task_group() as attackers:
+            for row in ATTACKS.keys() - SLOW:
+                for attack in ATTACKS[row]:
+                    attackers.start_soon(play, attack, False)
+                    if attack.over == "any":
+                        attackers.start_soon(play, attack, True)
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.timeout(60)
+async def test_traps() -> None:
+    broken: list[str] = []
+    async with serve_traps(broken.append) as port, anyio.create_task_group() as tasks:
+        for row, traps in TRAPS.items():
+            for number, trap in enumerate(traps):
+                if trap.seconds < LONG:
+                    tasks.start_soon(fall_into, row, number, port)
+    assert broken == []
+
+
+def test_what_is_level() -> None:
+    slack = Sample(1.0, 10, 10)
+    level = [Sample(30.0 + i % 2, 100 + i % 7, 50 - i % 5) for i in range(100)]
+    assert growth(level, slack) == []
+    warming_up = [Sample(i / 2, i * 3, i) for i in range(30)] + level
+    assert growth(warming_up, slack) == []
+    leaking = [Sample(30.0 + i / 5, 100 + i, 50 + i) for i in range(100)]
+    assert [text.split()[0] for text in growth(leaking, slack)] == list(Sample._fields)
+    assert growth(level[:2], slack) == ["too few samples"]

@@ -1,0 +1,51 @@
+"""Servers over streams in memory, and clients of theirs that are driven by hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from anyio_websocket import (
+    WebSocketRequest,
+    WebSocketServer,
+)
+
+from ..support.peer import RawPeer, request
+from ..support.streams import MemoryListener
+
+Handler = Callable[[WebSocketRequest], Awaitable[object]]
+
+
+@asynccontextmanager
+async def serving(
+    handler: Handler, **options: Any
+) -> AsyncGenerator[tuple[MemoryListener, TaskGroup]]:
+    """Serve in memory while the block lasts; end it by cancelling."""
+    listener = MemoryListener(options.pop("capacity", 65536))
+    async with anyio.create_task_group() as tasks:
+        server = WebSocketServer(handler, [listener], **options)
+        await tasks.start(server.run)
+        yield listener, tasks
+        tasks.cancel_scope.cancel()
+    assert listener.closed
+
+
+async def raw_client(listener: MemoryListener, data: bytes | None = None) -> RawPeer:
+    """Connect, and send a request or what else a test wants."""
+    peer = RawPeer(listener.connect(), masks=True)
+    await peer.stream.send(request() if data is None else data)
+    return peer
+
+
+async def accepted_client(listener: MemoryListener) -> RawPeer:
+    peer = await raw_client(listener)
+    assert (await peer.receive_head()).startswith(b"HTTP/1.1 101 ")
+    return peer
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])

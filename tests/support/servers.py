@@ -1,0 +1,105 @@
+"""Servers for tests: of the library's over TCP, and of bare bytes."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
+
+from anyio_websocket import (
+    WebSocketRequest,
+    serve_websocket,
+)
+
+from ..support.frames import TEXT, Frame
+from ..support.peer import RawPeer
+
+
+async def echo(request: WebSocketRequest) -> None:
+    """Send every message back."""
+    connection = await request.accept()
+    async for message in connection:
+        await connection.send_message(message)
+
+
+@asynccontextmanager
+async def serving(
+    handler: Callable[[WebSocketRequest], Awaitable[object]] = echo,
+    tls: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
+    **options: Any,
+) -> AsyncGenerator[int]:
+    """Serve on a port of its own while the block lasts."""
+    async with anyio.create_task_group() as tasks:
+        server = await tasks.start(
+            partial(serve_websocket, handler, host, 0, tls, **options)
+        )
+        yield server.port
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def raw_server(
+    handler: Callable[[ByteStream], Awaitable[None]],
+) -> AsyncGenerator[int]:
+    """Serve bytes on a port of its own while the block lasts."""
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+
+    async def handle(stream: SocketStream) -> None:
+        async with stream:
+            await handler(stream)
+
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, handle)
+        yield listener.extra(SocketAttribute.local_port)
+        tasks.cancel_scope.cancel()
+
+
+def answering(data: bytes, *, then_wait: bool = False) -> Any:
+    """Make a handler that reads a request and answers these bytes."""
+
+    async def handler(stream: ByteStream) -> None:
+        await RawPeer(stream, masks=False).receive_head()
+        await stream.send(data)
+        if then_wait:
+            await anyio.sleep_forever()
+
+    return handler
+
+
+async def silent(stream: ByteStream) -> None:
+    """Accept, and say nothing."""
+    await anyio.sleep_forever()
+
+
+@asynccontextmanager
+async def connected(port: int, data: bytes = b"") -> AsyncGenerator[RawPeer]:
+    """Connect by hand and say something; whether that is accepted is another matter."""
+    async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+        await stream.send(data)
+        yield RawPeer(stream, masks=True)
+
+
+async def is_answered(peer: RawPeer) -> bool:
+    """Say whether a client is let in, be it after a while."""
+    with anyio.fail_after(5):
+        return (await peer.receive_head()).startswith(b"HTTP/1.1 101 ")
+
+
+async def is_served(peer: RawPeer) -> bool:
+    """Say whether a client that was let in gets its echo."""
+    with anyio.fail_after(5):
+        await peer.send(TEXT, b"still here?")
+        return await peer.receive() == Frame(TEXT, b"still here?")
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What the server has logged; asyncio in debug mode complains of slow machines."""
+    return [record for record in caplog.records if record.name == "anyio_websocket"]

@@ -1,0 +1,275 @@
+"""What the tests stand on: the streams behave as sockets do, and the clocks jump."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from .costs import grows_linearly, traced
+from .faults import SHORT, SLOW, BlackHole, Ended, Faulty, Reset
+from .frames import BINARY, TEXT, Frame, frame, take_frame
+from .peer import KEY, accept_of, request, response
+from .steps import cancelled_at
+from .streams import MemoryListener, failing, hang, stream_pair
+
+
+async def test_bytes_arrive_and_end() -> None:
+    one, other = stream_pair()
+    await one.send(b"hello")
+    assert await other.receive(2) == b"he"
+    assert await other.receive() == b"llo"
+    await one.send_eof()
+    for _ in range(2):
+        with pytest.raises(anyio.EndOfStream):
+            await other.receive()
+    await other.send(b"still open this way")
+    assert await one.receive() == b"still open this way"
+    with pytest.raises(anyio.ClosedResourceError):
+        await one.send(b"after the end")
+    await one.aclose()
+    await other.aclose()
+
+
+async def test_a_full_stream_makes_the_sender_wait() -> None:
+    one, other = stream_pair(capacity=4)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one.send, b"123456")
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+    assert await other.receive() == b"1234"  # a cancelled send leaves what was sent
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one.send, b"56789")
+        assert await other.receive() == b"5678"
+        assert await other.receive() == b"9"
+
+
+async def test_two_at_once_are_refused() -> None:
+    one, other = stream_pair(capacity=1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other.receive)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(anyio.BusyResourceError):
+            await other.receive()
+        await one.send(b"1")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one.send, b"22")
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(anyio.BusyResourceError):
+            await one.send(b"3")
+        assert [await other.receive(), await other.receive()] == [b"2", b"2"]
+
+
+@pytest.mark.parametrize("how", ["receive", "send"])
+async def test_closing_wakes_who_waits(how: str) -> None:
+    one, _ = stream_pair(capacity=1)
+
+    async def wait() -> None:
+        with pytest.raises(anyio.ClosedResourceError):
+            await (one.receive() if how == "receive" else one.send(b"12"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        await one.aclose()
+    await one.aclose()
+
+
+async def test_closing_breaks_the_other_end() -> None:
+    one, other = stream_pair()
+    await other.send(b"unread")
+    await one.aclose()
+    with pytest.raises(anyio.BrokenResourceError):  # a reset, for data was unread
+        await other.receive()
+    with pytest.raises(anyio.BrokenResourceError):
+        await other.send(b"nobody listens")
+    one, other = stream_pair()
+    await one.aclose()
+    with pytest.raises(anyio.EndOfStream):
+        await other.receive()
+
+
+async def test_a_reset_breaks_both_ends() -> None:
+    one, other = stream_pair()
+    one.reset()
+    for stream in (one, other):
+        with pytest.raises(anyio.BrokenResourceError):
+            await stream.receive()
+        with pytest.raises(anyio.BrokenResourceError):
+            await stream.send(b"lost")
+
+
+async def test_streams_fail_on_request() -> None:
+    one, other = stream_pair()
+    one.max_send, other.max_receive = 2, 3
+    one.before_send = failing(anyio.BrokenResourceError(), after=1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one.send, b"12345")
+        got = [await other.receive()]
+        while len(b"".join(got)) < 5:
+            got.append(await other.receive())
+    assert b"".join(got) == b"12345"
+    assert max(map(len, got)) <= 3
+    with pytest.raises(anyio.BrokenResourceError):
+        await one.send(b"6")
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("operation", ["receive", "send", "eof", "close"])
+async def test_streams_hang_on_request(operation: str) -> None:
+    one, _ = stream_pair()
+    setattr(one, f"before_{operation}", hang)
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "receive": one.receive,
+        "send": lambda: one.send(b"x"),
+        "eof": one.send_eof,
+        "close": one.aclose,
+    }
+    with anyio.move_on_after(3600) as scope:
+        await calls[operation]()
+    assert scope.cancelled_caught
+
+
+async def test_a_stream_ends_whatever_is_on_its_way() -> None:
+    one, other = stream_pair()
+    await one.send(b"half a fra")
+    other.end()
+    with pytest.raises(anyio.EndOfStream):
+        await other.receive()
+    with pytest.raises(anyio.ClosedResourceError):
+        await one.send(b"me")
+    await other.send(b"still open this way")
+    assert await one.receive() == b"still open this way"
+
+
+@pytest.mark.virtual_time
+async def test_the_second_operation_is_spoilt_and_no_other() -> None:
+    async def second(make: Callable[[], Exception]) -> None:
+        one, other = stream_pair()
+        faulty = Faulty(other, 1, make)
+        await one.send(b"1234")
+        assert await other.receive(1) == b"1"
+        try:
+            with anyio.move_on_after(100):
+                await other.receive(1)
+        finally:
+            assert faulty.count == 2
+        await other.receive(1)  # as it would be without
+
+    for make, error in (
+        (lambda: OSError(5, "input/output error"), OSError),
+        (Reset, anyio.BrokenResourceError),
+        (Ended, anyio.EndOfStream),
+    ):
+        with pytest.raises(error):
+            await second(make)
+    await second(BlackHole)
+
+
+@pytest.mark.virtual_time
+async def test_streams_are_short_or_slow() -> None:
+    one, other = stream_pair()
+    SHORT.apply(one, other)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one.send, bytes(51))
+        await anyio.wait_all_tasks_blocked()
+        assert len(one._outgoing.data) == SHORT.capacity == 50
+        assert len(await other.receive()) == SHORT.max_receive == 5
+    Faulty(one, manner=SLOW)
+    started = anyio.current_time()
+    for _ in SLOW.delays:
+        await one.send(b"")
+    assert anyio.current_time() - started == pytest.approx(sum(SLOW.delays))
+
+
+async def test_work_is_cancelled_at_one_step() -> None:
+    done: list[int] = []
+
+    async def work() -> None:
+        done.clear()
+        for i in range(3):
+            await anyio.lowlevel.checkpoint()
+            done.append(i)
+
+    count = await cancelled_at(None, work())
+    assert done == [0, 1, 2]
+    assert count >= 3
+    seen: set[int] = set()
+    for at in range(count):
+        assert await cancelled_at(at, work()) >= at
+        seen.add(len(done))
+    assert seen == {0, 1, 2}
+
+
+def test_what_grows_faster_than_its_input() -> None:
+    def linear(size: int) -> None:
+        for _ in range(size):
+            pass
+
+    def quadratic(size: int) -> None:
+        for _ in range(size):
+            linear(size)
+
+    assert grows_linearly(linear, 20_000)
+    assert not grows_linearly(quadratic, 100)
+
+
+def test_memory_at_its_peak() -> None:
+    with traced() as memory:
+        kept = bytearray(1000)
+        assert len(bytes(9000)) == 9000  # and gone
+    assert 1000 <= memory.kept < 3000
+    assert 10_000 <= memory.peak < 12_000
+    assert len(kept) == 1000
+
+
+@pytest.mark.virtual_time
+async def test_hours_pass_at_once() -> None:
+    started, virtual = time.monotonic(), anyio.current_time()
+    await anyio.sleep(3600)
+    assert anyio.current_time() - virtual == pytest.approx(3600, abs=1)
+    assert time.monotonic() - started < 5
+
+
+async def test_a_listener_hands_over_the_other_end() -> None:
+    listener = MemoryListener()
+    client = listener.connect()
+    server = await listener.accept()
+    await client.send(b"hello")
+    assert await server.receive() == b"hello"
+    await listener.aclose()
+    with pytest.raises(anyio.ClosedResourceError):
+        await listener.accept()
+
+
+@pytest.mark.parametrize("mask", [None, b"\x00\x80\xff\x7f"])
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
+def test_frames_by_hand(size: int, mask: bytes | None) -> None:
+    payload = bytes(i % 251 for i in range(size))
+    wire = frame(BINARY, payload, mask=mask)
+    assert take_frame(bytearray(wire[:-1])) is None
+    buffer = bytearray(wire + b"rest")
+    assert take_frame(buffer) == Frame(BINARY, payload)
+    assert buffer == b"rest"
+
+
+def test_frames_of_the_rfc() -> None:
+    # RFC 6455 section 5.7
+    assert frame(TEXT, b"Hello", mask=None) == b"\x81\x05Hello"
+    masked = frame(TEXT, b"Hello", mask=b"\x37\xfa\x21\x3d")
+    assert masked.hex() == "818537fa213d7f9f4d5158"
+    assert frame(TEXT, b"Hel", fin=False, mask=None) == b"\x01\x03Hel"
+    assert frame(TEXT, b"", rsv=4, length=9, mask=None) == b"\xc1\x09"
+
+
+def test_upgrades_by_hand() -> None:
+    # RFC 6455 section 1.3
+    assert accept_of(KEY) == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    asked = request(b"Origin: http://example.com", host=None)
+    assert b"Origin: http://example.com\r\n\r\n" in asked
+    assert b"Host" not in asked
+    assert b"Sec-WebSocket-Accept: " + accept_of(KEY) in response(asked)

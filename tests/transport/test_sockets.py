@@ -1,0 +1,432 @@
+"""Sockets of our own: what they send and keep, how they wait, and how they break."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from anyio.abc import SocketListener, SocketStream
+
+from anyio_websocket._transport._interface import TransportLost, send
+from anyio_websocket._transport._sockets import CAN_GATHER, OwnListener, SocketTransport
+
+from ..support.sockets import pair, read, reset
+
+BIG = bytes(range(256)) * 2**14  # 4 MiB, more than any buffer of a socket holds
+
+
+# -- sending -------------------------------------------------------------------
+
+
+async def test_what_is_written_at_once() -> None:
+    async with pair() as (transport, theirs):
+        assert transport.write(b"abc")
+        assert not transport.unsent
+        assert await read(theirs, 3) == b"abc"
+
+
+async def test_what_the_network_does_not_take_is_kept() -> None:
+    async with pair() as (transport, theirs):
+        assert not transport.write(BIG)
+        assert transport.unsent
+        assert not transport.write(b"behind")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            with anyio.fail_after(10):
+                assert await read(theirs, len(BIG) + 6) == BIG + b"behind"
+        assert transport.write(b"x")  # so nothing was left
+
+
+@pytest.mark.parametrize("can_gather", [True, False])
+async def test_a_head_and_its_payload(
+    can_gather: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "anyio_websocket._transport._sockets.CAN_GATHER", can_gather and CAN_GATHER
+    )
+    async with pair() as (transport, theirs):
+        assert transport.write(b"head", b"payload")
+        assert await read(theirs, 11) == b"headpayload"
+        assert not transport.write(b"head", BIG)
+        assert not transport.write(b"and ", b"more")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            with anyio.fail_after(10):
+                data = await read(theirs, 4 + len(BIG) + 8)
+        assert data == b"head" + BIG + b"and more"
+        # and where nothing more fits at all
+        while transport.write(BIG):
+            pass
+        transport.unsent = b""
+        assert not transport.write(b"head", b"payload")
+        assert bytes(transport.unsent) == b"headpayload"
+
+
+async def test_F3_a_cancelled_flush_keeps_the_rest() -> None:
+    async with pair() as (transport, theirs):
+        assert not transport.write(BIG)
+        for _ in range(3):
+            with anyio.move_on_after(0.01) as scope:
+                await transport.flush()
+            assert scope.cancelled_caught
+            assert transport.unsent
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            with anyio.fail_after(10):
+                assert await read(theirs, len(BIG)) == BIG
+
+
+async def test_nothing_is_kept_of_what_was_sent() -> None:
+    async with pair() as (transport, theirs):
+        data = bytes(len(BIG))
+        before = sys.getrefcount(data)
+        assert not transport.write(data)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            with anyio.fail_after(10):
+                await read(theirs, len(data))
+        assert sys.getrefcount(data) == before
+
+
+async def test_half_close() -> None:
+    async with pair() as (transport, theirs):
+        assert await transport.send_eof()
+        with anyio.fail_after(5):
+            await anyio.wait_readable(theirs)
+            assert theirs.recv(1) == b""
+            theirs.send(b"more")
+            assert await transport.receive(None) == b"more"
+
+
+# -- receiving -----------------------------------------------------------------
+
+
+async def test_the_end() -> None:
+    async with pair() as (transport, theirs):
+        theirs.send(b"last")
+        theirs.close()
+        with anyio.fail_after(5):
+            assert await transport.receive(10) == b"last"
+            assert await transport.receive(10) == b""
+
+
+async def test_interrupted() -> None:
+    async with pair() as (transport, theirs):
+        transport.interrupt()  # nobody is in there: it means nothing
+        results: list[bytes | None] = []
+
+        async def receive() -> None:
+            results.append(await transport.receive(10))
+
+        for _ in range(2):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(receive)
+                await anyio.wait_all_tasks_blocked()
+                transport.interrupt()
+                transport.interrupt()
+        theirs.send(b"x")
+        with anyio.fail_after(5):
+            await receive()
+        assert results == [None, None, b"x"]
+
+
+async def test_interrupting_the_reader_leaves_the_writer_alone() -> None:
+    async with pair() as (transport, theirs):
+        transport.write(BIG)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            tasks.start_soon(transport.receive, 10)
+            await anyio.wait_all_tasks_blocked()
+            transport.interrupt()
+            with anyio.fail_after(10):
+                assert await read(theirs, len(BIG)) == BIG
+
+
+async def test_nothing_comes_after_a_full_read() -> None:
+    async with pair() as (transport, theirs):
+        theirs.send(b"0123456789")
+        assert await transport.receive(10) == b"0123456789"
+        async with anyio.create_task_group() as tasks:
+
+            async def send_more() -> None:
+                await anyio.wait_all_tasks_blocked()
+                theirs.send(b"more")
+
+            tasks.start_soon(send_more)
+            with anyio.fail_after(5):
+                assert await transport.receive(10) == b"more"
+
+
+async def test_a_socket_that_is_full() -> None:
+    async with pair() as (transport, theirs):
+        sent = 0
+        with suppress(BlockingIOError):
+            while True:
+                sent += transport._socket.send(BIG)
+        assert not transport.write(b"rest")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            with anyio.fail_after(10):
+                assert (await read(theirs, sent + 4)).endswith(b"rest")
+
+
+async def test_F1_cancelling_loses_nothing() -> None:
+    async with pair() as (transport, theirs):
+        got = b""
+        sent = b""
+        async with anyio.create_task_group() as tasks:
+            for i in range(100):
+                sent += bytes([i])
+
+                async def receive(scope: anyio.CancelScope) -> None:
+                    nonlocal got
+                    with scope:
+                        got += await transport.receive(10) or b""
+
+                scope = anyio.CancelScope()
+                tasks.start_soon(receive, scope)
+                await anyio.lowlevel.checkpoint()
+                theirs.send(bytes([i]))
+                for _ in range(i % 5):  # in whatever state it is then
+                    await anyio.lowlevel.checkpoint()
+                scope.cancel()
+                await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(5):
+            while got != sent:
+                got += await transport.receive(10) or b""
+
+
+async def test_N1_nothing_is_read_that_nobody_asks_for() -> None:
+    async with pair() as (transport, theirs):
+        theirs.send(b"a")
+        assert await transport.receive(10) == b"a"
+        sent = 0
+        with anyio.move_on_after(0.3):  # the network may take its time
+            while True:
+                try:
+                    sent += theirs.send(bytes(2**16))
+                except BlockingIOError:
+                    await anyio.wait_writable(theirs)
+        assert sent < 2**24
+        with anyio.fail_after(10):
+            while sent:
+                sent -= len(await transport.receive(2**16) or b"")
+
+
+async def test_F8_full_reads_give_others_a_turn() -> None:
+    async with pair() as (transport, theirs):
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(others)
+            await anyio.lowlevel.checkpoint()
+            theirs.send(bytes(10_000))
+            before = turns
+            for _ in range(10_000):
+                assert await transport.receive(1) == b"\0"
+            assert turns - before >= 1000
+            tasks.cancel_scope.cancel()
+
+
+# -- what goes wrong -----------------------------------------------------------
+
+
+async def test_nobody_waits_for_a_closed_socket() -> None:
+    async with pair() as (transport, theirs), pair() as (other, _):
+        theirs.send(b"x")
+        assert await transport.receive(None) == b"x"
+        await transport.abort()
+        with pytest.raises(TransportLost):
+            await transport.receive(None)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(other.receive, None)
+            await anyio.wait_all_tasks_blocked()
+            await other.abort()
+            other.interrupt()  # who is woken already
+        await anyio.sleep(0.01)  # and not the task that tried to receive
+
+
+async def test_F7_a_reset() -> None:
+    async with pair() as (transport, theirs):
+        reset(theirs)
+        with anyio.fail_after(5), pytest.raises(TransportLost) as caught:
+            while await transport.receive(10) != b"":
+                pass
+        assert isinstance(caught.value.__cause__, ConnectionResetError)
+        with pytest.raises(TransportLost) as caught:
+            for _ in range(3):
+                await send(transport, BIG)
+        assert isinstance(caught.value.__cause__, OSError)
+        assert "127.0.0.1" in str(transport.remote)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_F7_bytes_and_a_reset(waits: bool) -> None:
+    async with pair() as (transport, theirs), anyio.create_task_group() as tasks:
+        with anyio.move_on_after(0.02):  # so that nothing is read at once any more
+            await transport.receive(100)
+
+        async def receive() -> None:
+            assert await transport.receive(100) == b"bytes"
+            with pytest.raises(TransportLost), anyio.fail_after(5):
+                if not await transport.receive(100):
+                    raise TransportLost  # what some systems say for it
+
+        if waits:
+            tasks.start_soon(receive)
+            await anyio.wait_all_tasks_blocked()
+        theirs.send(b"bytes")
+        reset(theirs)
+        if not waits:
+            await receive()
+
+
+async def test_F7_a_reset_while_waiting() -> None:
+    async with pair() as (transport, theirs):
+        errors: list[BaseException | None] = []
+
+        async def flush() -> None:
+            with pytest.raises(TransportLost) as caught:
+                await transport.flush()
+            errors.append(caught.value.__cause__)
+
+        async def receive() -> None:
+            try:
+                # The kernel tells only one of two that there was a reset, and the
+                # other one that this is the end.
+                assert await transport.receive(10) == b""
+            except TransportLost as exc:
+                errors.append(exc.__cause__)
+
+        transport.write(BIG)
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(flush)
+                tasks.start_soon(receive)
+                await anyio.wait_all_tasks_blocked()
+                reset(theirs)
+        assert errors
+        assert all(isinstance(error, OSError) for error in errors)
+
+
+async def test_closed_under_who_waits() -> None:
+    async with pair() as (transport, _):
+        results: list[object] = []
+
+        async def receive() -> None:
+            results.append(await transport.receive(10))
+
+        async def flush() -> None:
+            with pytest.raises(TransportLost):
+                await transport.flush()
+            results.append("lost")
+
+        transport.write(BIG)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(receive)
+            tasks.start_soon(flush)
+            await anyio.wait_all_tasks_blocked()
+            await transport.abort()
+        assert sorted(map(str, results)) == ["None", "lost"]
+        await transport.abort()
+        await transport.aclose()
+        for call in (
+            partial(transport.receive, 10),
+            transport.send_eof,
+            partial(send, transport, b"x"),
+        ):
+            with pytest.raises(TransportLost):
+                await call()
+
+
+async def test_a_listener_that_is_closed_while_it_waits() -> None:
+    multi: Any = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    (listener,) = (OwnListener(part) for part in multi.listeners)
+    async with anyio.create_task_group() as tasks:
+
+        async def accept() -> None:
+            with pytest.raises(anyio.ClosedResourceError):
+                await listener.accept()
+
+        tasks.start_soon(accept)
+        await anyio.wait_all_tasks_blocked()
+        await listener.aclose()
+
+
+class _Shared(SocketListener):
+    """A listening socket that somebody else accepts on as well."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    @property
+    def _raw_socket(self) -> socket.socket:
+        return self._socket
+
+    async def accept(self) -> SocketStream:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        self._socket.close()
+
+
+async def test_two_who_accept_on_one_socket() -> None:
+    # Both hear of a client, and one is too late.
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        both = [OwnListener(_Shared(listening.dup())) for _ in range(2)]
+        accepted: list[SocketTransport] = []
+
+        async def accept(listener: OwnListener) -> None:
+            with anyio.CancelScope() as scope:
+                scopes.append(scope)
+                accepted.append(await listener.accept())
+
+        scopes: list[anyio.CancelScope] = []
+        async with anyio.create_task_group() as tasks:
+            for listener in both:
+                tasks.start_soon(accept, listener)
+            await anyio.sleep(0.05)
+            with socket.create_connection(listening.getsockname()):
+                while not accepted:
+                    await anyio.sleep(0.01)
+                await anyio.sleep(0.05)
+                assert len(accepted) == 1
+                for scope in scopes:
+                    scope.cancel()
+        for transport in accepted:
+            await transport.aclose()
+        for listener in both:
+            await listener.aclose()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no UNIX sockets")
+async def test_G1_a_socket_that_takes_no_options(tmp_path: Path) -> None:
+    # As with a peer that is gone already on some systems: what was accepted is closed.
+    path = str(tmp_path / "socket")
+    listener = OwnListener(await anyio.create_unix_listener(path))
+    async with listener:
+        async with await anyio.connect_unix(path) as stream:
+            with pytest.raises(OSError, match="not supported"):
+                await listener.accept()
+            with anyio.fail_after(5), pytest.raises(anyio.EndOfStream):
+                await stream.receive()
+
+
+async def test_no_peer_no_address() -> None:
+    transport = SocketTransport(socket.socket())
+    assert "socket" in str(transport.remote)
+    await transport.abort()

@@ -1,0 +1,98 @@
+"""Streams of users: each looks the same from the inside."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import anyio
+import pytest
+
+from anyio_websocket._transport._interface import TransportLost, send
+from anyio_websocket._transport._streams import wrap
+
+from ..support.streams import failing, stream_pair
+
+
+async def test_a_stream_without_half_close() -> None:
+    ours, _ = stream_pair()
+    ours.before_eof = failing(NotImplementedError())
+    assert not await wrap(ours).send_eof()
+
+
+@pytest.mark.parametrize(
+    ("hook", "method", "arguments"),
+    [
+        ("before_receive", "receive", (1,)),
+        ("before_send", "send", (b"x",)),
+        ("before_eof", "send_eof", ()),
+        ("before_close", "aclose", ()),
+    ],
+)
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("cut"),
+        ssl.SSLError("broken"),
+        anyio.BrokenResourceError(),
+        anyio.ClosedResourceError(),
+        anyio.BusyResourceError("receiving from"),
+        RuntimeError("the handler is closed"),  # uvloop, after a reset
+    ],
+)
+async def test_F7_errors_become_one(
+    hook: str, method: str, arguments: tuple[Any, ...], error: Exception
+) -> None:
+    ours, _ = stream_pair()
+    setattr(ours, hook, failing(error))
+    transport = wrap(ours)
+    with pytest.raises(TransportLost) as caught:
+        if method == "send":
+            await send(transport, *arguments)
+        else:
+            await getattr(transport, method)(*arguments)
+    assert caught.value.__cause__ is error
+    await transport.abort()  # never raises
+    assert ours.closed
+
+
+@pytest.mark.parametrize("size", [None, 4])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+async def test_a_stream_of_other_buffers(kind: type[Any], size: int | None) -> None:
+    ours, theirs = stream_pair()
+    receive = ours.receive
+
+    async def receive_other(max_bytes: int = 65536) -> Any:
+        return kind(await receive(max_bytes))
+
+    ours.receive = receive_other  # type: ignore[method-assign]
+    await theirs.send(b"data")
+    received = await wrap(ours).receive(size)
+    assert type(received) is bytes
+    assert received == b"data"
+
+
+async def test_nobody_to_interrupt() -> None:
+    ours, theirs = stream_pair()
+    transport = wrap(ours)
+    transport.interrupt()
+    await theirs.send(b"bytes")
+    assert await transport.receive(None) == b"bytes"
+
+
+async def test_addresses_of_a_dead_socket() -> None:
+    ours, _ = stream_pair()
+
+    class Dead(type(ours)):  # type: ignore[misc]
+        @property
+        def extra_attributes(self) -> Any:
+            def gone() -> None:
+                raise OSError("not connected")
+
+            return {
+                anyio.abc.SocketAttribute.local_address: gone,
+                anyio.abc.SocketAttribute.remote_address: gone,
+            }
+
+    stream = Dead(ours._incoming, ours._outgoing)
+    assert wrap(stream).local == repr(stream)
