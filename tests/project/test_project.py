@@ -28,3 +28,17 @@ def test_the_reference_has_every_name() -> None:
     reference = (ROOT / "docs" / "reference.rst").read_text()
     documented = re.findall(r"^\.\. auto\w+:: (\w+)(?:\(\))?$", reference, re.M)
     assert sorted(documented) == sorted(anyio_websocket.__all__)
+
+
+def test_the_design_page_lists_every_module() -> None:
+    design = (ROOT / "docs" / "topics" / "design.rst").read_text("utf-8")
+    listed = re.findall(r"^    (│   )?[├└]── (\w+\.(?:py|c)|\w+/) ", design, re.M)
+    folder = package = ROOT / "anyio_websocket"
+    missing = {path for path in package.rglob("*.py") if path.name != "__init__.py"}
+    for is_inside, name in listed:
+        path = (folder if is_inside else package) / name.rstrip("/")
+        if name.endswith("/"):
+            folder = path
+        assert path.exists(), path
+        missing.discard(path)
+    assert not missing
