@@ -17,7 +17,7 @@ from .._transport import (
     TlsTransport,
     Transport,
     TransportLost,
-    can_wait,
+    can_wait_for_sockets,
     connect,
 )
 from .._types import Header
@@ -71,7 +71,7 @@ class Dialer:
         :raises HandshakeError: if the server leaves in the middle of TLS
 
         """
-        if not can_wait():
+        if not can_wait_for_sockets():
             return await self._dial_by_anyio()
         transport = await connect(self._host, self._port)
         if self._context is None:

@@ -31,7 +31,7 @@ from .._protocol import (
     Extensions,
     PerMessageDeflate,
 )
-from .._transport import AnyStream, Transport, check_context, wrap
+from .._transport import AnyStream, Transport, check_ssl_context, transport_of
 from .._types import Header, Nursery
 from . import _url
 from ._dial import Dialer
@@ -354,7 +354,7 @@ async def wrap_client_stream(
         ping_interval,
         ping_timeout,
     )
-    transport = wrap(stream)
+    transport = transport_of(stream)
     handshake = ClientHandshake(
         host=host,
         target=_url.check_resource(resource),
@@ -396,7 +396,7 @@ def _ssl_of(target: _url.Target, ssl_context: object) -> bool | ssl.SSLContext:
     if ssl_context is None or ssl_context is True:
         return True
     # What means "no TLS" to `Dialer` must not slip through: this is a wss: URL.
-    return check_context(ssl_context)
+    return check_ssl_context(ssl_context)
 
 
 async def _establish(

@@ -28,7 +28,7 @@ from .._connection import BackgroundTask, ConnectionCore
 from .._errors import HandshakeError
 from .._options import ConnectionSettings
 from .._protocol import Extensions, Origins, ServerHandshake
-from .._transport import SocketTransport, TlsTransport, Transport, wrap
+from .._transport import SocketTransport, TlsTransport, Transport, transport_of
 from .._types import Nursery
 from ._admission import Admission
 from ._handshake import read_request, respond_and_close
@@ -87,7 +87,9 @@ class ClientTasks:
         :param context: the TLS context that it is still to be wrapped in
 
         """
-        transport = stream if isinstance(stream, SocketTransport) else wrap(stream)
+        transport = (
+            stream if isinstance(stream, SocketTransport) else transport_of(stream)
+        )
         pending: PendingRequest | None = None
         with CancelScope(shield=True) as scope:
             self._background.hold()
@@ -222,7 +224,7 @@ async def _start_tls(stream: Any, context: ssl.SSLContext) -> Transport:
             tls = TlsTransport(stream, context, None)
             await tls.handshake()
             return tls
-        return wrap(
+        return transport_of(
             await TLSStream.wrap(
                 stream, server_side=True, ssl_context=context, standard_compatible=False
             )

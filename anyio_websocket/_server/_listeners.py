@@ -19,7 +19,7 @@ from anyio.streams.stapled import MultiListener
 from anyio.streams.tls import TLSListener
 
 from .._endpoint import Endpoint, endpoint_of
-from .._transport import SocketTransport, wrap
+from .._transport import SocketTransport, transport_of
 from .._types import Nursery
 from ._admission import Admission, LogThrottle
 
@@ -139,7 +139,7 @@ class Acceptor:
                     handlers.start_soon(handle, stream, self._ssl_context)
                 except BaseException:  # cancelled; a closed nursery of the user's
                     own = isinstance(stream, SocketTransport)
-                    await (stream if own else wrap(stream)).abort()
+                    await (stream if own else transport_of(stream)).abort()
                     raise
 
     def _admitted(
@@ -150,7 +150,7 @@ class Acceptor:
             try:
                 await admission.admit()
             except BaseException:
-                await wrap(stream).abort()
+                await transport_of(stream).abort()
                 raise
             await handle(stream, self._ssl_context)
 

@@ -46,7 +46,13 @@ from .._protocol import (
     close_code_to_send,
     close_reason_to_send,
 )
-from .._transport import AnyStream, OwnListener, can_wait, check_context, wrap
+from .._transport import (
+    AnyStream,
+    SocketTransportListener,
+    can_wait_for_sockets,
+    check_ssl_context,
+    transport_of,
+)
 from .._types import Nursery, TaskStatus
 from ._admission import Admission
 from ._clients import ClientTasks, Handler
@@ -93,7 +99,7 @@ async def wrap_server_stream(
         ping_interval,
         ping_timeout,
     )
-    transport = wrap(stream)
+    transport = transport_of(stream)
     handshake = ServerHandshake(
         origins=Origins(origins), extensions=Extensions.from_arguments(compression)
     )
@@ -195,10 +201,12 @@ async def serve_websocket(
 
     """
     if ssl_context is not None:
-        check_context(ssl_context)
+        check_ssl_context(ssl_context)
     listener: Any = await anyio.create_tcp_listener(local_host=host, local_port=port)
-    if can_wait():
-        listener = MultiListener([OwnListener(part) for part in listener.listeners])
+    if can_wait_for_sockets():
+        listener = MultiListener(
+            [SocketTransportListener(part) for part in listener.listeners]
+        )
     try:
         if ssl_context is not None:
             listener = TLSListener(listener, ssl_context, standard_compatible=False)

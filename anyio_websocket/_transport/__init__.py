@@ -1,25 +1,25 @@
-"""Bytes over the network: sockets of our own, TLS, and streams of the user's."""
+"""Bytes over the network: sockets, TLS over them, and streams that users bring."""
 
 from __future__ import annotations
 
 from ._connect import connect
 from ._interface import Transport, TransportLost, send
-from ._readiness import can_wait
-from ._sockets import OwnListener, SocketTransport
-from ._streams import AnyStream, StreamTransport, wrap
-from ._tls import TlsTransport, check_context
+from ._readiness import can_wait_for_sockets
+from ._sockets import SocketTransport, SocketTransportListener
+from ._streams import AnyStream, StreamTransport, transport_of
+from ._tls import TlsTransport, check_ssl_context
 
 __all__ = [
     "AnyStream",
-    "OwnListener",
     "SocketTransport",
+    "SocketTransportListener",
     "StreamTransport",
     "TlsTransport",
     "Transport",
     "TransportLost",
-    "can_wait",
-    "check_context",
+    "can_wait_for_sockets",
+    "check_ssl_context",
     "connect",
     "send",
-    "wrap",
+    "transport_of",
 ]

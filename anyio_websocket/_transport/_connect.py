@@ -1,6 +1,7 @@
-"""Connecting to a host by name (RFC 8305).
+"""Connecting to a host and port over TCP, by "Happy Eyeballs" (RFC 8305).
 
-In: host and port. Out: a ``SocketTransport``.
+Here it is decided to which address a connection is made. TLS and the opening handshake
+run over the transport that `connect` returns.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Any, Final
 import anyio
 from anyio import create_task_group, move_on_after
 
-from ._sockets import SocketTransport, _prepared
+from ._sockets import SocketTransport, configure_socket
 
-# seconds until the next address is tried beside the one before (RFC 8305 section 5)
+# Seconds until the next address is tried while the one before has not answered
+# (RFC 8305 section 5, "Connection Attempt Delay").
 CONNECTION_ATTEMPT_DELAY: Final = 0.25
-
 
 _IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN})
 
@@ -28,18 +29,18 @@ async def connect(host: str, port: int) -> SocketTransport:
 
     :param host: a name or an IP address
     :param port: the TCP port
-    :raises OSError: if none does
+    :raises OSError: if the name has no address, or none of its addresses answers
 
     """
     addresses = await _addresses(host, port)
     if len(addresses) == 1:
-        return SocketTransport(await _connect(*addresses[0]))
-    connected: list[socket.socket] = []  # more than one, if it is the same moment
+        return SocketTransport(await _connect_one(*addresses[0]))
+    connected: list[socket.socket] = []  # two if they answer in the same moment
     errors: list[OSError] = []
 
     async def attempt(family: int, address: Any, done: anyio.Event) -> None:
         try:
-            sock = await _connect(family, address)
+            sock = await _connect_one(family, address)
         except OSError as exc:
             errors.append(exc)
             done.set()
@@ -64,7 +65,7 @@ async def connect(host: str, port: int) -> SocketTransport:
 
 
 async def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
-    """Look a host up; its addresses take turns by family, best first."""
+    """Look up a host's addresses, best first, IPv6 and IPv4 in turn."""
     try:
         is_ipv6 = ip_address(host).version == 6
     except ValueError:
@@ -84,10 +85,10 @@ async def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
     ]
 
 
-async def _connect(family: int, address: Any) -> socket.socket:
+async def _connect_one(family: int, address: Any) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        _prepared(sock)
+        configure_socket(sock)
         code = sock.connect_ex(address)
         if code in _IN_PROGRESS:
             await anyio.wait_writable(sock)

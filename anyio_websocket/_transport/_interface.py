@@ -1,6 +1,7 @@
 """What a connection asks of the network, and the one exception for its failures.
 
-In: nothing. Out: ``Transport``, which sockets and streams are adapted to.
+There are two kinds of transport: over a socket (`_sockets`, and `_tls` on top of it),
+and over a stream of anyio or trio (`_streams`).
 """
 
 from __future__ import annotations
@@ -12,27 +13,30 @@ from .._endpoint import Endpoint
 
 
 class TransportLost(Exception):
-    """The stream broke, or was closed under us; ``__cause__`` says how."""
+    """The transport broke, or was closed meanwhile; ``__cause__`` says how."""
 
 
 class Transport(Protocol):
     """What a connection needs of the network.
 
-    One task at a time may receive, and one may send. Everything raises `TransportLost`
-    for any failure of the stream, and coroutines nothing else but cancellation.
+    One task at a time may receive, and one may send. Every method raises
+    `TransportLost` for any failure of the network, and no other exception but
+    cancellation.
     """
 
-    #: whether bytes travel over TLS, as far as the stream tells
+    #: whether bytes travel over TLS, as far as the stream says
     is_ssl: bool
-    #: whether what a cancelled `flush` left is still sent by the next one; where not,
-    #: nothing sent makes sense any more after it
+    #: whether the next `flush` sends what a cancelled one did not. If not, there is no
+    #: way to know how much of it was sent, and nothing may be sent after it
     survives_cancel: bool
 
     @property
     def peer_active(self) -> bool:
-        """Whether the peer was heard since somebody cleared this.
+        """Whether there was a sign of life from the peer since this was cleared.
 
-        Set by who is given what the peer said, and by the transport where nobody is.
+        The task that receives sets it with each read. The transport sets it for signs
+        that this task does not see: bytes of an incomplete TLS record, and bytes that
+        the peer takes of a large write.
         """
         ...
 
@@ -41,62 +45,75 @@ class Transport(Protocol):
 
     @property
     def local(self) -> Endpoint | str:
-        """This side's address, or a text where there is none."""
+        """This side's address, or a text if there is none."""
         ...
 
     @property
     def remote(self) -> Endpoint | str:
-        """The peer's address, or a text where there is none."""
+        """The peer's address, or a text if there is none."""
         ...
 
     def receive(self, max_bytes: int | None) -> Coroutine[Any, Any, bytes | None]:
-        """Return some bytes, ``b""`` at the end, ``None`` if interrupted.
+        """Return some bytes, ``b""`` at the end, ``None`` after `interrupt`.
 
-        Cancelling loses none.
+        If it is cancelled, no bytes are lost: the next call returns them.
+
+        :param max_bytes: the largest number of bytes to return; ``None`` lets the
+            transport choose
+
         """
         ...
 
     def interrupt(self) -> None:
-        """Make ``receive()`` return, if a task is in there."""
+        """Make ``receive()`` return ``None`` if a task is in there."""
         ...
 
     def write(self, data: bytes, payload: bytes = b"") -> bool:
-        """Send what can be sent without waiting; say whether that is all.
+        """Send as much as can be sent without waiting.
 
-        If not, the rest is kept for ``flush()``.
+        :param data: the bytes to send
+        :param payload: bytes to send after them; passed separately so that a large
+            payload is not copied
+        :return: whether everything was sent; if not, `flush` sends the rest
 
-        :param data: the bytes
-        :param payload: more of them, which need not be copied behind the others
         """
         ...
 
     @property
     def unsent(self) -> bytes | memoryview:
-        """What waits for ``flush()``."""
+        """What `write` could not send, and `flush` will."""
         ...
 
     async def flush(self) -> None:
-        """Send the rest, waiting for the peer to take it."""
+        """Send what is unsent, waiting for the peer to take it."""
         ...
 
     def call_soon(self, callback: Callable[[], None]) -> bool:
-        """Call in the next pass of the scheduler; ``False`` if there is no way to."""
+        """Call back in the scheduler's next pass.
+
+        :return: ``False`` if there is no way to, and so no call
+
+        """
         ...
 
     async def send_eof(self) -> bool:
-        """Half-close if the stream can; say whether it did."""
+        """Half-close if the transport can.
+
+        :return: whether it did
+
+        """
         ...
 
     async def aclose(self) -> None:
-        """Close the stream its own way."""
+        """Close the transport in its normal way."""
         ...
 
     async def abort(self) -> None:
-        """Close the stream without waiting for anybody; never raises."""
+        """Close the transport without waiting for the peer; never raises."""
         ...
 
 
 async def send(transport: Transport, data: bytes) -> None:
-    """Send all of some bytes."""
+    """Send all of some bytes, waiting for the peer to take them if necessary."""
     if not transport.write(data):
         await transport.flush()

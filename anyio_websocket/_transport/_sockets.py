@@ -1,7 +1,7 @@
-"""Sockets of our own: connecting, accepting, and the transport over them.
+"""A transport over a TCP socket, and a listener that accepts such transports.
 
-In: addresses; a listening socket. Out: ``SocketTransport``, which sends without waiting
-where it can, keeps what the network did not take, and half-closes.
+Sending tries the socket first and waits only if the socket is full. What could not be
+sent is kept, so a cancelled send can be completed later. `connect` is in `_connect`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from .._endpoint import Endpoint, endpoint_of
 from ._interface import TransportLost
 from ._readiness import readiness_of
 
-RECEIVE_SIZE: Final = 65536  # bytes, where the caller leaves it to us
+RECEIVE_SIZE: Final = 65536  # bytes, if the caller passes no size
 
-# whether one call can write from several places: not on Windows
+# Whether one call can send two buffers. Not on Windows.
 CAN_GATHER: Final = hasattr(socket.socket, "sendmsg")
 
 
 class SocketTransport:
     """A transport over a TCP socket.
 
-    :param sock: a connected socket, which belongs to the transport from now on
-    :param remote: the peer's address, ``None`` to ask the socket
+    :param sock: a connected socket; the transport closes it
+    :param remote: the peer's address, ``None`` to ask the socket for it
 
     """
 
@@ -42,26 +42,23 @@ class SocketTransport:
         "unsent",
     )
 
-    #: whether what a cancelled `flush` left is still sent by the next one
     survives_cancel = True
 
     def __init__(self, sock: socket.socket, remote: Any = None) -> None:
-        #: whether bytes travel over TLS
         self.is_ssl: bool = False
-        #: whether the peer was heard since somebody cleared this
         self.peer_active: bool = True
         self._socket = sock
         # Read now: after a reset the socket no longer knows it.
-        self._remote = remote or _name(sock.getpeername)
-        # Our own only once the socket is closed; it would cost memory in each.
+        self._remote = remote or _address(sock.getpeername)
+        # This side's address is read when the socket is closed: until then the socket
+        # knows it, and a copy would cost memory in each connection.
         self._local: Any = None
         self._readiness = readiness_of(sock)
-        #: what waits for `flush`
         self.unsent: bytes | memoryview = b""
 
     @property
     def local(self) -> Endpoint | str:
-        local = self._local or _name(self._socket.getsockname)
+        local = self._local or _address(self._socket.getsockname)
         return endpoint_of(local, is_ssl=self.is_ssl) or repr(self._socket)
 
     @property
@@ -69,7 +66,8 @@ class SocketTransport:
         return endpoint_of(self._remote, is_ssl=self.is_ssl) or repr(self._socket)
 
     def receive(self, max_bytes: int | None) -> Coroutine[Any, Any, bytes | None]:
-        # One coroutine less to go through, and to keep while a connection idles.
+        # Not async itself: that would be one more coroutine to run for each message,
+        # and to keep in memory while the connection idles.
         return self._readiness.receive(max_bytes or RECEIVE_SIZE)
 
     def interrupt(self) -> None:
@@ -106,10 +104,10 @@ class SocketTransport:
                 await self._readiness.writable()
                 with suppress(BlockingIOError):
                     sent = self._socket.send(self.unsent)
-                    self.unsent = (
-                        self.unsent[sent:] or b""
-                    )  # an empty view keeps it all
-                    self.peer_active = True  # for it took what was sent before
+                    # Not an empty memoryview, which would keep all of the data alive.
+                    self.unsent = self.unsent[sent:] or b""
+                    # There is room because the peer took what was sent before.
+                    self.peer_active = True
         except Exception as exc:
             raise TransportLost("the socket broke while sending") from exc
 
@@ -132,23 +130,24 @@ class SocketTransport:
 
     def _close(self) -> None:
         if self._socket.fileno() >= 0:
-            self._local = _name(self._socket.getsockname)
+            self._local = _address(self._socket.getsockname)
             self._readiness.close()
             self._socket.close()
         self.unsent = b""
 
 
-def _name(method: Callable[[], Any]) -> Any:
+def _address(method: Callable[[], Any]) -> Any:
     try:
         return method()
     except OSError:  # the peer is gone already
         return None
 
 
-class OwnListener(SocketListener):
-    """Accepts on a listening socket of anyio's, without making streams of it.
+class SocketTransportListener(SocketListener):
+    """Accepts connections on the socket of an anyio listener, as `SocketTransport`.
 
-    :param listener: whose socket it is; nobody else may accept there
+    :param listener: the listener; it must not be used to accept any more, and is closed
+        with this one
 
     """
 
@@ -163,26 +162,27 @@ class OwnListener(SocketListener):
 
     async def accept(self) -> SocketTransport:  # type: ignore[override]
         while True:
-            # Even if there may be one already: who floods us with connections must not
-            # keep their turn from the others.
+            # Wait even if there may be a connection already: a flood of connections
+            # must not keep other tasks from running.
             await self._readiness.readable()
             try:
                 sock, address = self._socket.accept()
             except BlockingIOError:
-                continue  # it is gone again, or another process has it
-            return SocketTransport(_prepared(sock), address)
+                continue  # the client has left, or another process accepted it
+            configure_socket(sock)
+            return SocketTransport(sock, address)
 
     async def aclose(self) -> None:
         self._readiness.close()
         await self._listener.aclose()
 
 
-def _prepared(sock: socket.socket) -> socket.socket:
+def configure_socket(sock: socket.socket) -> None:
+    """Set the options of a new TCP socket; close it if that fails."""
     try:
         sock.setblocking(False)
-        # A frame is written whole, and shall not wait for the next one.
+        # A frame is written in one piece and must not be delayed until the next one.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except OSError:  # EINVAL on macOS, where the peer is gone already
+    except OSError:  # EINVAL on macOS if the peer is gone already
         sock.close()
         raise
-    return sock

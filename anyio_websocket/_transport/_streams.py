@@ -1,7 +1,14 @@
-"""Bytes in, bytes out, over any stream that anyio or trio knows.
+"""Transports over streams of anyio and of trio.
 
-In: streams of users, of listeners, of our own dialling. Out: a ``Transport``, whose
-every failure is a ``TransportLost`` with the cause chained.
+They are used for streams that users pass to ``wrap_client_stream()`` and
+``wrap_server_stream()``, for those that users' listeners accept, and where the event
+loop cannot wait for sockets.
+
+Whatever a stream raises ends its own connection and nothing else. So every exception
+becomes a `TransportLost`, with the exception as its cause: ``OSError`` and
+``ssl.SSLError``; the resource errors of anyio and trio (``BusyResourceError`` if a TLS
+stream has to write while it receives, and our writer is writing); and ``RuntimeError``,
+which uvloop's transports raise after a reset. Cancellation is no ``Exception``.
 """
 
 from __future__ import annotations
@@ -21,13 +28,14 @@ from anyio.streams.tls import TLSAttribute
 from .._endpoint import Endpoint, endpoint_of
 from ._interface import Transport, TransportLost
 
-# bytes of a write that one call of a stream's is given, so that it is seen to move
-PIECE: Final = 262_144
+# Bytes that one call of a stream's send method is given. After each call we know that
+# the peer takes bytes, even if all of a large message takes longer than a ping may.
+SEND_CHUNK_SIZE: Final = 262_144
 
 
 @runtime_checkable
 class TrioStream(Protocol):
-    """A ``trio.abc.Stream``, told by its methods so that trio need not be here."""
+    """A ``trio.abc.Stream``, recognised by its methods: trio may not be installed."""
 
     async def send_all(self, data: bytes, /) -> None: ...
 
@@ -38,15 +46,9 @@ class TrioStream(Protocol):
 
 AnyStream = ByteStream | TrioStream
 
-# Whatever a stream raises ends its own connection and nothing else, so all of it counts
-# as a loss, with the cause chained: OSError and ssl.SSLError, the resource errors of
-# anyio and trio (BusyResourceError when a TLS stream has to write while it receives,
-# and finds our writer there), and also RuntimeError, which is what uvloop's transports
-# say once a reset has closed them. Cancellation is no Exception.
 
-
-def wrap(stream: AnyStream) -> Transport:
-    """Make a transport of a stream.
+def transport_of(stream: AnyStream) -> Transport:
+    """Adapt a stream to `Transport`.
 
     :param stream: an :class:`anyio.abc.ByteStream` or a ``trio.abc.Stream``
     :raises TypeError: if it is neither
@@ -63,9 +65,10 @@ def wrap(stream: AnyStream) -> Transport:
 
 
 class _Stream(ABC):
-    """What transports over streams have in common: every send waits.
+    """What transports over streams have in common: every send may have to wait.
 
-    Nothing tells how much of a send that was cancelled has left, so nothing may follow.
+    If a send is cancelled, there is no way to know how much of it was sent, so nothing
+    may be sent after it.
     """
 
     is_ssl: bool = False
@@ -99,10 +102,10 @@ class _Stream(ABC):
     async def flush(self) -> None:
         data, self.unsent = self.unsent, b""
         try:
-            for start in range(0, len(data), PIECE):
+            for start in range(0, len(data), SEND_CHUNK_SIZE):
                 if start > 0:
-                    self.peer_active = True  # for it took what was before
-                await self._send(data[start : start + PIECE])
+                    self.peer_active = True  # the peer took what was sent before
+                await self._send(data[start : start + SEND_CHUNK_SIZE])
         except Exception as exc:
             raise TransportLost("the stream broke while sending") from exc
 
@@ -128,8 +131,8 @@ class StreamTransport(_Stream):
         self.remote = self._endpoint(SocketAttribute.remote_address)
 
     def _extra(self, attribute: Any) -> Any:
-        # A socket whose peer is gone already says so in many ways: OSError, and where
-        # uvloop has closed its transport, AttributeError of a socket that is None.
+        # If the peer is gone already, a socket raises OSError. If uvloop has closed its
+        # transport, there is no socket: AttributeError.
         with suppress(Exception):
             return self._stream.extra(attribute)
         return None
@@ -140,7 +143,7 @@ class StreamTransport(_Stream):
 
     async def _receive(self, max_bytes: int | None) -> bytes:
         try:
-            # Some give another kind of buffer; what is bytes already is not copied.
+            # Some streams return another kind of buffer. bytes() does not copy bytes.
             if max_bytes is None:
                 return bytes(await self._stream.receive())
             return bytes(await self._stream.receive(max_bytes))
@@ -168,17 +171,17 @@ class StreamTransport(_Stream):
             raise TransportLost("the stream broke while closing") from exc
 
     async def abort(self) -> None:
-        # An error leaves the stream as closed as it will ever be.
+        # After an error there is nothing more that could be done to close the stream.
         with CancelScope(shield=True), suppress(Exception):
             await anyio.aclose_forcefully(self._stream)
 
 
 class TrioTransport(_Stream):
-    """A transport over a trio stream, for users of trio's own streams."""
+    """A transport over a trio stream."""
 
     def __init__(self, stream: TrioStream) -> None:
         super().__init__()
-        # Somebody made a trio stream, so trio is there; nobody else shall need it.
+        # Not imported here: programs without trio streams must not need trio.
         trio = sys.modules["trio"]
         self._stream = stream
         plain: Any = stream
@@ -202,7 +205,7 @@ class TrioTransport(_Stream):
             return bytes(await self._stream.receive_some(max_bytes))
         except Exception as exc:
             if isinstance(exc.__cause__, ssl.SSLEOFError):
-                return b""  # a TLS peer that leaves without close_notify, as many do
+                return b""  # the TLS peer left without close_notify, as many do
             raise
 
     async def _send(self, data: bytes) -> None:
@@ -225,7 +228,7 @@ class TrioTransport(_Stream):
             raise TransportLost("the stream broke while closing") from exc
 
     async def abort(self) -> None:
-        # An error leaves the stream as closed as it will ever be.
+        # After an error there is nothing more that could be done to close the stream.
         with CancelScope(shield=True), suppress(Exception), CancelScope() as scope:
             scope.cancel()
             await self._stream.aclose()

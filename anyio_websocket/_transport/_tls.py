@@ -1,13 +1,15 @@
-"""TLS over a socket of our own.
-
-In: a ``SocketTransport`` and a context. Out: a transport that encrypts.
+"""TLS over a `SocketTransport`.
 
 Theory of operation
 -------------------
-Python's TLS runs in memory here: plain bytes go in and records come out, and the other
-way round. So encrypting never waits, and a frame that was begun is in the socket's
-hands as a whole, or nowhere; whatever the socket does not take it keeps in order, as
-without TLS.
+An ``ssl.SSLObject`` encrypts and decrypts in memory: it reads records from one
+``ssl.MemoryBIO`` and writes records to another. So encrypting never waits, and a frame
+is passed to the socket's transport either as a whole or not at all. What the socket
+does not take at once is kept there, in order, as without TLS: a cancelled send can be
+completed later.
+
+Users' TLS streams (``anyio.streams.tls.TLSStream``, ``trio.SSLStream``) cannot promise
+that, because they encrypt and wait in one call.
 """
 
 from __future__ import annotations
@@ -24,16 +26,15 @@ from ._sockets import RECEIVE_SIZE, SocketTransport
 class TlsTransport:
     """A transport over TLS.
 
-    :param below: the connection
-    :param context: the context
-    :param server_name: on a client, whom the certificate must name; ``None`` on a
-        server
+    :param below: the transport that carries the TLS records
+    :param context: the TLS context
+    :param server_name: for a client, the name that the server's certificate must have;
+        ``None`` for a server
 
     """
 
     __slots__ = ("_below", "_incoming", "_outgoing", "_tls", "is_ssl")
 
-    #: whether what a cancelled `flush` left is still sent by the next one
     survives_cancel = True
 
     def __init__(
@@ -59,7 +60,6 @@ class TlsTransport:
 
     @property
     def peer_active(self) -> bool:
-        """Whether the peer was heard since somebody cleared this."""
         return self._below.peer_active
 
     @peer_active.setter
@@ -67,10 +67,11 @@ class TlsTransport:
         self._below.peer_active = peer_active
 
     async def handshake(self) -> None:
-        """Agree on keys; to be called first.
+        """Do the TLS handshake. This must be called first.
 
-        :raises ssl.SSLError: if there is no agreement
-        :raises TransportLost: if the connection breaks, or the peer leaves
+        :raises ssl.SSLError: if the handshake fails, for example because the
+            certificate is not trusted
+        :raises TransportLost: if the connection breaks, or the peer closes it
 
         """
         while True:
@@ -93,12 +94,12 @@ class TlsTransport:
     async def receive(self, max_bytes: int | None) -> bytes | None:
         size = max_bytes or RECEIVE_SIZE
         while True:
-            # A record may have brought more than was asked for last time.
+            # The last record may have had more bytes than were asked for.
             if self._incoming.pending or self._tls.pending():
                 try:
                     return self._read(size)
                 except ssl.SSLWantReadError:
-                    pass  # the rest of a record is still to come
+                    pass  # the rest of a record has not arrived yet
             data = await self._below.receive(RECEIVE_SIZE)
             if data:
                 self._below.peer_active = True
@@ -106,12 +107,16 @@ class TlsTransport:
             elif data is None:
                 return None
             else:
-                return b""  # without close_notify, as many peers leave
+                return b""  # without close_notify: many peers send none
 
     def _read(self, size: int) -> bytes:
-        """Decrypt what is at hand, so that its size is that of a read and not of TLS.
+        """Decrypt what has arrived, up to ``size`` bytes.
 
-        :raises ssl.SSLWantReadError: if that is nothing
+        More than one record if possible: the reader is called once for each read from
+        the network, not once for each record (of at most 16 KiB).
+
+        :raises ssl.SSLWantReadError: if no record is complete
+
         """
         try:
             data = self._tls.read(size)
@@ -129,7 +134,7 @@ class TlsTransport:
         except ssl.SSLError as exc:
             raise TransportLost("TLS broke while receiving") from exc
         finally:
-            if self._outgoing.pending:  # new keys, an alert
+            if self._outgoing.pending:  # a key update, an alert
                 self._below.write(self._outgoing.read())
 
     def interrupt(self) -> None:
@@ -140,15 +145,14 @@ class TlsTransport:
             self._tls.write(data)
             if payload:
                 self._tls.write(payload)
-        # Among them SSLWantReadError, when the peer wants to renegotiate: TLS 1.3 knows
-        # no such thing, and nobody does it in a WebSocket.
+        # This includes SSLWantReadError, raised if the peer wants to renegotiate. TLS
+        # 1.3 has no renegotiation, and no WebSocket peer is known to use it.
         except ssl.SSLError as exc:
             raise TransportLost("TLS broke while sending") from exc
         return self._below.write(self._outgoing.read())
 
     @property
     def unsent(self) -> bytes | memoryview:
-        """What waits for `flush`."""
         return self._below.unsent
 
     async def flush(self) -> None:
@@ -158,8 +162,8 @@ class TlsTransport:
         return self._below.call_soon(callback)
 
     async def send_eof(self) -> bool:
-        # Says close_notify first, so that the peer knows that nothing was cut off.
-        with suppress(ssl.SSLError):  # WantRead: the peer has not said it yet
+        # close_notify first: it tells the peer that nothing was cut off.
+        with suppress(ssl.SSLError):  # WantRead: the peer has not sent its own yet
             self._tls.unwrap()
         await send(self._below, self._outgoing.read())
         return await self._below.send_eof()
@@ -171,11 +175,12 @@ class TlsTransport:
         await self._below.abort()
 
 
-def check_context(context: object) -> ssl.SSLContext:
-    """Return a user's TLS context as it is.
+def check_ssl_context(context: object) -> ssl.SSLContext:
+    """Return a user's TLS context unchanged.
 
-    :param context: what was given
-    :raises TypeError: if that is none; nothing that is false shall pass for "no TLS"
+    :param context: the ``ssl_context`` that the user passed, if it is not ``None``
+    :raises TypeError: if it is not an `ssl.SSLContext`; a false value such as ``False``
+        or ``""`` must not mean "no TLS"
 
     """
     if not isinstance(context, ssl.SSLContext):

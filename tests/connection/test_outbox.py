@@ -16,7 +16,7 @@ from anyio_websocket._connection._background import BackgroundTask
 from anyio_websocket._connection._closing import Closing
 from anyio_websocket._connection._outbox import ALONE, HELD, NO_GUESS, TURN, Outbox
 from anyio_websocket._options import ConnectionSettings
-from anyio_websocket._transport._streams import wrap
+from anyio_websocket._transport._streams import transport_of
 
 from ..support.frames import (
     BINARY,
@@ -48,7 +48,7 @@ def same(frame: bytes) -> bytes:
 
 
 def outbox(stream: MemoryStream, background: BackgroundTask) -> tuple[Outbox, Closing]:
-    transport = wrap(stream)
+    transport = transport_of(stream)
     closing = Closing(transport, _Nobody())
     return Outbox(transport, closing, background), closing
 

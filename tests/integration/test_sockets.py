@@ -23,7 +23,7 @@ from anyio_websocket import (
     open_websocket_url,
     serve_websocket,
 )
-from anyio_websocket._transport._readiness import can_wait
+from anyio_websocket._transport._readiness import can_wait_for_sockets
 
 from ..support.frames import (
     BINARY,
@@ -207,7 +207,7 @@ async def test_where_the_loop_cannot_wait_for_sockets(
 ) -> None:
     token: Any = anyio.lowlevel.current_token().native_token
     monkeypatch.setattr(asyncio, "ProactorEventLoop", type(token), raising=False)
-    assert not can_wait()
+    assert not can_wait_for_sockets()
 
     async def handler(ws: WebSocketConnection) -> None:
         async for message in ws:

@@ -24,7 +24,7 @@ from anyio_websocket import (
     wrap_server_stream,
 )
 from anyio_websocket._transport._interface import TransportLost, send
-from anyio_websocket._transport._streams import wrap
+from anyio_websocket._transport._streams import transport_of
 
 from ..support.frames import TEXT
 from ..support.peer import RawPeer, linked_by_sockets, request
@@ -137,13 +137,13 @@ async def test_tls_without_close_notify(
         client = trio.SSLStream(ours, client_tls, server_hostname="localhost")
         nursery.start_soon(server.do_handshake)
         await client.do_handshake()
-        transport = wrap(client)
+        transport = transport_of(client)
         assert transport.is_ssl
         assert not await transport.send_eof()
         await theirs.send_stream.aclose()
         assert await transport.receive(None) == b""
         await transport.abort()
-        await wrap(server).abort()
+        await transport_of(server).abort()
 
 
 @under_trio
@@ -209,10 +209,10 @@ async def test_F7_errors_of_trio_streams_become_one() -> None:
         ours.receive_stream.receive_some_hook = fail
         for size in (None, 5):
             with pytest.raises(TransportLost) as caught:
-                await wrap(ours).receive(size)
+                await transport_of(ours).receive(size)
             assert caught.value.__cause__ is error
         with pytest.raises(TransportLost) as caught:
-            await send(wrap(ours), b"x")
+            await send(transport_of(ours), b"x")
         assert caught.value.__cause__ is error
 
         class Stubborn:
@@ -223,7 +223,7 @@ async def test_F7_errors_of_trio_streams_become_one() -> None:
 
             send_eof = send_all = receive_some = aclose
 
-        stubborn = wrap(Stubborn())  # type: ignore[arg-type]
+        stubborn = transport_of(Stubborn())  # type: ignore[arg-type]
         for method in ("send_eof", "aclose"):
             with pytest.raises(TransportLost) as caught:
                 await getattr(stubborn, method)()
@@ -236,8 +236,8 @@ async def test_F7_errors_of_trio_streams_become_one() -> None:
 @under_trio
 async def test_half_close_of_trio_streams() -> None:
     ours, theirs = trio_testing.memory_stream_pair()
-    assert await wrap(ours).send_eof()
-    assert await wrap(theirs).receive(None) == b""
+    assert await transport_of(ours).send_eof()
+    assert await transport_of(theirs).receive(None) == b""
 
 
 @under_trio
@@ -246,7 +246,7 @@ async def test_addresses_of_a_dead_socket() -> None:
     port = listener.socket.getsockname()[1]
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     await stream.aclose()
-    assert "SocketStream" in str(wrap(stream).remote)
+    assert "SocketStream" in str(transport_of(stream).remote)
     await listener.aclose()
 
 

@@ -15,7 +15,11 @@ import pytest
 from anyio.abc import SocketListener, SocketStream
 
 from anyio_websocket._transport._interface import TransportLost, send
-from anyio_websocket._transport._sockets import CAN_GATHER, OwnListener, SocketTransport
+from anyio_websocket._transport._sockets import (
+    CAN_GATHER,
+    SocketTransport,
+    SocketTransportListener,
+)
 
 from ..support.sockets import pair, read, reset
 
@@ -354,7 +358,7 @@ async def test_closed_under_who_waits() -> None:
 
 async def test_a_listener_that_is_closed_while_it_waits() -> None:
     multi: Any = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    (listener,) = (OwnListener(part) for part in multi.listeners)
+    (listener,) = (SocketTransportListener(part) for part in multi.listeners)
     async with anyio.create_task_group() as tasks:
 
         async def accept() -> None:
@@ -387,10 +391,10 @@ async def test_two_who_accept_on_one_socket() -> None:
     # Both hear of a client, and one is too late.
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setblocking(False)
-        both = [OwnListener(_Shared(listening.dup())) for _ in range(2)]
+        both = [SocketTransportListener(_Shared(listening.dup())) for _ in range(2)]
         accepted: list[SocketTransport] = []
 
-        async def accept(listener: OwnListener) -> None:
+        async def accept(listener: SocketTransportListener) -> None:
             with anyio.CancelScope() as scope:
                 scopes.append(scope)
                 accepted.append(await listener.accept())
@@ -417,7 +421,7 @@ async def test_two_who_accept_on_one_socket() -> None:
 async def test_G1_a_socket_that_takes_no_options(tmp_path: Path) -> None:
     # As with a peer that is gone already on some systems: what was accepted is closed.
     path = str(tmp_path / "socket")
-    listener = OwnListener(await anyio.create_unix_listener(path))
+    listener = SocketTransportListener(await anyio.create_unix_listener(path))
     async with listener:
         async with await anyio.connect_unix(path) as stream:
             with pytest.raises(OSError, match="not supported"):

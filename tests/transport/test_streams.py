@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from anyio_websocket._transport._interface import TransportLost, send
-from anyio_websocket._transport._streams import wrap
+from anyio_websocket._transport._streams import transport_of
 
 from ..support.streams import failing, stream_pair
 
@@ -17,7 +17,7 @@ from ..support.streams import failing, stream_pair
 async def test_a_stream_without_half_close() -> None:
     ours, _ = stream_pair()
     ours.before_eof = failing(NotImplementedError())
-    assert not await wrap(ours).send_eof()
+    assert not await transport_of(ours).send_eof()
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ async def test_F7_errors_become_one(
 ) -> None:
     ours, _ = stream_pair()
     setattr(ours, hook, failing(error))
-    transport = wrap(ours)
+    transport = transport_of(ours)
     with pytest.raises(TransportLost) as caught:
         if method == "send":
             await send(transport, *arguments)
@@ -67,14 +67,14 @@ async def test_a_stream_of_other_buffers(kind: type[Any], size: int | None) -> N
 
     ours.receive = receive_other  # type: ignore[method-assign]
     await theirs.send(b"data")
-    received = await wrap(ours).receive(size)
+    received = await transport_of(ours).receive(size)
     assert type(received) is bytes
     assert received == b"data"
 
 
 async def test_nobody_to_interrupt() -> None:
     ours, theirs = stream_pair()
-    transport = wrap(ours)
+    transport = transport_of(ours)
     transport.interrupt()
     await theirs.send(b"bytes")
     assert await transport.receive(None) == b"bytes"
@@ -95,4 +95,4 @@ async def test_addresses_of_a_dead_socket() -> None:
             }
 
     stream = Dead(ours._incoming, ours._outgoing)
-    assert wrap(stream).local == repr(stream)
+    assert transport_of(stream).local == repr(stream)

@@ -1,0 +1,141 @@
+"""Waiting for a socket on asyncio: events, cancellation, and what tasks rely on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import select
+from typing import Any
+
+import pytest
+
+from anyio_websocket._transport._interface import TransportLost
+from anyio_websocket._transport._readiness_asyncio import AsyncioReadiness
+
+from ..support.backends import under_asyncio
+from ..support.sockets import pair, reset
+
+
+@under_asyncio
+async def test_F1_cancelled_when_the_bytes_come() -> None:
+    # A task is cancelled, and before it runs the socket's callback does: it leaves the
+    # bytes for the next one.
+    async with pair() as (transport, theirs):
+        task = asyncio.create_task(transport.receive(10))
+        await asyncio.sleep(0)
+        task.cancel()
+        task.cancel()  # twice counts as once
+        theirs.send(b"bytes")
+        select.select([transport._socket], [], [])
+        transport._readiness._on_readable()  # type: ignore[attr-defined]
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await transport.receive(10) == b"bytes"
+
+
+@under_asyncio
+async def test_a_spurious_wake_up() -> None:
+    async with pair() as (transport, theirs):
+        task = asyncio.create_task(transport.receive(10))
+        await asyncio.sleep(0)
+        transport._readiness._on_readable()  # type: ignore[attr-defined]
+        assert not task.done()
+        theirs.send(b"bytes")
+        assert await task == b"bytes"
+
+
+@pytest.mark.parametrize(
+    "task_type",
+    [asyncio.Task, asyncio.tasks._PyTask],  # type: ignore[attr-defined]
+    ids=["c", "python"],
+)
+def test_what_a_task_asks_of_its_future(task_type: type[asyncio.Task[object]]) -> None:
+    """The essay in `_readiness_asyncio` explains each of these."""
+    ours = {
+        name
+        for base in AsyncioReadiness.__mro__
+        for name in vars(base)
+        if name.startswith("_") and name != "_asyncio_future_blocking"
+    }
+    asked: set[str] = set()
+
+    class Recording(AsyncioReadiness):
+        def __getattribute__(self, name: str) -> object:
+            if name not in ours:
+                asked.add(name)
+            return super().__getattribute__(name)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with pair() as (transport, theirs):
+            readiness = Recording(loop, transport._socket)
+            receiving, cancelled = readiness.receive(10), readiness.receive(10)
+            asked.clear()
+            task = task_type(receiving, loop=loop)
+            await asyncio.sleep(0)
+            theirs.send(b"bytes")
+            assert await task == b"bytes"
+            assert asked == {
+                "_asyncio_future_blocking",
+                "get_loop",
+                "add_done_callback",
+                "result",
+            }
+            asked.clear()
+            task = task_type(cancelled, loop=loop)
+            await asyncio.sleep(0)
+            task.cancel("because")
+            with pytest.raises(asyncio.CancelledError, match="because"):
+                await task
+            assert asked == {
+                "_asyncio_future_blocking",
+                "get_loop",
+                "add_done_callback",
+                "cancel",
+                "result",
+            }
+            readiness.close()
+
+    asyncio.run(main())
+
+
+def test_a_reset_on_a_loop_derived_from_uvloop() -> None:
+    uvloop: Any = pytest.importorskip("uvloop")
+
+    class Derived(uvloop.Loop):  # type: ignore[misc]
+        pass
+
+    async def main() -> None:
+        async with pair() as (transport, theirs):
+            task = asyncio.create_task(transport.receive(10))
+            await asyncio.sleep(0.01)
+            theirs.send(b"bytes")
+            reset(theirs)
+            assert await task == b"bytes"
+            async with asyncio.timeout(5):
+                with pytest.raises(TransportLost):
+                    await transport.receive(10)
+
+    with asyncio.Runner(loop_factory=Derived) as runner:
+        runner.run(main())
+
+
+@under_asyncio
+async def test_the_context_of_a_task_that_waits() -> None:
+    async with pair() as (transport, theirs):
+        variable = contextvars.ContextVar("variable", default="theirs")
+        seen: list[str] = []
+
+        async def receive() -> None:
+            variable.set("ours")
+            await transport.receive(10)
+            seen.append(variable.get())
+            await transport.receive(10)
+            seen.append(variable.get())
+
+        task = asyncio.create_task(receive())
+        for _ in range(2):
+            await asyncio.sleep(0.01)
+            theirs.send(b"bytes")
+        await task
+        assert seen == ["ours", "ours"]
