@@ -1,23 +1,24 @@
 """The protocol without I/O: nothing here awaits, and nothing knows an event loop.
 
-In: bytes and what the application wants. Out: events and bytes. These are the names
-that the rooms upstairs may use.
+Bytes and the application's wishes go in; events and bytes come out. The other folders
+may use the names below, and only those.
 """
 
 from __future__ import annotations
 
 from ._client_handshake import Accepted, ClientHandshake, HandshakeFailure, Rejected
-from ._codec import Close, Codec, Frame, Ping, Pong, ProtocolViolation, Received
-from ._engine import (
+from ._close import close_code_to_send, close_reason_to_send
+from ._codec import (
     MAX_CONTROL_PAYLOAD,
-    NO_COPY_SIZE,
-    Engine,
-    Event,
-    Failure,
-    close_code_to_send,
-    close_reason_to_send,
-    open_engine,
+    Close,
+    Codec,
+    Frame,
+    Ping,
+    Pong,
+    ProtocolViolation,
+    Received,
 )
+from ._engine import NO_COPY_SIZE, Engine, Event, Failure, open_engine
 from ._extensions import Extensions
 from ._frames import FrameCodec
 from ._origins import Origins

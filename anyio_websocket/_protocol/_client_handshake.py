@@ -1,7 +1,6 @@
 """The client's side of the opening handshake (RFC 6455 section 4.1), without I/O.
 
-In: what the application asks for; received bytes. Out: a request, and what the server
-made of it.
+It makes the request, and parses and checks the server's response.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import h11
-from wsproto.utilities import generate_accept_token, generate_nonce
 
 from ._extensions import NO_EXTENSIONS, BadExtensions, Extensions
+from ._handshake_key import accept_key, generate_key
 from ._http import (
     STATUS_LINE,
     STATUS_START,
@@ -28,24 +27,24 @@ from ._http import (
     validate_headers,
 )
 
-MAX_REJECT_BODY: Final = 65536  # bytes that a client keeps of a refusal's body
-MAX_INTERIM: Final = 10  # 1xx answers that a client skips
-MAX_SHOWN: Final = 60  # characters of the peer's that an exception tells
+MAX_REJECT_BODY: Final = 65536  # bytes of the body that a rejection keeps
+MAX_INTERIM: Final = 10  # interim (1xx) responses that are skipped
+MAX_SHOWN: Final = 60  # characters from the peer that an exception shows
 
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 class Accepted(NamedTuple):
-    """What the server agreed to."""
+    """The server accepted the connection."""
 
     subprotocol: str | None
-    headers: tuple[tuple[bytes, bytes], ...]  # without the handshake's own
+    headers: tuple[tuple[bytes, bytes], ...]  # without those of the handshake itself
     extensions: Extensions
-    trailing: bytes
+    trailing: bytes  # received behind the response
 
 
 class Rejected(NamedTuple):
-    """How the server refused."""
+    """The server rejected the connection."""
 
     status_code: int
     headers: tuple[tuple[bytes, bytes], ...]
@@ -53,19 +52,21 @@ class Rejected(NamedTuple):
 
 
 class HandshakeFailure(Exception):
-    """What the server sent is no answer to the handshake; the text says why."""
+    """The server's bytes are not a valid response; the text says why."""
 
 
 class ClientHandshake:
     """The client's side of one handshake.
 
-    :param host: what to say in Host, unless the extra headers do
+    :param host: the Host header, unless the extra headers have one
     :param target: path and query
-    :param subprotocols: what to offer, best first
-    :param extra_headers: headers to send as well
-    :param extensions: what to offer of them
-    :raises ValueError: if one of them cannot be sent, or a header may not be given
-    :raises TypeError: if subprotocols are one text, or headers no pairs
+    :param subprotocols: the subprotocols to offer, preferred ones first
+    :param extra_headers: headers to add to the request
+    :param extensions: the extensions to offer
+    :raises ValueError: if an argument cannot be sent, or if the handshake sets one of
+        the extra headers itself
+    :raises TypeError: if ``subprotocols`` is a ``str`` or has elements other than
+        ``str``, or if a header is neither ``bytes`` nor ``str``
 
     """
 
@@ -78,20 +79,20 @@ class ClientHandshake:
         extra_headers: ExtraHeaders = None,
         extensions: Extensions = NO_EXTENSIONS,
     ) -> None:
-        # Not shown: a user may have left a password in.
+        # The texts do not show the values: there may be a password in one.
         if not _VISIBLE.fullmatch(host):
-            raise ValueError("the host cannot stand in a Host header")
+            raise ValueError("the host cannot be sent in a Host header")
         if not TARGET.fullmatch(target):
-            raise ValueError("the target cannot stand in a request line")
+            raise ValueError("the target cannot be sent in a request line")
         #: path and query
         self.target = target
         self._subprotocols = _checked_subprotocols(subprotocols)
         header, self._extensions = extensions.offer()
-        self._key = generate_nonce()
+        self._key = generate_key()
         extra = validate_headers(extra_headers)
         hosts = [value for name, value in extra if name.lower() == b"host"]
         if len(hosts) > 1:
-            raise ValueError("there may be one Host among the extra headers")
+            raise ValueError("the extra headers may have only one Host")
         headers = [
             (b"Host", hosts[0] if hosts else host.encode("ascii")),
             (b"Upgrade", b"websocket"),
@@ -100,12 +101,12 @@ class ClientHandshake:
             (b"Sec-WebSocket-Version", b"13"),
         ]
         if self._subprotocols:
-            proposed = ", ".join(self._subprotocols).encode()
-            headers.append((b"Sec-WebSocket-Protocol", proposed))
+            offered = ", ".join(self._subprotocols).encode()
+            headers.append((b"Sec-WebSocket-Protocol", offered))
         if header:
             headers.append((b"Sec-WebSocket-Extensions", header.encode()))
         headers += [field for field in extra if field[0].lower() != b"host"]
-        # h11 parses the answer, which depends on what was asked.
+        # h11 parses the response, and needs to know the request for that.
         self._connection = h11.Connection(h11.CLIENT)
         request = h11.Request(method="GET", target=target, headers=headers)
         self._request = b"".join(
@@ -114,59 +115,59 @@ class ClientHandshake:
         )
         self._reader = HeadReader(STATUS_LINE, STATUS_START)
         self._interim = 0
-        self._rejection: Rejected | None = None  # without its body
+        self._rejection: Rejected | None = None  # the body is in `_body`
         self._body = bytearray()
 
     def request(self) -> bytes:
-        """Return the request."""
+        """Return the request, ready to be sent."""
         return self._request
 
     def receive_data(self, data: bytes) -> Accepted | Rejected | None:
-        """Take bytes; return the answer once it is complete.
+        """Add received bytes; return the response once it is complete.
 
-        :raises HandshakeFailure: if it is none
+        :raises HandshakeFailure: if the bytes are not a valid response
 
         """
         if self._rejection is not None:
             return self._read_body(data)
         while True:
             try:
-                found = self._reader.feed(data)
+                head = self._reader.feed(data)
             except BadHead as exc:
                 raise HandshakeFailure(
-                    f"the server did not answer in HTTP/1.1: {exc.reason}"
+                    f"the server's response is not HTTP/1.1: {exc.reason}"
                 ) from None
-            if found is None:
+            if head is None:
                 return None
-            rest = self._reader.trailing
-            response = self._parse(found)
+            trailing = self._reader.trailing
+            response = self._parse(head)
             if response.status_code == 101:
-                return self._check(response, rest)
+                return self._check_upgrade(response, trailing)
             headers = tuple((bytes(k), bytes(v)) for k, v in response.headers)
             if response.status_code >= 200:
                 self._rejection = Rejected(response.status_code, headers, b"")
-                return self._read_body(rest)
-            # RFC 9110 section 15.2: 1xx may come before the answer.
+                return self._read_body(trailing)
+            # RFC 9110 section 15.2: interim responses may come before the final one.
             self._interim += 1
             if self._interim > MAX_INTERIM:
-                raise HandshakeFailure(f"more than {MAX_INTERIM} interim answers")
+                raise HandshakeFailure(f"more than {MAX_INTERIM} interim responses")
             self._reader = HeadReader(STATUS_LINE, STATUS_START)
-            data = rest
+            data = trailing
 
     def receive_eof(self) -> Rejected:
-        """Return the answer that the end of the stream completes.
+        """Return the rejection whose body ends with the stream.
 
-        :raises HandshakeFailure: if it leaves the answer incomplete
+        :raises HandshakeFailure: if the stream ended before the end of a head
 
         """
         if (rejection := self.partial_rejection()) is None:
             raise HandshakeFailure(
-                "the server closed the connection before it answered"
+                "the server closed the connection before it responded"
             )
         return rejection
 
     def partial_rejection(self) -> Rejected | None:
-        """Return a refusal whose body is not complete, ``None`` if there is none."""
+        """Return a rejection with the body so far; ``None`` if there is none."""
         if self._rejection is None:
             return None
         return self._rejection._replace(body=bytes(self._body[:MAX_REJECT_BODY]))
@@ -176,7 +177,7 @@ class ClientHandshake:
         try:
             event = self._connection.next_event()
         except h11.RemoteProtocolError:
-            raise HandshakeFailure("the server did not answer in HTTP/1.1") from None
+            raise HandshakeFailure("the server's response is not HTTP/1.1") from None
         assert isinstance(event, h11.Response | h11.InformationalResponse)
         return event
 
@@ -189,33 +190,35 @@ class ClientHandshake:
                 self._body += event.data
             complete = isinstance(event, h11.EndOfMessage)
         except h11.RemoteProtocolError:
-            complete = True  # what is broken in there does not change the refusal
+            complete = True  # a broken body does not change the rejection
         complete = complete or len(self._body) >= MAX_REJECT_BODY
         return self.partial_rejection() if complete else None
 
-    def _check(
-        self, response: h11.Response | h11.InformationalResponse, rest: bytes
+    def _check_upgrade(
+        self, response: h11.Response | h11.InformationalResponse, trailing: bytes
     ) -> Accepted:
         headers = [(bytes(name), bytes(value)) for name, value in response.headers]
         fields = group_headers(headers)
         if response.http_version != b"1.1":
             raise HandshakeFailure("the server switches protocols over HTTP/1.0")
         try:
-            # RFC 6455 section 4.1: this value alone, more would be more layers
+            # RFC 6455 section 4.1: this value alone; others would add more layers.
             upgrade = parse_list(fields, b"upgrade")
             if [protocol.lower() for protocol in upgrade] != ["websocket"]:
-                raise HandshakeFailure("the answer's Upgrade is not websocket")
+                raise HandshakeFailure("the response's Upgrade header is not websocket")
             if not has_token(fields, b"connection", "upgrade"):
-                raise HandshakeFailure("the answer's Connection has no token Upgrade")
+                raise HandshakeFailure(
+                    "the response's Connection header has no token Upgrade"
+                )
             subprotocols = [
                 value.decode("ascii")
                 for value in fields.get(b"sec-websocket-protocol", ())
             ]
             chosen = parse_list(fields, b"sec-websocket-extensions")
         except UnicodeDecodeError:
-            raise HandshakeFailure("a header of the answer is not ASCII") from None
-        if fields.get(b"sec-websocket-accept") != [generate_accept_token(self._key)]:
-            raise HandshakeFailure("the answer's Sec-WebSocket-Accept is wrong")
+            raise HandshakeFailure("a header of the response is not ASCII") from None
+        if fields.get(b"sec-websocket-accept") != [accept_key(self._key)]:
+            raise HandshakeFailure("the response's Sec-WebSocket-Accept is wrong")
         if len(subprotocols) > 1:
             raise HandshakeFailure("the server chose more than one subprotocol")
         if subprotocols and subprotocols[0] not in self._subprotocols:
@@ -231,7 +234,7 @@ class ClientHandshake:
             subprotocols[0] if subprotocols else None,
             tuple(field for field in headers if field[0] not in _HANDSHAKE_HEADERS),
             extensions,
-            rest,
+            trailing,
         )
 
 
@@ -250,7 +253,7 @@ def _checked_subprotocols(subprotocols: Iterable[str] | None) -> tuple[str, ...]
     if subprotocols is None:
         return ()
     if isinstance(subprotocols, str):
-        raise TypeError("subprotocols must be a list of texts, not one text")
+        raise TypeError("subprotocols must be a list of str, not a str")
     checked = tuple(subprotocols)
     for name in checked:
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]

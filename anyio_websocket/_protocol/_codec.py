@@ -1,6 +1,7 @@
-"""Frames: bytes in, messages and control frames out, and the other way round.
+"""What a frame codec is: received bytes become messages and control frames, and back.
 
-In: received bytes; messages to send. Out: ``Received`` results; bytes to write.
+`FrameCodec` is the one in use. `WsprotoCodec` does the same with wsproto's frames, for
+connections with custom extensions, and is what the tests compare the first one with.
 """
 
 from __future__ import annotations
@@ -8,40 +9,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
-NO_STATUS: Final = 1005  # RFC 6455 section 7.1.5: a Close without a code
-TOO_BIG: Final = 1009
-POLICY: Final = 1008
+# RFC 6455 section 5.5: no control frame carries more.
+MAX_CONTROL_PAYLOAD: Final = 125  # bytes
 
 
 class Ping(NamedTuple):
-    """A Ping arrived; it wants a Pong with the same payload."""
+    """A Ping was received. The reply is a Pong with the same payload."""
 
     payload: bytes
 
 
 class Pong(NamedTuple):
-    """A Pong arrived, asked for or not."""
+    """A Pong was received, which may or may not reply to a Ping."""
 
     payload: bytes
 
 
 class Close(NamedTuple):
-    """A Close arrived; 1005 stands for a Close without a code."""
+    """A Close was received; code 1005 means that it had no code."""
 
     code: int
     reason: str
 
 
 Received = str | bytes | Ping | Pong | Close
-# A frame, or its head and its payload apart.
+# A frame, or its header and its payload apart, which saves a copy of the payload.
 Frame = bytes | tuple[bytes, bytes]
 
 
 class ProtocolViolation(Exception):
-    """The peer broke a rule; the connection must be failed with this code.
+    """The peer broke a rule, so the connection must be failed.
 
-    :param code: the close code to fail with
-    :param reason: the text for the Close frame, short and without the peer's bytes
+    :param code: the close code to fail it with
+    :param reason: the text for the Close frame: short, and without bytes of the peer's
 
     """
 
@@ -52,34 +52,37 @@ class ProtocolViolation(Exception):
 
 
 class Codec(Protocol):
-    """What the engine asks of a frame codec.
+    """What the engine needs of a frame codec.
 
-    A codec is one side of one open connection. It joins fragments, holds the limits
-    of size and number, and decodes no further than it is asked to: what was fed and
-    not asked for yet stays bytes.
+    A codec is one side of one open connection. It joins fragments, and enforces the
+    limits on size and number. It decodes lazily: bytes that were fed stay bytes until
+    `next` or `take_messages` asks for what is in them.
     """
 
     def has_more(self) -> bool:
-        """Whether `next` may find something in what was fed."""
+        """Say whether there are bytes that `next` has not looked at."""
         ...
 
     def feed(self, data: bytes) -> None:
-        """Take received bytes."""
+        """Add received bytes."""
 
-    def take_messages(self, most: int) -> list[str | bytes]:
-        """Return the next messages as far as they are easy to get, or none.
+    def take_messages(self, max_count: int) -> list[str | bytes]:
+        """Return the next messages as far as they are cheap to decode.
 
-        They are those that come first, whole, and each in a single frame.
+        Those are the messages at the front that are complete and consist of a single
+        frame. An empty list does not mean that `next` would find nothing.
 
-        :param most: how many are wanted
+        :param max_count: how many messages to return at most
+
         """
         ...
 
     def next(self) -> Received | None:
-        """Return the next message or control frame, ``None`` if more is needed.
+        """Return the next message or control frame, ``None`` if more bytes are needed.
 
-        :raises ProtocolViolation: if the peer broke a rule; nothing may be asked
-            after that
+        :raises ProtocolViolation: if the peer broke a rule; the codec must not be
+            used for receiving after that
+
         """
 
     def frame_message(
@@ -87,21 +90,22 @@ class Codec(Protocol):
     ) -> bytes:
         """Frame a whole message.
 
-        What is returned must be written, in the order in which it was made: a
-        compressed message refers to those before.
+        The frames must be sent in the order in which they were made, and none may be
+        left out, because a compressed message refers to those before it.
 
         :param message: the message
-        :param compress: whether to compress it, where that was negotiated; ``None``
-            for what the settings say
+        :param compress: whether to compress the message, if compression was
+            negotiated; ``None`` leaves it to the threshold of the settings
+
         """
         ...
 
     def framer(self) -> Callable[[str | bytes], bytes]:
-        """Return what does the same as `message`, on the shortest way."""
+        """Return the fastest function that does what `frame_message` does."""
         ...
 
     def frame_large(self, message: str | bytes) -> Frame:
-        """Frame a message as `message` does, but without copying it if need be."""
+        """Frame a message as `frame_message` does, without a copy where possible."""
         ...
 
     def frame_ping(self, payload: bytes) -> bytes:
@@ -113,5 +117,5 @@ class Codec(Protocol):
         ...
 
     def frame_close(self, code: int | None, reason: str) -> bytes:
-        """Frame a Close; ``None`` for one without a code."""
+        """Frame a Close; ``None`` makes one without a code and a reason."""
         ...

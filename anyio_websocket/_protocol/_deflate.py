@@ -1,25 +1,25 @@
-"""The messages of permessage-deflate, compressed and back (RFC 7692 section 7.2).
-
-In: payloads. Out: payloads.
+"""Compressing and decompressing the payload of messages (RFC 7692 section 7.2).
 
 Theory of operation
 -------------------
-Inflating is bounded: the caller says how many bytes it has room for, and gets at most
-one more, in steps that fit into the memory that it has anyway. zlib is fed in steps
-too, for it hands back a copy of what it has not used.
+Decompressing is bounded. The caller says how many more bytes the message may have, and
+gets at most one more than that, in steps that fit into the buffer that zlib allocates
+anyway. The input is passed to zlib in steps too, because zlib returns a copy of the
+input that it has not used.
 
-A message counts only if its data end where a flushed block ends; zlib does not tell,
-and would pass a message that was cut short as complete. So an empty final block is
-given to a copy of the stream: only at the end of a block does it end the stream. (The
-copy costs 0.2 us with a window of 12 bits. RFC 7692 section 7.2.2 has the receiver add
-only four bytes, which decode to something in many other places, too.)
+A message is complete only if its data end where a flushed block ends. zlib does not
+report that, and would accept a message that was cut short. So an empty final block is
+added to a copy of the stream: it ends the stream only if it comes at the end of a
+block. (The copy takes 0.2 us with a window of 12 bits. RFC 7692 section 7.2.2 has the
+receiver add only four bytes, and those decompress to something at many other places
+too.)
 
-Compressing is where the time goes, so ISA-L does it where the extra ``fast`` is
-installed: it takes 6 us for 1 KB of JSON and 32 us for 10 KB, zlib 26 and 207, and what
-comes out has the same size. It takes more memory, 107 KiB in the smallest form that it
-has, of which about 65 are ever touched; zlib has 43 and touches 38. (zlib-ng: 13 us, 81
-us, and 160 KiB.) Its higher levels do not compress better, so what asks for more than
-zlib's usual level gets zlib. Decompressing is always zlib's: ISA-L cannot copy a
+Compressing takes most of the time, so ISA-L does it if the extra ``fast`` is installed:
+it takes 6 us for 1 KB of JSON and 32 us for 10 KB, where zlib takes 26 and 207, and the
+result has the same size. It needs more memory: 107 KiB in the smallest configuration,
+of which it uses about 65; zlib needs 43 and uses 38. (zlib-ng: 13 us, 81 us, and
+160 KiB.) The higher levels of ISA-L do not compress better, so a setting above zlib's
+default level uses zlib. Decompressing always uses zlib, because ISA-L cannot copy a
 stream.
 """
 
@@ -30,7 +30,8 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ._codec import POLICY, ProtocolViolation
+from ._close import INVALID_DATA, POLICY_VIOLATION
+from ._codec import ProtocolViolation
 from ._permessage_deflate import LEVEL, THRESHOLD, PerMessageDeflate
 
 try:
@@ -39,17 +40,15 @@ except ImportError:  # the extra "fast" is not installed
     isal_zlib = None
 
 if TYPE_CHECKING:
-    # zlib has no name for it at run time.
+    # zlib does not export the type at run time.
     from zlib import _Decompress as Decompressor  # pyright: ignore[reportPrivateUsage]
 
-_INVALID_DATA: Final = 1007
+_OUTPUT_STEP: Final = 32768  # bytes that zlib returns at once; the size of its buffer
+_INPUT_STEP: Final = 65536  # bytes that zlib is given at once
+_FLUSH: Final = b"\x00\x00\xff\xff"  # the end of each flushed block, which is not sent
+_END: Final = b"\x01\x00\x00\xff\xff"  # an empty final block
 
-_STEP: Final = 32768  # bytes that come out of zlib at once; its own first buffer
-_INPUT: Final = 65536  # bytes that go into it at once
-_FLUSH: Final = b"\x00\x00\xff\xff"  # what each flushed block ends in, and is not sent
-_END: Final = b"\x01\x00\x00\xff\xff"  # a final block without content
-
-# final blocks in one message; each needs a new stream, and a byte or two can be one
+# final blocks in one message; each needs a new stream, and can be as short as two bytes
 _MAX_FINAL_BLOCKS: Final = 64
 
 _ISAL_LEVEL: Final = 1
@@ -57,7 +56,7 @@ _ISAL_MEM_LEVEL: Final = 1
 
 
 class Compressor(Protocol):
-    """One stream of zlib's, or of ISA-L's."""
+    """A compressing stream of zlib or ISA-L."""
 
     def compress(self, data: bytes, /) -> bytes: ...
 
@@ -65,12 +64,12 @@ class Compressor(Protocol):
 
 
 class Deflater:
-    """Compresses one side's messages.
+    """Compresses the messages that one side sends.
 
-    It has memory from the first message on, and none between two where the window is
-    not kept.
+    It takes memory from the first message on; without context takeover it takes none
+    between messages.
 
-    :param agreed: what was negotiated
+    :param agreed: the negotiated parameters
     :param is_client: which side this is
 
     """
@@ -94,7 +93,7 @@ class Deflater:
         self._level = agreed.level
         self._mem_level = agreed.mem_level
         self._stream: Compressor | None = None
-        #: bytes; shorter messages are not worth it
+        #: bytes; shorter messages are not compressed
         self.threshold: int = (
             (THRESHOLD if self._no_context_takeover else 0)
             if agreed.threshold is None
@@ -102,20 +101,20 @@ class Deflater:
         )
 
     def compress(self, payload: bytes) -> bytes | None:
-        """Return the compressed payload of a message, ``None`` to send it as it is.
+        """Return a compressed payload; ``None`` if it should be sent uncompressed.
 
-        What is returned must be sent, or the peer misses a piece of the window.
+        The result must be sent, or the peer misses a part of the window.
 
-        :param payload: the message
+        :param payload: the payload of a message
 
         """
-        if not payload:  # zlib gives nothing for it, and nothing is as short
+        if not payload:  # zlib returns nothing for it, and nothing would be shorter
             return None
         stream = self._stream
         if stream is None:
             stream = self._compressor()
-        # Out of our hands until it is done: if it fails half-way (out of memory), the
-        # next message begins anew, which suits any peer.
+        # If compressing fails half-way (out of memory), the next message starts with a
+        # new stream, which any peer can decompress.
         self._stream = None
         data = stream.compress(payload) + stream.flush(zlib.Z_SYNC_FLUSH)
         if self._no_context_takeover:
@@ -135,9 +134,9 @@ class Deflater:
 
 
 class Inflater:
-    """Decompresses what the other side sends.
+    """Decompresses the messages that the peer sends.
 
-    :param agreed: what was negotiated
+    :param agreed: the negotiated parameters
     :param is_client: which side this is
 
     """
@@ -152,49 +151,51 @@ class Inflater:
             self._no_context_takeover = agreed.client_no_context_takeover
             self._bits = agreed.client_max_window_bits
         self._stream: Decompressor | None = None
-        self._final_blocks = 0  # of this message
-        self._ended = False  # whether the last of them was the end of the data so far
+        self._final_blocks = 0  # in the current message
+        self._ended = False  # whether the data so far end with a final block
 
-    def inflate(self, data: bytes | bytearray, room: float) -> Iterator[bytes]:
-        """Give what a piece of a message decompresses to, in steps.
+    def inflate(self, data: bytes | bytearray, budget: float) -> Iterator[bytes]:
+        """Decompress a piece of a message, in steps.
 
         :param data: the piece
-        :param room: bytes that the message may still have; one more is given if there
-            are more, and the caller has to stop then
-        :raises ProtocolViolation: if that is no deflated data
+        :param budget: bytes that the message may still have. If there are more, one
+            byte more is yielded, and the caller has to stop
+        :raises ProtocolViolation: if the piece is not deflated data
 
         """
         stream = self._stream
-        for start in range(0, len(data), _INPUT):
-            rest = data[start : start + _INPUT]
+        for start in range(0, len(data), _INPUT_STEP):
+            pending = data[start : start + _INPUT_STEP]
             while True:
                 if stream is None:
                     stream = self._stream = zlib.decompressobj(-self._bits)
-                size = _STEP if room >= _STEP else int(room) + 1
+                size = _OUTPUT_STEP if budget >= _OUTPUT_STEP else int(budget) + 1
                 try:
-                    part = stream.decompress(rest, size)
+                    part = stream.decompress(pending, size)
                 except zlib.error:
                     raise _cannot_decompress() from None
                 if part:
-                    room -= len(part)
+                    budget -= len(part)
                     yield part
-                    if room < 0:
+                    if budget < 0:
                         return
                 self._ended = stream.eof
                 if stream.eof:
-                    # RFC 7692 section 7.2.3.4 allows final blocks. What follows is a
-                    # stream of its own, with a window of its own.
-                    rest = stream.unused_data
+                    # RFC 7692 section 7.2.3.4 allows final blocks. What follows is
+                    # another stream, with an empty window.
+                    pending = stream.unused_data
                     stream = self._stream = None
                     self._final_blocks += 1
                     if self._final_blocks > _MAX_FINAL_BLOCKS:
-                        raise ProtocolViolation(POLICY, "too many final blocks")
-                    if not rest:
+                        raise ProtocolViolation(
+                            POLICY_VIOLATION, "too many final blocks"
+                        )
+                    if not pending:
                         break
                     continue
-                rest = stream.unconsumed_tail
-                # zlib may have taken all of it and still hold back a part.
-                if not rest and len(part) < size:
+                pending = stream.unconsumed_tail
+                # zlib may have consumed all input and still have output to return.
+                if not pending and len(part) < size:
                     break
 
     def end_message(self) -> None:
@@ -206,15 +207,15 @@ class Inflater:
         ended = self._ended
         self._final_blocks = 0
         self._ended = False
-        if ended:  # by a final block; nothing was to be flushed then
+        if ended:  # by a final block, after which the sender had nothing to flush
             return
         stream = self._stream
         if stream is None:
             raise _cannot_decompress()
         try:
-            # Nothing may come out, but 0 would mean no limit.
+            # There must be no output; the limit is 1 because 0 means no limit.
             part = stream.decompress(_FLUSH, 1)
-            if not stream.eof:  # which the block that was to be flushed can be, too
+            if not stream.eof:  # a sender may mark the flushed block as final
                 if not self._no_context_takeover:
                     stream = stream.copy()
                 stream.decompress(_END, 1)
@@ -227,4 +228,4 @@ class Inflater:
 
 
 def _cannot_decompress() -> ProtocolViolation:
-    return ProtocolViolation(_INVALID_DATA, "a message cannot be decompressed")
+    return ProtocolViolation(INVALID_DATA, "a message cannot be decompressed")

@@ -1,16 +1,14 @@
-"""Which extensions a connection has (RFC 6455 section 9.1).
+"""Negotiating the extensions of a connection (RFC 6455 section 9.1).
 
-In: what a user wants, and the peer's Sec-WebSocket-Extensions. Out: ours, and what
-holds then.
+Options and the peer's Sec-WebSocket-Extensions become our Sec-WebSocket-Extensions, and
+the extensions that both sides agreed on.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
-
-from wsproto.extensions import Extension
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ._permessage_deflate import (
     BadDeflate,
@@ -20,24 +18,29 @@ from ._permessage_deflate import (
     respond,
 )
 
-_MAX_SHOWN: Final = 60  # characters of the peer's that an exception tells
-_HEADER: Final = re.compile(r"[\x20-\x2b\x2d-\x7e]+")  # a comma would be another one
+if TYPE_CHECKING:
+    # Importing wsproto takes a tenth of the package's import time, and few
+    # applications need it.
+    from wsproto.extensions import Extension
+
+_MAX_SHOWN: Final = 60  # characters from the peer that an exception shows
+# One element of the header, so without commas: they separate elements.
+_ELEMENT: Final = re.compile(r"[\x20-\x2b\x2d-\x7e]+")
 
 
 class BadExtensions(Exception):
-    """What a server answered is no answer to our offer; the text says why."""
+    """The server's response does not fit our offer; the text says why."""
 
 
 class Extensions(NamedTuple):
-    """The extensions of one connection: as wanted by one side, or as agreed on.
+    """The extensions of one connection: those that one side wants, or the agreed ones.
 
-    There is either compression of our own or what a user brings along, for the two
-    are framed by different codecs.
-
+    There is either the built-in compression or custom extensions, not both, because
+    they are framed by different codecs.
     """
 
     deflate: PerMessageDeflate | None = None
-    custom: tuple[Extension, ...] = ()  # the user's
+    custom: tuple[Extension, ...] = ()  # the application's
 
     @classmethod
     def from_arguments(
@@ -45,10 +48,14 @@ class Extensions(NamedTuple):
         compression: PerMessageDeflate | bool | None,
         extensions: Iterable[Extension] | None = None,
     ) -> Extensions:
-        """Check what a user asks for.
+        """Check the options of an application.
 
-        :raises TypeError: if it is of the wrong kind
-        :raises ValueError: if both are asked for, or one extension twice
+        :param compression: the built-in compression; ``True`` uses the default
+            parameters, ``None`` does not compress
+        :param extensions: custom extensions; ``None`` uses none
+        :raises TypeError: if an option has the wrong type
+        :raises ValueError: if both options are given, or if two extensions have the
+            same name
 
         """
         if compression is True:
@@ -61,74 +68,78 @@ class Extensions(NamedTuple):
                 f"{compression!r}"
             )
         custom = tuple(extensions or ())
-        for extension in custom:
-            if not isinstance(extension, Extension):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise TypeError(f"{extension!r} is no wsproto.extensions.Extension")
+        if custom:
+            _check_types(custom)
         if len({extension.name for extension in custom}) < len(custom):
-            raise ValueError("there are two extensions of one name")
+            raise ValueError("two extensions have the same name")
         if custom and compression is not None:
             raise ValueError(
-                "compression and extensions exclude each other: wsproto, which carries "
-                "extensions, has a PerMessageDeflate to put among them"
+                "compression and extensions exclude each other: add "
+                "wsproto.extensions.PerMessageDeflate to the extensions instead"
             )
         return cls(compression, custom)
 
     def offer(self) -> tuple[str, Extensions]:
-        """Offer what may be offered.
+        """Make a client's offer.
 
-        :return: a client's header, empty for none, and what is offered
-        :raises ValueError: if an extension's offer cannot stand in a header
+        :return: the header, empty if there is nothing to offer, and the extensions
+            that are offered
+        :raises ValueError: if a custom extension's offer cannot be sent in a header
 
         """
         if self.deflate is not None:
             return make_offer(self.deflate), self
-        words: list[str] = []
+        elements: list[str] = []
         offered: list[Extension] = []
         for extension in self.custom:
             parameters = extension.offer()
             if parameters is not False:
-                words.append(_serialize(extension, parameters))
+                elements.append(_serialize(extension, parameters))
                 offered.append(extension)
-        return ", ".join(words), Extensions(custom=tuple(offered))
+        return ", ".join(elements), Extensions(custom=tuple(offered))
 
     def respond(self, offers: Sequence[str]) -> tuple[str, Extensions]:
-        """Answer a client's offers, declining what cannot be taken.
+        """Respond to a client's offers, and decline those that are not acceptable.
 
-        :return: the header, empty for none, and what holds
-        :raises ValueError: if an extension's answer cannot stand in a header
+        :param offers: the elements of the client's Sec-WebSocket-Extensions
+        :return: the header, empty if every offer is declined, and the agreed extensions
+        :raises ValueError: if a custom extension's response cannot be sent in a header
 
         """
         if self.deflate is not None:
-            found = respond(self.deflate, offers)
-            if found is None:
+            response = respond(self.deflate, offers)
+            if response is None:
                 return "", NO_EXTENSIONS
-            return found[0], Extensions(found[1])
-        words: list[str] = []
-        taken: list[Extension] = []
+            element, agreed = response
+            return element, Extensions(agreed)
+        elements: list[str] = []
+        accepted: list[Extension] = []
         for extension in self.custom:
             parameters = _accept_first(extension, offers)
             if parameters is not False:
-                words.append(_serialize(extension, parameters))
-                taken.append(extension)
-        return ", ".join(words), Extensions(custom=tuple(taken))
+                elements.append(_serialize(extension, parameters))
+                accepted.append(extension)
+        return ", ".join(elements), Extensions(custom=tuple(accepted))
 
-    def accept_response(self, answers: Sequence[str]) -> Extensions:
-        """Check what a server answered; these here are what was offered.
+    def accept_response(self, response: Sequence[str]) -> Extensions:
+        """Check a server's response to the offer of these extensions.
 
-        :raises BadExtensions: if that is no answer to it
+        :param response: the elements of the server's Sec-WebSocket-Extensions
+        :return: the agreed extensions
+        :raises BadExtensions: if the response does not fit the offer
 
         """
         if self.deflate is not None:
             try:
-                return Extensions(accept_response(self.deflate, answers))
+                return Extensions(accept_response(self.deflate, response))
             except BadDeflate as exc:
                 raise BadExtensions(
-                    f"the server's answer to permessage-deflate is wrong: {exc}"
+                    f"the server's response to permessage-deflate is wrong: {exc}"
                 ) from None
-        left = {extension.name: extension for extension in self.custom}
-        taken: list[Extension] = []
-        for text in answers:
-            extension = left.pop(_name(text), None)
+        offered = {extension.name: extension for extension in self.custom}
+        accepted: list[Extension] = []
+        for text in response:
+            extension = offered.pop(_name(text), None)
             if extension is None:
                 raise BadExtensions(
                     f"the server chose extension {text[:_MAX_SHOWN]!r}, which was not "
@@ -136,12 +147,20 @@ class Extensions(NamedTuple):
                 )
             try:
                 extension.finalize(text)
-            except Exception as exc:  # whatever it makes of a bad answer
+            except Exception as exc:  # of any type: the code is not ours
                 raise BadExtensions(
-                    f"the server's answer to {extension.name} is wrong: {exc!r}"
+                    f"the server's response to {extension.name} is wrong: {exc!r}"
                 ) from exc
-            taken.append(extension)
-        return Extensions(custom=tuple(taken))
+            accepted.append(extension)
+        return Extensions(custom=tuple(accepted))
+
+
+def _check_types(extensions: tuple[object, ...]) -> None:
+    from wsproto.extensions import Extension
+
+    for extension in extensions:
+        if not isinstance(extension, Extension):
+            raise TypeError(f"{extension!r} is not a wsproto.extensions.Extension")
 
 
 def _accept_first(extension: Extension, offers: Sequence[str]) -> bool | str:
@@ -149,8 +168,8 @@ def _accept_first(extension: Extension, offers: Sequence[str]) -> bool | str:
         if _name(text) == extension.name:
             try:
                 parameters = extension.accept(text)
-            except Exception:  # on a client's nonsense, as wsproto's own does
-                return False
+            except Exception:  # on a bad offer, as wsproto's own extension does
+                return False  # not asked again: its state is unknown
             if parameters is not None and parameters is not False:
                 return parameters
     return False
@@ -164,8 +183,8 @@ def _serialize(extension: Extension, parameters: bool | str) -> str:
     text = extension.name
     if isinstance(parameters, str) and parameters:
         text += f"; {parameters}"
-    if not _HEADER.fullmatch(text):
-        raise ValueError(f"{text!r} cannot stand in Sec-WebSocket-Extensions")
+    if not _ELEMENT.fullmatch(text):
+        raise ValueError(f"{text!r} cannot be sent in Sec-WebSocket-Extensions")
     return text
 
 

@@ -1,52 +1,50 @@
-"""The production codec: frames of RFC 6455 section 5, parsed flat.
+"""`FrameCodec`: the frames of RFC 6455 section 5, parsed and built.
 
-In: received bytes; messages to send. Out: ``Received`` results; bytes to write.
+Received bytes become messages and control frames; messages to send become bytes.
 
 Theory of operation
 -------------------
-``next()`` is one loop over one buffer with one offset. It makes no object for a frame:
-what a header says goes into local integers, and a message that came as a single frame
-goes straight from the buffer to the caller. That is nearly every message, so those have
-a way of their own, ``messages()``, several at once.
+``next()`` is one loop over one buffer with one offset. It makes no object per frame:
+the fields of a header go into local variables, and a message that came as a single
+frame goes straight from the buffer to the caller. Nearly every message is like that,
+so there is a faster way for those, `take_messages`, which returns several at once.
 
-Everything else is a message in pieces: fragments, a frame that is larger than what has
-been received, a compressed or a very large one. Its payload is moved to ``_message`` as
-it comes, one growing buffer for the whole message, so pieces cost no memory of their
-own however small they are, and what is left in the receive buffer is never more than a
-header or a control frame. The buffer is a ``BytesIO``, which in CPython hands out its
-memory as the message without a copy: joining 1 MiB takes 20 us, where a ``bytearray``
-and ``bytes`` of it take 800, most of them page faults.
+Every other message comes in pieces: it has fragments, or a frame that is longer than
+what was received so far, or it is compressed or very large. Its payload is moved to
+``_message`` as it comes. That is one growing buffer for the whole message, so the
+pieces take no memory of their own, however small they are, and the receive buffer
+never keeps more than a header or a control frame. It is a ``BytesIO`` because CPython
+hands out the memory of one as the message without a copy: joining 1 MiB takes 20 us,
+where a ``bytearray`` and ``bytes`` of it take 800, most of them page faults.
 
-A frame is judged by its header: a length that the message may not have (1009) fails
-before any of it is stored. A compressed message is judged by its header as well (no
-compressor makes data twice as long, so what is longer is padding) and again by what
-comes out. The order of the checks is that of wsproto, which is held against this codec
-by a test with arbitrary frames.
+A frame is judged by its header: a length that exceeds the limit of the message (1009)
+fails before any of the payload is stored. A compressed message is judged by its header
+too (no compressor makes data twice as long, so anything longer is padding), and again
+by what it decompresses to. The checks come in wsproto's order; a test compares the two
+codecs on arbitrary frames.
 """
 
 from __future__ import annotations
 
 import codecs
 import io
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
-from ._codec import (
-    NO_STATUS,
-    POLICY,
-    TOO_BIG,
-    Close,
-    Frame,
-    Ping,
-    Pong,
-    ProtocolViolation,
-    Received,
+from ._close import (
+    INVALID_DATA,
+    MESSAGE_TOO_BIG,
+    POLICY_VIOLATION,
+    PROTOCOL_ERROR,
+    parse_close,
+    serialize_close,
 )
+from ._codec import MAX_CONTROL_PAYLOAD, Frame, Ping, Pong, ProtocolViolation, Received
 from ._deflate import Deflater, Inflater
 from ._kernels import frame_unmasked, make_frame, mask, take_messages
 from ._kernels_py import BLOCK, MASKED, WHOLE_BINARY, WHOLE_TEXT, frame_header
+from ._mask_keys import mask_keys
 from ._permessage_deflate import PerMessageDeflate
 
 _CONTINUATION: Final = 0
@@ -60,27 +58,21 @@ _FIN: Final = 0x80
 _RSV1: Final = 0x40  # RFC 7692 section 6: on a message's first frame, "compressed"
 _RSV: Final = 0x70
 
-_PROTOCOL_ERROR: Final = 1002
-_INVALID_DATA: Final = 1007
-
-# A compressed message may take this many times the message's limit on the wire, and
-# these bytes more: compressors that flush after every few bytes add six each time.
+# A compressed message may take this many times the limit of the message on the wire,
+# and these bytes more: compressors that flush after every few bytes add six each time.
 _EXPANSION: Final = 2
 _EXPANSION_BYTES: Final = 1024
-
-# bytes; keys come in blocks: a call for each costs more than to mask a short message
-_KEY_BLOCK: Final = 256
 
 _new_decoder: Final = codecs.getincrementaldecoder("utf-8")
 
 
 class FrameCodec:
-    """One side's frames, strict.
+    """The frames of one side of a connection, strictly checked.
 
     :param is_client: which side of the connection this is
     :param max_message_size: bytes of payload in one message, after decompression
     :param max_fragments: fragments in one message
-    :param deflate: what was negotiated, ``None`` for no compression
+    :param deflate: the negotiated parameters; ``None`` means no compression
 
     """
 
@@ -115,7 +107,7 @@ class FrameCodec:
         max_fragments: int,
         deflate: PerMessageDeflate | None = None,
     ) -> None:
-        self._mask_bit = 0 if is_client else MASKED  # of the frames that come
+        self._mask_bit = 0 if is_client else MASKED  # of received frames
         self._max_message_size = max_message_size
         self._limit = int(min(max_message_size, sys.maxsize))
         self._max_fragments = max_fragments
@@ -124,23 +116,23 @@ class FrameCodec:
         if deflate is not None:
             self._deflater = Deflater(deflate, is_client=is_client)
             self._inflater = Inflater(deflate, is_client=is_client)
-        self._keys = _mask_keys() if is_client else None
+        self._keys = mask_keys() if is_client else None
         self._buffer = b""
-        self._offset: int = 0  # where in there the next frame, or its rest, starts
-        # Of the message that is coming in pieces:
-        self._opcode = 0  # 0 if there is none
+        self._offset: int = 0  # in the buffer, up to where it was parsed
+        # The message that is being received in pieces:
+        self._opcode = 0  # 0 if there is no such message
         self._compressed = False
-        self._message: io.BytesIO | None = None  # its payload so far
-        self._size = 0  # bytes in there
-        self._wire_budget: float = 0  # bytes that its next frames may have
-        self._fragments = 0  # complete ones
-        # Checks a text as it comes; made for the first piece that is not ASCII.
+        self._message: io.BytesIO | None = None  # the payload so far
+        self._size = 0  # bytes in it
+        self._wire_budget: float = 0  # bytes that its further frames may have
+        self._fragments = 0  # complete frames
+        # Validates a text as it comes; made for the first piece that is not ASCII.
         self._decoder: codecs.IncrementalDecoder | None = None
-        # Of the frame whose payload is coming:
-        self._remaining: int = 0  # bytes that are still to come
-        self._preallocated = False  # whether there is room for them
-        self._fin = False  # whether it is its message's last
-        self._key = b""  # its mask, turned to the next byte; empty for none
+        # The frame whose payload is being received:
+        self._remaining: int = 0  # bytes still to come
+        self._preallocated = False  # whether `_message` has memory for them
+        self._fin = False  # whether it is the last frame of the message
+        self._key = b""  # mask key, rotated to the next byte; empty if not masked
 
     # -- receiving -------------------------------------------------------------
 
@@ -154,15 +146,17 @@ class FrameCodec:
             self._buffer = data
         self._offset = 0
 
-    def take_messages(self, most: int) -> list[str | bytes]:
+    def take_messages(self, max_count: int) -> list[str | bytes]:
         if self._opcode:
-            return []  # the rest of another one comes first
+            return []  # a message in pieces has to be completed first
         buffer, start = self._buffer, self._offset
-        found, end = take_messages(buffer, start, self._mask_bit, self._limit, most)
+        messages, end = take_messages(
+            buffer, start, self._mask_bit, self._limit, max_count
+        )
         if end == len(buffer):  # an idle connection keeps none of it
             self._buffer, end = b"", 0
         self._offset = end
-        return found
+        return messages
 
     def next(self) -> Received | None:
         while True:
@@ -184,7 +178,7 @@ class FrameCodec:
             if opcode > _BINARY:
                 _check_control(opcode, first, length)
             else:
-                if length > 125:
+                if length > 125:  # an extended length follows
                     size = 2 if length == 126 else 8
                     if available < 2 + size:
                         self._keep_unparsed()
@@ -195,14 +189,14 @@ class FrameCodec:
                 if length > self._max_length(first):
                     raise self._too_big()
                 if self._fragments >= self._max_fragments:
-                    raise _violation(
-                        f"more than {self._max_fragments} fragments", POLICY
+                    raise ProtocolViolation(
+                        POLICY_VIOLATION, f"more than {self._max_fragments} fragments"
                     )
             if first & _RSV and not self._is_compressed(first):
-                raise _violation("a reserved bit is set")
+                raise _protocol_error("a reserved bit is set")
             key = b""
             if second & MASKED != self._mask_bit:
-                raise _violation(
+                raise _protocol_error(
                     "a frame from the client is not masked"
                     if self._mask_bit
                     else "a frame from the server is masked"
@@ -227,12 +221,12 @@ class FrameCodec:
                     return Ping(control)
                 if opcode == _PONG:
                     return Pong(control)
-                return _parse_close(control)
+                return parse_close(control)
             if opcode == _CONTINUATION:
                 if not self._opcode:
-                    raise _violation("a continuation comes first")
+                    raise _protocol_error("there is no message to continue")
             elif self._opcode:
-                raise _violation("a new message starts inside of another")
+                raise _protocol_error("a message starts inside another message")
             elif whole and length <= BLOCK and first & ~opcode == _FIN:
                 self._offset = end
                 payload = mask(buffer[start:end], key) if key else buffer[start:end]
@@ -251,12 +245,12 @@ class FrameCodec:
                     return self._end_message()
 
     def _keep_unparsed(self) -> None:
-        """Keep nothing but what is not parsed yet: most connections are idle."""
+        """Drop the parsed part of the buffer, because most connections are idle."""
         self._buffer = self._buffer[self._offset :]
         self._offset = 0
 
     def _is_compressed(self, first: int) -> bool:
-        """Say whether the first byte may and does begin a compressed message."""
+        """Say whether a frame with this first byte starts a compressed message."""
         return (
             first & _RSV == _RSV1
             and first & 0x0F in (_TEXT, _BINARY)
@@ -264,7 +258,7 @@ class FrameCodec:
         )
 
     def _max_length(self, first: int) -> float:
-        """Return how long the frame may be that starts with this byte."""
+        """Return how long the payload of a frame with this first byte may be."""
         if self._opcode and first & 0x0F == _CONTINUATION:
             return self._wire_budget
         if first & _RSV and self._is_compressed(first):
@@ -279,10 +273,10 @@ class FrameCodec:
         self._size = 0
 
     def _read_payload(self) -> bool:
-        """Move what there is of the current frame; say whether that is all of it."""
+        """Move received payload to the message; say if the frame is complete."""
         while self._remaining:
             start = self._offset
-            # In blocks, so that the steps in between take no memory to speak of.
+            # In blocks, so that masking and inflating take little memory.
             piece: bytes | bytearray
             piece = self._buffer[start : start + min(self._remaining, BLOCK)]
             if not piece:
@@ -292,25 +286,26 @@ class FrameCodec:
             self._remaining -= size
             if key := self._key:
                 piece = mask(piece, key)
-                turn = size % 4
-                self._key = key[turn:] + key[:turn]
+                shift = size % 4
+                self._key = key[shift:] + key[:shift]
             if not self._compressed:
                 self._store(piece)
                 if not self._preallocated and BLOCK < self._remaining < 8 * self._size:
                     self._preallocate()
             else:
                 assert self._inflater is not None
-                room = self._max_message_size - self._size
-                for part in self._inflater.inflate(piece, room):
+                budget = self._max_message_size - self._size
+                for part in self._inflater.inflate(piece, budget):
                     self._store(part)
         self._fragments += 1
         return True
 
     def _preallocate(self) -> None:
-        """Make room for the rest of a large frame, once an eighth of it has come.
+        """Allocate the memory for a large frame, once an eighth of it was received.
 
-        To grow in steps costs page faults in each, 400 us for 1 MiB instead of 20. But
-        not at the header: to announce is free, and memory has to be paid for.
+        Growing in steps costs page faults at each step, 400 us for 1 MiB instead of
+        20. It is not done at the header because announcing a length costs the peer
+        nothing, while the memory costs us.
         """
         assert self._message is not None
         self._preallocated = True
@@ -322,7 +317,7 @@ class FrameCodec:
         assert self._message is not None
         self._size += len(part)
         excess = self._size - self._limit
-        if excess > 0:  # what fits is judged first, as if it had come by itself
+        if excess > 0:  # first validate what fits, as if it had come alone
             part = part[:-excess]
         if self._opcode == _TEXT and not (self._decoder is None and part.isascii()):
             self._decoder = self._decoder or _new_decoder()
@@ -348,9 +343,10 @@ class FrameCodec:
         return _decode_text(payload) if is_text else payload
 
     def _too_big(self) -> ProtocolViolation:
-        # trio-websocket's words, which its users know.
+        # trio-websocket's text, which its users know.
         return ProtocolViolation(
-            TOO_BIG, f"Exceeded maximum message size: {self._max_message_size} bytes"
+            MESSAGE_TOO_BIG,
+            f"Exceeded maximum message size: {self._max_message_size} bytes",
         )
 
     # -- sending ---------------------------------------------------------------
@@ -387,42 +383,27 @@ class FrameCodec:
         return self._frame(_FIN | _PONG, payload)
 
     def frame_close(self, code: int | None, reason: str) -> bytes:
-        if code is None:
-            return self._frame(_FIN | _CLOSE, b"")
-        return self._frame(_FIN | _CLOSE, code.to_bytes(2, "big") + reason.encode())
+        return self._frame(_FIN | _CLOSE, serialize_close(code, reason))
 
     def _frame(self, first: int, payload: bytes) -> bytes:
         return make_frame(first, payload, next(self._keys) if self._keys else None)
 
 
-def _mask_keys() -> Iterator[bytes]:
-    """Give mask keys without end: random whoever sees others, none given twice.
-
-    A process that forks shares the unused rest of a block with its child. That is no
-    loss: the two cannot both go on with one connection, and each connection has a
-    block of its own.
-    """
-    while True:
-        block = os.urandom(_KEY_BLOCK)
-        for start in range(0, _KEY_BLOCK, 4):
-            yield block[start : start + 4]
-
-
 def _check_control(opcode: int, first: int, length: int) -> None:
     if opcode not in (_CLOSE, _PING, _PONG):
-        raise _violation(f"there is no opcode {opcode}")
+        raise _protocol_error(f"opcode {opcode} is unknown")
     if not first & _FIN:
-        raise _violation("a control frame is fragmented")
-    if length > 125:
-        raise _violation("a control frame is longer than 125 bytes")
+        raise _protocol_error("a control frame is fragmented")
+    if length > MAX_CONTROL_PAYLOAD:
+        raise _protocol_error("a control frame is longer than 125 bytes")
 
 
 def _check_extended_length(length: int, size: int) -> None:
-    # RFC 6455 section 5.2: the shortest form, and no sign.
+    # RFC 6455 section 5.2: the shortest form, and 63 bits.
     if length < (126 if size == 2 else 65536):
-        raise _violation("a length is not in its shortest form")
+        raise _protocol_error("a length is not in its shortest form")
     if length >> 63:
-        raise _violation("a length has its most significant bit set")
+        raise _protocol_error("a length has its most significant bit set")
 
 
 def _decode_text(payload: bytes | bytearray) -> str:
@@ -432,21 +413,9 @@ def _decode_text(payload: bytes | bytearray) -> str:
         raise _invalid_text() from None
 
 
-def _parse_close(payload: bytes) -> Close:
-    if not payload:
-        return Close(NO_STATUS, "")
-    if len(payload) == 1:
-        raise _violation("a Close has half a code")
-    code = int.from_bytes(payload[:2], "big")
-    # RFC 6455 section 7.4 and the registry at IANA, which has 1012 to 1014 since
-    if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
-        raise _violation(f"a Close has code {code}, which none may have")
-    return Close(code, _decode_text(payload[2:]))
-
-
-def _violation(reason: str, code: int = _PROTOCOL_ERROR) -> ProtocolViolation:
-    return ProtocolViolation(code, reason)
+def _protocol_error(reason: str) -> ProtocolViolation:
+    return ProtocolViolation(PROTOCOL_ERROR, reason)
 
 
 def _invalid_text() -> ProtocolViolation:
-    return ProtocolViolation(_INVALID_DATA, "a text is not UTF-8")
+    return ProtocolViolation(INVALID_DATA, "a text message is not UTF-8")

@@ -1,7 +1,8 @@
-"""What both handshakes need of HTTP/1.1: heads within limits, header fields checked.
+"""What both handshakes need of HTTP/1.1: reading, checking and serializing heads.
 
-In: received bytes; headers that an application wants sent. Out: a complete head for
-h11; pairs of bytes that may be written.
+A head is a start line and the header lines up to the empty line. `HeadReader` collects
+a received one within limits, for h11 to parse. The functions check the values of
+headers, those that were received and those that an application wants to send.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Final
 
 import idna
 
-# The names that nearly every request and answer has. A connection keeps its headers,
-# and shall not keep a copy of these.
+# The names that nearly every request and response has. A connection keeps its headers;
+# with these it shares one copy of the name among all connections.
 COMMON_NAMES: Final = {
     name: name
     for name in (
@@ -55,21 +56,21 @@ _HOST: Final = re.compile(
     r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::([0-9]{0,5}))?"
 )
 
-# Fields that the handshake makes itself, and what to use in their stead.
+# Headers that the handshake writes itself, and why an application cannot set them.
 _RESERVED_NAMES: Final = {
-    b"connection": "it is the handshake's own",
-    b"content-length": "it is made from the body",
-    b"transfer-encoding": "it is made from the body",
-    b"upgrade": "it is the handshake's own",
-    b"sec-websocket-protocol": "use the parameter for subprotocols",
+    b"connection": "the handshake sets it",
+    b"content-length": "it follows from the body",
+    b"transfer-encoding": "it follows from the body",
+    b"upgrade": "the handshake sets it",
+    b"sec-websocket-protocol": "use the argument for subprotocols",
 }
 
 
 class BadHead(Exception):
-    """The peer's head breaks HTTP, or our limits.
+    """The peer's head breaks a rule of HTTP, or exceeds a limit.
 
-    :param status_code: what to answer, on a server
-    :param reason: what is wrong, in words without the peer's bytes
+    :param status_code: the status with which a server responds
+    :param reason: what is wrong, in a text without bytes of the peer's
 
     """
 
@@ -82,12 +83,13 @@ class BadHead(Exception):
 class HeadReader:
     """Collects the head of a request or of a response, line by line.
 
-    Stricter than h11, which takes lines that end in a bare LF and folded ones: two
-    parsers that see different lines are how requests are smuggled. Each byte is
-    looked at once, however small the pieces it comes in.
+    It is stricter than h11, which accepts folded lines and lines that end in a bare
+    LF: requests are smuggled where two parsers see different lines. Each byte is
+    looked at once, however small the pieces are in which it is received.
 
-    :param start_line: what the first line must look like, without its line end
-    :param start: what it must start with, for noise that has no line end
+    :param start_line: a pattern for the whole first line, without its line end
+    :param start: a pattern for its first bytes, so that a peer which does not speak
+        HTTP and never ends a line is found out early
 
     """
 
@@ -97,14 +99,14 @@ class HeadReader:
         self._start_line = start_line
         self._start = start
         self._buffer = bytearray()
-        self._line = 0  # where the current line starts
-        self._scanned = 0  # how far a line end was looked for
-        self._fields = -1  # lines so far, but for the start line
+        self._line = 0  # offset at which the current line starts
+        self._scanned = 0  # offset up to which there is no further line end
+        self._fields = -1  # header lines so far; -1 before the start line
 
     def feed(self, data: bytes) -> bytes | None:
-        """Take bytes; return the head once it is complete.
+        """Add received bytes; return the head once it is complete.
 
-        :raises BadHead: as soon as it cannot become one
+        :raises BadHead: as soon as the bytes cannot become a valid head
 
         """
         buffer = self._buffer
@@ -138,7 +140,7 @@ class HeadReader:
 
     @property
     def trailing(self) -> bytes:
-        """What came behind the head."""
+        """The bytes that were received behind the head."""
         return bytes(self._buffer[self._line :])
 
     def _check_size(self, end: int) -> None:
@@ -151,12 +153,12 @@ class HeadReader:
 
 
 def parse_target(target: str) -> str:
-    """Return the path of a request's target, with the query.
+    """Return the path and the query of a request target.
 
-    :raises BadHead: if it has none
+    :raises BadHead: if the target has no path
 
     """
-    # RFC 9112 section 3.2.2: a server must take the absolute form as well.
+    # RFC 9112 section 3.2.2: a server must accept the absolute form as well.
     if absolute := _ABSOLUTE.fullmatch(target):
         path = absolute.group(1)
         target = path if path.startswith("/") else f"/{path}"
@@ -166,9 +168,9 @@ def parse_target(target: str) -> str:
 
 
 def check_host(host: str) -> None:
-    """Check what the Host header says.
+    """Check the value of a Host header.
 
-    :raises BadHead: if it is no host, with or without a port
+    :raises BadHead: if it is not a host with an optional port
 
     """
     match = _HOST.fullmatch(host)
@@ -182,25 +184,25 @@ def check_host(host: str) -> None:
 
 
 def validate_headers(headers: ExtraHeaders) -> list[tuple[bytes, bytes]]:
-    """Check headers that an application wants sent beside the handshake's.
+    """Return an application's extra headers as bytes.
 
-    :raises ValueError: if a name or a value cannot be sent, or the name is one of the
-        handshake's own; values are not shown, for they may be secrets
-    :raises TypeError: if they are no pairs of ``bytes`` or of ``str``
+    :raises ValueError: if a name or a value cannot be sent, or if the handshake sets
+        that header itself; the text shows no values because they may be secrets
+    :raises TypeError: if a name or a value is neither ``bytes`` nor ``str``
 
     """
     checked: list[tuple[bytes, bytes]] = []
     for name, value in headers or ():
         key = _encoded(name, "a header's name")
         if not TOKEN.fullmatch(key):
-            raise ValueError(f"{name!r} cannot be a header's name")
+            raise ValueError(f"{name!r} is not a valid header name")
         data = _encoded(value, f"the value of header {name!r}").strip(b" \t")
         if not _FIELD_VALUE.fullmatch(data):
             raise ValueError(f"the value of header {name!r} has control characters")
         lower = key.lower()
         if lower in _RESERVED_NAMES or lower.startswith(b"sec-websocket-"):
-            instead = _RESERVED_NAMES.get(lower, "it is the handshake's own")
-            raise ValueError(f"header {name!r} may not be given: {instead}")
+            reason = _RESERVED_NAMES.get(lower, "the handshake sets it")
+            raise ValueError(f"header {name!r} may not be given: {reason}")
         checked.append((key, data))
     return checked
 
@@ -213,11 +215,11 @@ def _encoded(text: object, what: str) -> bytes:
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
-        raise ValueError(f"{what} has characters outside of latin-1") from None
+        raise ValueError(f"{what} has characters outside latin-1") from None
 
 
 def group_headers(headers: Headers) -> Fields:
-    """Return the values of all header lines by their names, given in lower case."""
+    """Group the values of headers by their names, which are in lower case."""
     fields: Fields = {}
     for name, value in headers:
         fields.setdefault(name, []).append(value)
@@ -225,9 +227,9 @@ def group_headers(headers: Headers) -> Fields:
 
 
 def parse_list(fields: Fields, name: bytes) -> list[str]:
-    """Return a header's comma-separated elements over all its lines.
+    """Return the elements of a comma-separated header, of all its lines.
 
-    :raises UnicodeDecodeError: if one is not ASCII
+    :raises UnicodeDecodeError: if a value is not ASCII
 
     """
     return [
@@ -239,45 +241,51 @@ def parse_list(fields: Fields, name: bytes) -> list[str]:
 
 
 def has_token(fields: Fields, name: bytes, token: str) -> bool:
-    """Say whether a list header has a token, in any case of letters."""
+    """Say whether a comma-separated header has a token, which is in lower case."""
     return any(element.lower() == token for element in parse_list(fields, name))
 
 
 def is_token(text: str) -> bool:
-    """Say whether a text is a token of HTTP."""
+    """Say whether a text is a token of HTTP (RFC 9110 section 5.6.2)."""
     return text.isascii() and TOKEN.fullmatch(text.encode()) is not None
 
 
 def serialize_response(
     status_code: int, extra: list[tuple[bytes, bytes]], body: bytes | None
 ) -> bytes:
-    """Write an answer that ends the connection, with checked headers.
+    """Serialize a response after which the connection is closed.
 
-    :raises ValueError: if that is no final answer, or one that has no body
-    :raises TypeError: if the status is no int, or the body no bytes
+    :param status_code: the status, 200 to 999
+    :param extra: headers to add, checked already
+    :param body: the body; ``None`` sends an empty one
+    :raises ValueError: if the status is not that of a final response, or if a response
+        with this status cannot have the body
+    :raises TypeError: if the status is not an int, or the body is not ``bytes``
 
     """
     if not isinstance(status_code, int) or isinstance(status_code, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"the status must be an int, not {status_code!r}")
     if not 200 <= status_code <= 999:
-        raise ValueError(f"status {status_code} does not refuse: use 200 or above")
+        raise ValueError(
+            f"status {status_code} does not reject a request: use 200 to 999"
+        )
     if not isinstance(body, bytes | None):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"the body must be bytes, not {type(body).__name__}")
     headers = [(b"Connection", b"close")]
     if status_code in (204, 304):  # RFC 9110 section 8.6: these have no body
         if body:
-            raise ValueError(f"an answer with status {status_code} has no body")
+            raise ValueError(f"a response with status {status_code} has no body")
     else:
         headers.append((b"Content-Length", b"%d" % len(body or b"")))
     try:
         phrase = HTTPStatus(status_code).phrase
-    except ValueError:  # one of the application's own
+    except ValueError:  # a status that is not registered
         phrase = ""
     start = f"HTTP/1.1 {status_code} {phrase}".encode()
     return serialize_head(start, headers + extra) + (body or b"")
 
 
 def serialize_head(start_line: bytes, headers: Headers) -> bytes:
-    """Write a head of checked parts."""
+    """Serialize a head; its parts were checked already."""
     lines = [start_line, *(b"%b: %b" % field for field in headers), b"", b""]
     return b"\r\n".join(lines)

@@ -1,6 +1,6 @@
-"""The innermost loops, in C where that was built, else in Python.
+"""The functions that touch every message: in C if that was built, else in Python.
 
-``ANYIO_WEBSOCKET_PURE=1`` in the environment asks for Python.
+``ANYIO_WEBSOCKET_PURE=1`` in the environment selects Python.
 """
 
 from __future__ import annotations

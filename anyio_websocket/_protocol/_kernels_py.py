@@ -1,29 +1,28 @@
-"""The innermost loops in Python: masks (RFC 6455 section 5.3), and whole frames.
+"""Masking (RFC 6455 section 5.3), and parsing and building whole frames, in Python.
 
-In: buffers, payloads and keys. Out: payloads and messages; frames. ``_speedups.c`` says
-the same in C, and ``_loops`` chooses.
+``_speedups.c`` does the same in C, and ``_kernels`` selects one of the two.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-# bytes; what is masked at once. Larger payloads are taken in blocks of it, which keeps
-# the scratch memory small and, being reused by malloc, free of page faults: 1 MiB
-# takes 1.0 ms so, and up to 1.8 ms at once (CPython 3.11 and 3.13).
+# bytes that are masked at once. Larger payloads are masked in blocks of this size, so
+# that malloc reuses the same small scratch memory, without page faults: 1 MiB takes
+# 1.0 ms in blocks, and up to 1.8 ms in one go (CPython 3.11 and 3.13).
 BLOCK: Final = 65536
 
-WHOLE_TEXT: Final = 0x81  # first byte of a frame: FIN, no reserved bit, and an opcode
+WHOLE_TEXT: Final = 0x81  # first byte of a frame: FIN, no reserved bits, opcode
 WHOLE_BINARY: Final = 0x82
-MASKED: Final = 0x80  # of its second byte, which for the rest is a length
+MASKED: Final = 0x80  # a bit of the second byte, whose other bits are the length
 
-_SHORT: Final = 125  # bytes; the longest payload that needs no extended length
+_SHORT: Final = 125  # bytes; the longest payload without an extended length
 
-# bytes; below it one XOR of two large integers is faster than four passes of
-# translate() over every fourth byte (CPython 3.11 and 3.13: even at about 2.5 KiB)
+# bytes; below this size one XOR of two large integers is faster than four passes of
+# translate() over every fourth byte (CPython 3.11 and 3.13: equal at about 2.5 KiB)
 _XOR_LIMIT: Final = 2048
 _REPEATS: Final = [(size + 3) // 4 for size in range(_SHORT + 1)]
-_SHORT_HEADS: Final = {
+_SHORT_HEADERS: Final = {
     first: [bytes((first, size)) for size in range(_SHORT + 1)]
     for first in (WHOLE_TEXT, WHOLE_BINARY)
 }
@@ -33,8 +32,8 @@ _XOR_TABLES: Final = [bytes(i ^ key for i in range(256)) for key in range(256)]
 def mask(data: bytes, key: bytes) -> bytes | bytearray:
     """Mask or unmask a piece of a payload.
 
-    :param data: the piece, best of at most ``BLOCK`` bytes
-    :param key: the four bytes of the mask, turned to where the piece starts
+    :param data: the piece, preferably of at most ``BLOCK`` bytes
+    :param key: the four bytes of the mask key, rotated to where the piece starts
 
     """
     size = len(data)
@@ -52,29 +51,34 @@ def _xor(data: bytes, mask: bytes) -> bytes:
 
 
 def take_messages(
-    buffer: bytes, start: int, mask_bit: int, limit: int, most: int
+    buffer: bytes, start: int, mask_bit: int, max_size: int, max_count: int
 ) -> tuple[list[str | bytes], int]:
-    """Take messages out of a buffer, as long as each is whole and in a single frame.
+    """Take messages out of a buffer while they are complete and in a single frame.
 
-    What is not that simple is for others to take, or to complain of.
+    Stops at the first frame that is anything else, also at one that breaks a rule:
+    ``FrameCodec.next()`` parses it, and says what is wrong.
 
-    :param buffer: what was received
-    :param start: where in there a frame starts
-    :param mask_bit: ``MASKED`` if it has to be masked, else 0
-    :param limit: bytes that a message may have
-    :param most: messages to take
-    :return: the messages, and where in the buffer the frame of the last one ends
+    :param buffer: received bytes
+    :param start: offset of a frame in the buffer
+    :param mask_bit: ``MASKED`` if frames have to be masked, else 0
+    :param max_size: bytes that a message may have
+    :param max_count: how many messages to take at most
+    :return: the messages, and the offset at which the frame of the last one ends
 
     """
     messages: list[str | bytes] = []
     size = len(buffer)
-    for _ in range(most):
+    for _ in range(max_count):
         if size - start < 2:
             break
         first = buffer[start]
-        length = buffer[start + 1] ^ mask_bit  # over 127 if that is wrong
-        # Longer ones are few, and most of them are not at hand as a whole.
-        if length > _SHORT or length > limit or first not in (WHOLE_TEXT, WHOLE_BINARY):
+        length = buffer[start + 1] ^ mask_bit  # over 127 if the mask bit is wrong
+        # Longer messages are few, and most of them are not in the buffer completely.
+        if (
+            length > _SHORT
+            or length > max_size
+            or first not in (WHOLE_TEXT, WHOLE_BINARY)
+        ):
             break
         begin = start + 6 if mask_bit else start + 2
         end = begin + length
@@ -96,7 +100,7 @@ def take_messages(
 
 
 def frame_unmasked(message: bytes | str) -> bytes:
-    """Put a message into a frame without a mask.
+    """Frame a message without a mask.
 
     :param message: the message
     :raises UnicodeEncodeError: if it is a text with lone surrogates
@@ -108,45 +112,47 @@ def frame_unmasked(message: bytes | str) -> bytes:
         message = message.encode()
     length = len(message)
     if length <= _SHORT:
-        return _SHORT_HEADS[first][length] + message
+        return _SHORT_HEADERS[first][length] + message
     return frame_header(first, length) + message
 
 
-def frame_header(first: int, length: int, bit: int = 0) -> bytes:
-    """Make the head of a frame, without its mask.
+def frame_header(first: int, length: int, mask_bit: int = 0) -> bytes:
+    """Return the header of a frame, without the mask key.
 
-    :param first: its first byte
-    :param length: bytes of its payload
-    :param bit: ``MASKED`` if it has a mask, else 0
+    :param first: the first byte of the frame
+    :param length: bytes of payload
+    :param mask_bit: ``MASKED`` if a mask key follows, else 0
 
     """
     if length <= _SHORT:
-        return bytes((first, bit | length))
+        return bytes((first, mask_bit | length))
     if length < 65536:
-        return bytes((first, bit | 126)) + length.to_bytes(2, "big")
-    return bytes((first, bit | 127)) + length.to_bytes(8, "big")
+        return bytes((first, mask_bit | 126)) + length.to_bytes(2, "big")
+    return bytes((first, mask_bit | 127)) + length.to_bytes(8, "big")
 
 
 def make_frame(first: int, payload: bytes | str, key: bytes | None) -> bytes:
-    """Put a frame together.
+    """Build a frame.
 
-    :param first: its first byte
-    :param payload: what is in it, not masked yet; a text is encoded
-    :param key: the mask, ``None`` for none
+    :param first: the first byte of the frame
+    :param payload: the payload, not masked yet; a text is encoded
+    :param key: the mask key; ``None`` builds a frame without a mask
     :raises UnicodeEncodeError: if the text has lone surrogates
 
     """
     if isinstance(payload, str):
         payload = payload.encode()
     length = len(payload)
-    head = frame_header(first, length, 0 if key is None else MASKED)
+    header = frame_header(first, length, 0 if key is None else MASKED)
     if key is None:
-        return head + payload
+        return header + payload
     if length <= _SHORT:
-        return head + key + _xor(payload, (key * _REPEATS[length])[:length])
-    blocks: list[bytes | bytearray] = [head, key]
+        return header + key + _xor(payload, (key * _REPEATS[length])[:length])
+    blocks: list[bytes | bytearray] = [header, key]
     blocks += (
         mask(payload[start : start + BLOCK], key)
-        for start in range(0, length, BLOCK)  # a multiple of four: the key stays
+        for start in range(
+            0, length, BLOCK
+        )  # each block starts at the key's first byte
     )
     return b"".join(blocks)

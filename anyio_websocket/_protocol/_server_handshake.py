@@ -1,10 +1,11 @@
 """The server's side of the opening handshake (RFC 6455 section 4.2), without I/O.
 
-In: received bytes, and what the application decides. Out: a request, and the answer.
+It parses and checks the request, and makes the response that the application decides
+on.
 
-h11 parses what the peer sends, once `HeadReader` has found it whole, within limits and
-strict; wsproto makes the accept token. All rules of the upgrade itself are here and in
-``_client_handshake``, for each of them has been somebody's vulnerability.
+h11 parses a head once `HeadReader` has found it to be complete, within the limits and
+strictly formed. The rules of the upgrade itself are here and in ``_client_handshake``,
+and not left to a library, because each of them was a vulnerability somewhere.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import binascii
 from typing import Final, NamedTuple
 
 import h11
-from wsproto.utilities import generate_accept_token
 
 from ._extensions import NO_EXTENSIONS, Extensions
+from ._handshake_key import accept_key
 from ._http import (
     COMMON_NAMES,
     REQUEST_LINE,
@@ -38,10 +39,10 @@ from ._origins import Origins
 
 
 class Request(NamedTuple):
-    """What a client asks for."""
+    """A valid request for a WebSocket connection."""
 
     target: str  # path and query, not decoded
-    # without those that stand for themselves here
+    # without Host, Sec-WebSocket-Protocol and Sec-WebSocket-Extensions
     headers: tuple[tuple[bytes, bytes], ...]
     subprotocols: tuple[str, ...]
     host: str
@@ -49,7 +50,7 @@ class Request(NamedTuple):
 
 
 class Rejection(NamedTuple):
-    """A request that is none: to be answered, and the connection closed."""
+    """An invalid request: send the response, then close the connection."""
 
     status_code: int
     response: bytes
@@ -59,8 +60,8 @@ class Rejection(NamedTuple):
 class ServerHandshake:
     """The server's side of one handshake.
 
-    :param origins: which web pages may connect, see `Origins`
-    :param extensions: those that may be used
+    :param origins: which web pages may connect
+    :param extensions: the extensions that the client may choose from
 
     """
 
@@ -73,11 +74,11 @@ class ServerHandshake:
         self._key = b""
         self._subprotocols: tuple[str, ...] = ()
         self._offers: list[str] = []  # of extensions
-        #: whether `receive` has made an answer, so that there can be no other
+        #: whether `receive_data` has returned a `Rejection`
         self.rejected: bool = False
 
     def receive_data(self, data: bytes) -> Request | Rejection | None:
-        """Take bytes; return what became of the request, ``None`` if more is needed."""
+        """Add received bytes; return ``None`` until the request is complete."""
         try:
             request = self._reader.feed(data)
             return None if request is None else self._check(request)
@@ -88,7 +89,7 @@ class ServerHandshake:
 
     @property
     def trailing(self) -> bytes:
-        """What came behind the request: the first frames."""
+        """The bytes that were received behind the request: the first frames."""
         return self._reader.trailing
 
     def _check(self, request: bytes) -> Request | Rejection:
@@ -97,7 +98,7 @@ class ServerHandshake:
         try:
             event = connection.next_event()
         except h11.RemoteProtocolError:
-            if request.lower().count(b"\nhost:") != 1:  # h11 does not say it safely
+            if request.lower().count(b"\nhost:") != 1:  # h11 names no cause
                 raise BadHead(400, "there must be one Host header") from None
             raise BadHead(400, "this is not an HTTP/1.1 request") from None
         assert isinstance(event, h11.Request)  # the head is complete
@@ -116,12 +117,12 @@ class ServerHandshake:
         host = _single(fields, b"host").decode("ascii")
         check_host(host)
         if not has_token(fields, b"connection", "upgrade"):
-            raise BadHead(400, "Connection has no token Upgrade")
+            raise BadHead(400, "the Connection header has no token Upgrade")
         if not has_token(fields, b"upgrade", "websocket"):
-            raise BadHead(400, "Upgrade has no token websocket")
+            raise BadHead(400, "the Upgrade header has no token websocket")
         version = fields.get(b"sec-websocket-version")
         if version is None:
-            raise BadHead(400, "there is no Sec-WebSocket-Version")
+            raise BadHead(400, "there is no Sec-WebSocket-Version header")
         if version != [b"13"]:
             return self._rejection(
                 426,
@@ -133,13 +134,13 @@ class ServerHandshake:
         _check_key(self._key)
         self._subprotocols = tuple(parse_list(fields, b"sec-websocket-protocol"))
         if not all(map(is_token, self._subprotocols)):
-            raise BadHead(400, "a subprotocol is not a token")
+            raise BadHead(400, "a subprotocol is not a token of HTTP")
         self._offers = parse_list(fields, b"sec-websocket-extensions")
         origin = None
         if b"origin" in fields:
             origin = _single(fields, b"origin").decode("ascii")
         if not self._origins.allow(origin, host):
-            return self._rejection(403, "pages of this origin may not connect")
+            return self._rejection(403, "this origin may not connect")
         return Request(
             target,
             tuple(field for field in headers if field[0] not in _PARSED_HEADERS),
@@ -155,20 +156,22 @@ class ServerHandshake:
         extra_headers: ExtraHeaders = None,
         extensions: Extensions | None = None,
     ) -> tuple[bytes, Extensions]:
-        """Make the answer that opens the connection.
+        """Make the response that opens the connection.
 
-        :param subprotocol: one of those that were proposed, ``None`` for none
-        :param extra_headers: headers to send as well
-        :param extensions: those that may be used this time; ``None`` for the usual
-        :return: the answer, and the extensions that are used
-        :raises ValueError: if the subprotocol was not proposed, or a header may not
-            be sent
+        :param subprotocol: one of the subprotocols that the client proposed; ``None``
+            selects none
+        :param extra_headers: headers to add to the response
+        :param extensions: the extensions that the client may choose from; ``None``
+            uses those of the constructor
+        :return: the response, and the extensions that were agreed on
+        :raises ValueError: if the client did not propose the subprotocol, or if a
+            header may not be sent
 
         """
         headers = [
             (b"Upgrade", b"websocket"),
             (b"Connection", b"Upgrade"),
-            (b"Sec-WebSocket-Accept", generate_accept_token(self._key)),
+            (b"Sec-WebSocket-Accept", accept_key(self._key)),
         ]
         if subprotocol is not None:
             if subprotocol not in self._subprotocols:
@@ -192,13 +195,14 @@ class ServerHandshake:
         extra_headers: ExtraHeaders = None,
         body: bytes | None = None,
     ) -> bytes:
-        """Make the answer that refuses the connection.
+        """Make the response that rejects the connection.
 
         :param status_code: the status, 200 to 999
-        :param extra_headers: headers to send as well
-        :param body: what to say, ``None`` for nothing
-        :raises ValueError: if that is no final answer, or a header may not be sent
-        :raises TypeError: if the status is no int, or the body no bytes
+        :param extra_headers: headers to add to the response
+        :param body: the body; ``None`` sends an empty one
+        :raises ValueError: if the status is not that of a final response, if a response
+            with this status has no body, or if a header may not be sent
+        :raises TypeError: if the status is not an int, or the body is not ``bytes``
 
         """
         return serialize_response(status_code, validate_headers(extra_headers), body)

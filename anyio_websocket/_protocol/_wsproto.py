@@ -1,6 +1,6 @@
-"""The reference codec: wsproto's frames, with the limits that it leaves to us.
+"""`WsprotoCodec`: wsproto's frames behind our interface, for custom extensions.
 
-In: received bytes; messages to send. Out: ``Received`` results; bytes to write.
+Only `open_engine` imports this module, and only for a connection with extensions.
 """
 
 from __future__ import annotations
@@ -21,25 +21,19 @@ from wsproto.frame_protocol import (
     RsvBits,
 )
 
-from ._codec import (
-    POLICY,
-    TOO_BIG,
-    Close,
-    Frame,
-    Ping,
-    Pong,
-    ProtocolViolation,
-    Received,
-)
+from ._close import MESSAGE_TOO_BIG, POLICY_VIOLATION
+from ._codec import Close, Frame, Ping, Pong, ProtocolViolation, Received
 
 
 class WsprotoCodec:
-    """The reference codec: wsproto's frames, with the limits that it leaves to us.
+    """wsproto's frames, with the limits on size and number that wsproto does not have.
+
+    The tests compare `FrameCodec` with it.
 
     :param is_client: which side of the connection this is
-    :param max_message_size: bytes of payload in one message, after extensions
+    :param max_message_size: bytes of payload in one message, decoded by the extensions
     :param max_fragments: fragments in one message
-    :param extensions: negotiated wsproto extensions
+    :param extensions: the negotiated extensions
 
     """
 
@@ -52,8 +46,8 @@ class WsprotoCodec:
         extensions: Sequence[Extension] = (),
     ) -> None:
         guard = _Guard(
-            # What an extension makes of a payload can be larger or smaller than the
-            # payload, so the announced length decides only where there is none.
+            # An extension can make a payload longer or shorter, so the length in the
+            # header counts only if there is no extension.
             max_message_size if not extensions else float("inf"),
             max_fragments,
         )
@@ -64,7 +58,7 @@ class WsprotoCodec:
             [guard, *extensions],
         )
         self._events: Generator[Event, None, None] | None = None
-        self._fed = False  # since there was no event left
+        self._fed = False  # whether bytes came since the last event
         self._text: list[str] = []
         self._binary = bytearray()
 
@@ -75,8 +69,8 @@ class WsprotoCodec:
         self._fed = True
         self._connection.receive_data(data)
 
-    def take_messages(self, most: int) -> list[str | bytes]:
-        return []  # no way is shorter than next()
+    def take_messages(self, max_count: int) -> list[str | bytes]:
+        return []  # there is no faster way than next()
 
     def next(self) -> Received | None:
         if self._events is None:
@@ -116,13 +110,13 @@ class WsprotoCodec:
             return Pong(bytes(event.payload))
         assert isinstance(event, CloseConnection)
         if self._connection.state in (ConnectionState.OPEN, _LOCAL_CLOSING):
-            # wsproto reports its parser's errors as if the peer had sent a Close,
-            # but only a real one moves its state.
-            if event.code == TOO_BIG:
+            # wsproto reports its parser's errors as if the peer had sent a Close, but
+            # only a real Close changes its state.
+            if event.code == MESSAGE_TOO_BIG:
                 raise self._too_big()
-            if event.code == POLICY:
+            if event.code == POLICY_VIOLATION:
                 raise ProtocolViolation(
-                    POLICY, f"more than {self._guard.max_fragments} fragments"
+                    POLICY_VIOLATION, f"more than {self._guard.max_fragments} fragments"
                 )
             raise ProtocolViolation(int(event.code), event.reason or "")
         return Close(int(event.code), event.reason or "")
@@ -133,15 +127,16 @@ class WsprotoCodec:
             raise self._too_big()
 
     def _too_big(self) -> ProtocolViolation:
-        # trio-websocket's words, which its users know.
+        # trio-websocket's text, which its users know.
         return ProtocolViolation(
-            TOO_BIG, f"Exceeded maximum message size: {self._max_message_size} bytes"
+            MESSAGE_TOO_BIG,
+            f"Exceeded maximum message size: {self._max_message_size} bytes",
         )
 
     def frame_message(
         self, message: str | bytes, *, compress: bool | None = None
     ) -> bytes:
-        # Whether to compress is for the extensions to say.
+        # The extensions decide whether to compress.
         if isinstance(message, str):
             return bytes(self._connection.send(TextMessage(data=message)))
         return bytes(self._connection.send(BytesMessage(data=message)))
@@ -159,7 +154,7 @@ class WsprotoCodec:
         return bytes(self._connection.send(PongEvent(payload=payload)))
 
     def frame_close(self, code: int | None, reason: str) -> bytes:
-        # wsproto takes its own 1005 to mean a Close without a code.
+        # wsproto frames a Close without a code if the code is 1005.
         event = CloseConnection(
             code=CloseReason.NO_STATUS_RCVD if code is None else code,
             reason=reason if code is not None else None,
@@ -171,10 +166,10 @@ _LOCAL_CLOSING: Final = ConnectionState.LOCAL_CLOSING
 
 
 class _Guard(Extension):
-    """Sees each frame's header before its payload, and refuses what is too much.
+    """Enforces the limits at the header of each frame, before its payload.
 
-    wsproto has no limit of its own and hands payloads on as they trickle in; the
-    announced length is known only to extensions.
+    wsproto has no limits and reports payloads as they trickle in. Only an extension is
+    told the length in the header, so this is one.
     """
 
     name = "limits"
@@ -182,8 +177,8 @@ class _Guard(Extension):
     def __init__(self, max_message_size: float, max_fragments: int) -> None:
         self.max_message_size = max_message_size
         self.max_fragments = max_fragments
-        self.assembled = 0  # bytes of the current message that are decoded
-        self._fragments = 0  # complete ones of the current message
+        self.assembled = 0  # decoded bytes of the current message
+        self._fragments = 0  # complete fragments of the current message
         self._control = False  # whether the current frame is a control frame
 
     def enabled(self) -> bool:
@@ -199,8 +194,8 @@ class _Guard(Extension):
         rsv: RsvBits,
         payload_length: int,
     ) -> CloseReason | RsvBits:
-        # Called again for the same frame while its mask key is incomplete, so only
-        # the end of a frame counts it.
+        # wsproto calls this again for the same frame while the mask key is incomplete,
+        # so frames are counted where they end.
         self._control = opcode.iscontrol()
         if not self._control:
             size = payload_length

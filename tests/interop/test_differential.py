@@ -176,7 +176,7 @@ def compare_frames(one: Outcome, other: Outcome) -> str:
         "a control frame is longer than 125 bytes",  # or says so, in the long form
     ):
         return reason
-    if reason == "a text is not UTF-8":
+    if reason == "a text message is not UTF-8":
         # There the message may still be incomplete, with control frames in it.
         assert all(isinstance(result, Ping | Pong | Close) for result in more)
         return reason

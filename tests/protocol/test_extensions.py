@@ -104,9 +104,9 @@ def test_H3_compression_of_the_wrong_type(compression: Any) -> None:
 
 
 def test_H3_extensions_that_cannot_be() -> None:
-    with pytest.raises(TypeError, match=r"is no wsproto\.extensions\.Extension"):
+    with pytest.raises(TypeError, match=r"is not a wsproto\.extensions\.Extension"):
         Extensions.from_arguments(None, [Named])  # type: ignore[list-item]
-    with pytest.raises(ValueError, match="two extensions of one name"):
+    with pytest.raises(ValueError, match="two extensions have the same name"):
         Extensions.from_arguments(None, [Named("x"), Named("x")])
     with pytest.raises(ValueError, match="exclude each other"):
         Extensions.from_arguments(True, [Named("x")])
@@ -134,9 +134,9 @@ def test_offers() -> None:
 @pytest.mark.parametrize("bad", ["a\r\nX: y", "é", "a, b", "\0"])
 def test_B8_offers_that_cannot_be_sent(bad: str) -> None:
     for extension in (Named("x", says=bad), Named(bad)):
-        with pytest.raises(ValueError, match="cannot stand in Sec-WebSocket-Ext"):
+        with pytest.raises(ValueError, match="cannot be sent in Sec-WebSocket-Ext"):
             offered(Extensions(custom=(extension,)))
-    with pytest.raises(ValueError, match="cannot stand in Sec-WebSocket-Ext"):
+    with pytest.raises(ValueError, match="cannot be sent in Sec-WebSocket-Ext"):
         answered(Extensions(custom=(Named("x", says=bad),)), b"x")
 
 
