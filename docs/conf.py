@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+import wsproto.extensions
 from sphinx.pycode import ModuleAnalyzer
 
 import anyio_websocket
@@ -38,6 +40,11 @@ for _path in sorted(_root.rglob("*.py")):
     _analyzer.analyze()
     _home.attr_docs.update(_analyzer.attr_docs)
     _home.tagorder.update(_analyzer.tagorder)
+
+# The package leaves wsproto to type checkers; see _protocol/_extensions.py.
+for _name, _module in list(sys.modules.items()):
+    if _name.startswith("anyio_websocket.") and hasattr(_module, "Extension"):
+        vars(_module)["Extension"] = wsproto.extensions.Extension
 
 nitpicky = True
 # The build must not need the network, so names of other projects lead nowhere. A

@@ -201,8 +201,27 @@ def test_importing_the_package_imports_no_event_loop() -> None:
     report = f"print(sorted(sys.modules.keys() & {BACKENDS!r}))"
     modules = "anyio, anyio.abc, anyio.lowlevel, anyio.streams.tls"
     assert run_alone(f"import sys, anyio_websocket; {report}") == run_alone(
-        f"import sys, {modules}, anyio.streams.stapled, wsproto; {report}"
+        f"import sys, {modules}, anyio.streams.stapled; {report}"
     )
+
+
+def test_wsproto_is_imported_when_extensions_are_passed() -> None:
+    # It takes a tenth of the import time, and few applications have extensions.
+    program = """
+import sys
+import typing
+from anyio_websocket import PerMessageDeflate, open_websocket_url
+from anyio_websocket._protocol import Extensions, open_engine
+
+typing.get_type_hints(open_websocket_url)  # although they name a class of wsproto
+open_engine(Extensions(PerMessageDeflate()), is_client=True, max_message_size=1)
+print("wsproto" in sys.modules)
+try:
+    Extensions.from_arguments(None, [object()])
+except TypeError:
+    print("wsproto" in sys.modules)
+"""
+    assert run_alone(program).split() == ["False", "True"]
 
 
 def test_a_program_on_asyncio_never_imports_trio() -> None:

@@ -11,7 +11,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import cast
 
 from anyio import create_task_group, move_on_after
-from wsproto.extensions import Extension
 
 from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
 from .._errors import ConnectionTimeout, DisconnectionTimeout, HandshakeError
@@ -28,6 +27,7 @@ from .._options import (
 from .._protocol import (
     Accepted,
     ClientHandshake,
+    Extension,
     Extensions,
     PerMessageDeflate,
 )

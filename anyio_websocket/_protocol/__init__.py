@@ -19,7 +19,7 @@ from ._codec import (
     Received,
 )
 from ._engine import NO_COPY_SIZE, Engine, Event, Failure, open_engine
-from ._extensions import Extensions
+from ._extensions import Extension, Extensions
 from ._frames import FrameCodec
 from ._origins import Origins
 from ._permessage_deflate import PerMessageDeflate
@@ -34,6 +34,7 @@ __all__ = [
     "Codec",
     "Engine",
     "Event",
+    "Extension",
     "Extensions",
     "Failure",
     "Frame",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ._permessage_deflate import (
     BadDeflate,
@@ -19,9 +19,12 @@ from ._permessage_deflate import (
 )
 
 if TYPE_CHECKING:
+    from wsproto.extensions import Extension as Extension
+else:
     # Importing wsproto takes a tenth of the package's import time, and few
-    # applications need it.
-    from wsproto.extensions import Extension
+    # applications need it. At run time annotations such as those of
+    # `open_websocket_url` evaluate to this.
+    Extension = Any
 
 _MAX_SHOWN: Final = 60  # characters from the peer that an exception shows
 # One element of the header, so without commas: they separate elements.
@@ -156,7 +159,7 @@ class Extensions(NamedTuple):
 
 
 def _check_types(extensions: tuple[object, ...]) -> None:
-    from wsproto.extensions import Extension
+    from wsproto.extensions import Extension as Extension
 
     for extension in extensions:
         if not isinstance(extension, Extension):

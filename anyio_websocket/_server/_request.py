@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from anyio import move_on_after
-from wsproto.extensions import Extension
 
 from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
 from .._endpoint import Endpoint
 from .._errors import CloseReason, ConnectionClosed
 from .._options import ConnectionSettings
-from .._protocol import Extensions, Request, ServerHandshake
+from .._protocol import Extension, Extensions, Request, ServerHandshake
 from .._transport import Transport, TransportLost
 from .._types import Header
 from ._handshake import respond_and_close

@@ -38,7 +38,7 @@ def test_settings() -> None:
         WebSocketServer(echo, [object()])
     with pytest.raises(ValueError, match="handler_errors"):
         WebSocketServer(echo, listeners, handler_errors="ignore")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="no origin"):
+    with pytest.raises(ValueError, match="not an origin"):
         WebSocketServer(echo, listeners, origins=["example.org"])
     for option in ("max_message_size", "connect_timeout", "disconnect_timeout"):
         with pytest.raises(ValueError, match=option):
