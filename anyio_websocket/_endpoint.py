@@ -1,7 +1,4 @@
-"""Where a connection or a listener is: an address, a port, TLS or not.
-
-In: what a socket says of itself. Out: the ``Endpoint`` that users read.
-"""
+"""The addresses of connections and listeners, as users see them."""
 
 from __future__ import annotations
 
@@ -12,9 +9,12 @@ from typing import Any, cast
 class Endpoint:
     """One end of a TCP connection, or a listening port.
 
+    Two endpoints are equal if their address, port and use of TLS are.
+
     :param address: the IP address, as text, number or :mod:`ipaddress` object
     :param port: the TCP port
-    :param is_ssl: whether TLS is spoken there
+    :param is_ssl: whether TLS is used
+    :raises ValueError: if the address is not an IP address
 
     """
 
@@ -22,7 +22,7 @@ class Endpoint:
     address: IPv4Address | IPv6Address
     #: the TCP port
     port: int
-    #: whether TLS is spoken there
+    #: whether TLS is used
     is_ssl: bool
 
     def __init__(
@@ -34,7 +34,10 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """The endpoint as a URL, such as ``ws://127.0.0.1:8000``."""
+        """The endpoint as a URL, such as ``ws://127.0.0.1:8000``.
+
+        A port that is the scheme's default is left out.
+        """
         scheme, default = ("wss", 443) if self.is_ssl else ("ws", 80)
         # RFC 3986 section 3.2.2: IPv6 literals go in brackets.
         host = f"[{self.address}]" if self.address.version == 6 else f"{self.address}"
@@ -61,16 +64,16 @@ class Endpoint:
 
 
 def endpoint_of(address: Any, *, is_ssl: bool) -> Endpoint | str | None:
-    """Make what users see of a socket's address.
+    """Convert a socket's address to what users see.
 
-    :param address: ``getsockname()``'s answer, or ``None``
-    :param is_ssl: whether TLS is spoken there
-    :return: an endpoint for TCP, the path for a UNIX socket that has one, else
+    :param address: what ``getsockname()`` or ``getpeername()`` returned, or ``None``
+    :param is_ssl: whether TLS is used
+    :return: an endpoint for TCP; the path of a UNIX socket, if it has one; else
         ``None``
 
     """
     if isinstance(address, tuple):
-        # A link-local IPv6 address may carry its zone: fe80::1%eth0.
+        # A link-local IPv6 address may have a zone, as in fe80::1%eth0.
         host, port, *_ = cast("tuple[Any, ...]", address)
         return Endpoint(host, port, is_ssl)
     if isinstance(address, bytes):

@@ -1,18 +1,17 @@
-"""How many clients may be there at once, and how many of them still shake hands.
-
-In: a client that came, was answered, or has left. Out: when the next one may come.
+"""How many clients a server has at once, and how many of them may be in the handshake.
 
 Theory of operation
 -------------------
-A server that is full accepts no more. The kernel keeps who comes then, up to the
-listener's backlog, and behind it TCP has them try again; a place that becomes free is
-taken by who waited longest. To answer 503 instead would protect less: that takes a
-socket, a task and above all a TLS handshake for each client, which is the very work
-that is to be bounded, and the client would only come again. Clients that are there
-do not notice.
+A server that is full stops accepting. New clients then wait in the listening socket's
+backlog; when that is full too, their TCP stacks retry. The client that has waited
+longest gets the next free slot. Clients that are connected already are not affected.
 
-It is two numbers and two comparisons for each client: no lock, and no event unless
-somebody waits.
+A 503 instead would protect less. It takes a socket, a task and above all a TLS
+handshake for each client, and this is the work that is to be limited. The client would
+also retry at once.
+
+For each client this costs two counters and two comparisons. There is no lock, and an
+event only while an acceptor waits.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ from .._options import check
 
 _logger = logging.getLogger("anyio_websocket")
 
-# seconds; a server that is full may be so for hours, and with each client that leaves
-# it is not for a moment
+# Seconds between two warnings. A server may be full for hours, and each client that
+# disconnects makes it not full for a moment.
 LOG_INTERVAL: Final = 60.0
 
 
 class LogThrottle:
-    """Says when the same thing may be logged again.
+    """Limits how often the same thing is logged.
 
-    :param interval: seconds from once to the next time at the least
+    :param interval: seconds that must pass between two log records
 
     """
 
@@ -44,7 +43,7 @@ class LogThrottle:
         self._next = -math.inf
 
     def allows(self) -> bool:
-        """Say whether it is to be logged now."""
+        """Say whether it may be logged now; if so, this counts as logged."""
         now = current_time()
         if now < self._next:
             return False
@@ -53,13 +52,16 @@ class LogThrottle:
 
 
 class Admission:
-    """Counts the clients of a server.
+    """Gives out the slots of a server.
 
-    :param max_connections: clients that may be there at once, ``None`` for any number
-    :param max_pending_handshakes: how many of them may be without an answer yet,
-        ``None`` for any number
+    A client takes a slot with `admit`, calls `handshake_done` once its request is
+    accepted or rejected, or will never be, and then, when it is gone, `release`.
+
+    :param max_connections: clients that may have a slot at once; ``None`` for no limit
+    :param max_pending_handshakes: how many of them may be in the opening handshake, TLS
+        included; ``None`` for no limit
     :raises ValueError: if a number is not above zero
-    :raises TypeError: if a number is no int
+    :raises TypeError: if a number is not an ``int``
 
     """
 
@@ -74,7 +76,7 @@ class Admission:
         self._log = LogThrottle(LOG_INTERVAL)
 
     async def wait_for_slot(self) -> None:
-        """Wait until there is room for one more."""
+        """Wait until there is a free slot, without taking it."""
         while (
             self._connections >= self._max_connections
             or self._pending >= self._max_pending
@@ -98,18 +100,18 @@ class Admission:
             await self._slot_free.wait()
 
     async def admit(self) -> None:
-        """Count a client in, once there is room for it."""
+        """Take a slot for a client, after waiting for a free one."""
         await self.wait_for_slot()
         self._connections += 1
         self._pending += 1
 
     def handshake_done(self) -> None:
-        """Note that a client's handshake is over."""
+        """Note that the handshake of a client with a slot is over."""
         self._pending -= 1
         self._wake()
 
     def release(self) -> None:
-        """Count a client out, whose handshake is over."""
+        """Give back the slot of a client whose handshake is over."""
         self._connections -= 1
         self._wake()
 

@@ -1,17 +1,22 @@
-"""A server's clients: each in a task of its own, from its first byte to its last.
+"""A server's clients: a task for each, from the accepted stream to the closed one.
 
-In: streams that were accepted. Out: calls of the handler, and in the end a good-bye.
+The task does the TLS handshake, reads the request, and calls the handler.
 
 Theory of operation
 -------------------
-A client's task runs in the nursery of the handlers, in a cancel scope that is shielded:
-when the nursery is cancelled, every client is still to be told. So it is this room that
-ends the tasks, in two steps. First, politely (`_say_goodbye`): who is open gets a
-Close, and who is in its handshake a 503. Then, when that is done or has taken too long,
-what is left is cancelled (`_cut`).
+A client's task runs in the nursery of the handlers, inside a shielded cancel scope:
+when the nursery is cancelled, there must still be time to tell each client. So it is
+this module that ends the tasks, in two steps:
 
-What can be said to a client depends on how far it is, so the table of the tasks has for
-each of them either the scope in which its request is read, or what came of it.
+1. `_close_all` sends a Close to each client with an open connection, and waits for the
+   closing handshakes. A client whose request has no response yet gets a 503; if its
+   handler is running, the handler is cancelled.
+2. `_cancel_all` cancels the handlers that are still running, once step 1 is done or has
+   taken too long, and closes their connections without waiting for the clients.
+
+What a client can be sent depends on how far it is. So `_tasks` maps the cancel scope of
+each task to its state: the cancel scope in which the request is read, and after that
+the `PendingRequest`.
 """
 
 from __future__ import annotations
@@ -40,15 +45,16 @@ Handler = Callable[[WebSocketRequest], Awaitable[object]]
 
 
 class ClientTasks:
-    """What is done with a server's clients.
+    """The tasks of a server's clients.
 
     :param handler: called with each request
-    :param handler_errors: what an exception of a handler does
+    :param handler_errors: ``"raise"`` if an exception of a handler is to leave the
+        handler's task, and so end the server
     :param origins: which web pages may connect
-    :param extensions: those that may be used
+    :param extensions: the extensions that may be used
     :param options: the limits of each connection
-    :param admission: how many clients there may be
-    :param nursery: where the handlers run
+    :param admission: told when a handshake is done and when a client is gone
+    :param nursery: the nursery in which the handlers and the background task run
 
     """
 
@@ -74,17 +80,20 @@ class ClientTasks:
         self._background = BackgroundTask(nursery, options, on_cancel=self._on_cancel)
 
     def __enter__(self) -> None:
-        """Be ready for clients, until the block ends."""
+        """Keep the background task running until the block ends."""
         self._background.hold()
 
     def __exit__(self, *exc_info: object) -> None:
         self._background.release()
 
     async def handle(self, stream: Any, context: ssl.SSLContext | None) -> None:
-        """Do everything for a client that was counted in.
+        """Serve a client that has a slot, and release the slot.
 
-        :param stream: what was accepted
-        :param context: the TLS context that it is still to be wrapped in
+        This is the whole of the client's task.
+
+        :param stream: the accepted stream
+        :param context: the TLS context if TLS is still to be started on the stream,
+            else ``None``
 
         """
         transport = (
@@ -108,11 +117,11 @@ class ClientTasks:
                     self._empty.set()
 
     async def close(self, code: int, text: str, seconds: float) -> None:
-        """Tell the clients good-bye, and wait for their handlers.
+        """Close all connections, and wait for the handlers to end.
 
-        :param code: of the Close
-        :param text: of the Close, ``""`` for none
-        :param seconds: when the handlers that are left are cancelled
+        :param code: the close code
+        :param text: the close reason, ``""`` for none
+        :param seconds: until the handlers that are still running are cancelled
 
         """
         try:
@@ -125,7 +134,7 @@ class ClientTasks:
         await self.wait_empty()
 
     async def wait_empty(self) -> None:
-        """Wait until there is no client any more."""
+        """Wait until the last client's task has ended."""
         while self._tasks:
             if self._empty is None or self._empty.is_set():
                 self._empty = Event()
@@ -145,7 +154,7 @@ class ClientTasks:
         try:
             with move_on_after(self._options.connect_seconds) as reading:
                 self._tasks[scope] = reading
-                if self._stopped:  # accepted while the others were told to go
+                if self._stopped:  # accepted while `_close_all` was running
                     reading.cancel()
                 if context is not None:
                     transport = await _start_tls(stream, context)
@@ -177,14 +186,14 @@ class ClientTasks:
         try:
             await self._handler(WebSocketRequest(pending))
         except Exception as exc:
-            if not _only(exc, pending.is_own):
+            if not _consists_of(pending.only_reports_end, exc):
                 code = 1011
                 if self._handler_errors == "raise":
                     with CancelScope(shield=True):
                         await pending.close(code=code, status_code=500)
                     raise
                 _logger.exception("%s: the handler raised", pending.transport.remote)
-        except BaseException:  # cancelled, and so is the server
+        except BaseException:  # cancelled because the server stops
             with CancelScope(shield=True):
                 await pending.close(code=1001, status_code=503)
             raise
@@ -193,10 +202,14 @@ class ClientTasks:
     # -- the end ---------------------------------------------------------------
 
     async def _on_cancel(self) -> None:
-        """The nursery is cancelled: tell the clients, then end the handlers."""
+        """Close all connections, then cancel the handlers.
+
+        The background task calls this when the nursery is cancelled.
+        """
         await self._close_all(1001, "")
         for scope, state in list(self._tasks.items()):
-            if isinstance(state, PendingRequest):  # others are on their way already
+            # A request that is being read was cancelled by `_close_all`.
+            if isinstance(state, PendingRequest):
                 scope.cancel()
 
     async def _close_all(self, code: int, text: str) -> None:
@@ -229,13 +242,15 @@ async def _start_tls(stream: Any, context: ssl.SSLContext) -> Transport:
                 stream, server_side=True, ssl_context=context, standard_compatible=False
             )
         )
-    except Exception as exc:  # as in _transport: it ends nobody else
-        raise HandshakeError(f"no TLS handshake: {exc!r}") from exc
+    except Exception as exc:  # whatever it is (see `_streams`), only this client fails
+        raise HandshakeError(f"the TLS handshake failed: {exc!r}") from exc
 
 
-def _only(exc: BaseException, wanted: Callable[[BaseException], bool]) -> bool:
-    """Say whether an exception, or all in a group of them, are what is wanted."""
+def _consists_of(
+    condition: Callable[[BaseException], bool], exc: BaseException
+) -> bool:
+    """Say whether a condition holds for an exception, or for all of a group."""
     if isinstance(exc, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", exc)
-        return all(_only(inner, wanted) for inner in group.exceptions)
-    return wanted(exc)
+        return all(_consists_of(condition, inner) for inner in group.exceptions)
+    return condition(exc)

@@ -1,6 +1,6 @@
-"""The server's part of the opening handshake, over a transport.
+"""The server's side of the opening handshake, over a transport.
 
-In: a fresh connection from a client. Out: its request, or a refusal that is written.
+What is in a valid request, and what is in a response, is decided by `ServerHandshake`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ _logger = logging.getLogger("anyio_websocket")
 
 
 async def read_request(transport: Transport, handshake: ServerHandshake) -> Request:
-    """Read a client's request; answer one that is none.
+    """Read a client's request, and reject it if it is not valid.
 
-    :param transport: a fresh connection from a client
-    :param handshake: what to demand
-    :raises HandshakeError: if the client leaves, or was refused; there is nothing
-        left to be done then but to close the transport
+    The caller closes the transport after any exception.
+
+    :param transport: a new connection from a client
+    :param handshake: parses the request and checks it
+    :raises HandshakeError: if the client disconnects, or its request was rejected
 
     """
     try:
@@ -31,14 +32,16 @@ async def read_request(transport: Transport, handshake: ServerHandshake) -> Requ
         while request is None:
             data = await transport.receive(HANDSHAKE_RECEIVE_SIZE)
             if not data:
-                raise HandshakeError("the client left before its request was complete")
+                raise HandshakeError(
+                    "the client disconnected before its request was complete"
+                )
             request = handshake.receive_data(data)
     except TransportLost as exc:
         raise HandshakeError(
             "the connection was lost during the handshake"
         ) from exc.__cause__
     if isinstance(request, Rejection):
-        text = f"refused with status {request.status_code}: {request.reason}"
+        text = f"rejected with status {request.status_code}: {request.reason}"
         _logger.info("%s: %s", transport.remote, text)
         await respond_and_close(transport, request.response)
         raise HandshakeError(f"the request was {text}")
@@ -46,15 +49,16 @@ async def read_request(transport: Transport, handshake: ServerHandshake) -> Requ
 
 
 async def respond_and_close(transport: Transport, response: bytes) -> None:
-    """Write an answer that ends the connection, and close the transport."""
+    """Write a response that ends the connection, and close the transport."""
     try:
         await send(transport, response)
-        # A stream closed with unread bytes (a request body) is reset, and the reset
-        # can overtake the answer; so close our half and let the client go first.
+        # A socket that is closed with unread bytes (a request body) sends a reset,
+        # which can destroy the response before the client reads it. So half-close, and
+        # wait for the client to close first.
         if await transport.send_eof():
             with move_on_after(LINGER_TIMEOUT):
                 while await transport.receive(HANDSHAKE_RECEIVE_SIZE):
                     pass
         await transport.aclose()
     except TransportLost:
-        pass  # the client did not wait for it
+        pass  # the client did not wait for the response

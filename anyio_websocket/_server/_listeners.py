@@ -1,7 +1,8 @@
-"""Listening: whatever can accept connections, seen as one kind of thing.
+"""Accepting connections on any kind of listener.
 
-In: anyio and trio listeners, and objects with ``accept()`` or ``serve()``. Out: one
-accepted stream after the other, whatever goes wrong with a single one.
+`acceptors_of` takes the listeners of anyio and trio, and objects with ``accept()`` or
+``serve()``. An `Acceptor` starts a task for each stream that one of them accepts, and
+survives what goes wrong with a single connection.
 """
 
 from __future__ import annotations
@@ -25,15 +26,19 @@ from ._admission import Admission, LogThrottle
 
 _logger = logging.getLogger("anyio_websocket")
 
-# Out of something that only the end of other connections brings back. trio waits as
-# long as this (trio.serve_listeners).
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-PAUSE: Final = 0.1  # seconds
-LOG_INTERVAL: Final = 1.0  # seconds
+# The process or the system has no file descriptors or memory left. Only other
+# connections that end can change that.
+_OUT_OF_RESOURCES: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+)
+# Seconds until accepting is tried again; the same as trio.serve_listeners().
+RETRY_DELAY: Final = 0.1
+LOG_INTERVAL: Final = 1.0  # seconds between two log records about it
 
-# What accept(2) says of the one connection that it would have returned, and not of the
-# listening socket; EINVAL is what setting an option of a dead one gives on macOS.
-_GONE: Final = frozenset(
+# Errors of accept(2) that concern the one connection that it would have returned, not
+# the listening socket. EINVAL is what macOS raises if a socket option is set after the
+# peer is gone.
+_CONNECTION_GONE: Final = frozenset(
     getattr(errno, name)
     for name in (
         "ECONNABORTED",
@@ -56,10 +61,11 @@ Handle = Callable[[Any, ssl.SSLContext | None], Coroutine[Any, Any, None]]
 
 
 class Acceptor:
-    """One listening thing.
+    """Accepts connections on one listener.
 
     :param listener: an object with ``accept()`` or ``serve()``
-    :param ssl_context: the TLS context that its streams are still to be wrapped in
+    :param ssl_context: the TLS context if TLS is still to be started on the accepted
+        streams; ``None`` if they are used as they are
 
     """
 
@@ -71,7 +77,7 @@ class Acceptor:
 
     @property
     def endpoint(self) -> Endpoint | str:
-        """Where it listens; a text where that is no TCP port."""
+        """Where it listens; the listener's repr if that is not a TCP port."""
         endpoint = endpoint_of(
             self._address(),
             is_ssl=self._ssl_context is not None or _is_trio_ssl(self._listener),
@@ -91,11 +97,12 @@ class Acceptor:
     async def serve(
         self, handle: Handle, handlers: Nursery, admission: Admission
     ) -> None:
-        """Accept until the listener is closed, each stream in a task of its own.
+        """Accept until the listener is closed, and start a task for each stream.
 
-        :param handle: called with the stream and the TLS context to wrap it in
-        :param handlers: where the tasks are started
-        :param admission: counts each client in; `handle` is to count it out
+        :param handle: called in the task, with the stream and the TLS context
+        :param handlers: the nursery in which the tasks are started
+        :param admission: asked for a slot for each client, which ``handle`` must
+            release
 
         """
         if hasattr(self._listener, "accept"):
@@ -124,28 +131,28 @@ class Acceptor:
                 error = exc if isinstance(exc, OSError) else exc.__cause__
                 if not isinstance(error, OSError):
                     raise
-                if error.errno in _EXHAUSTED:
+                if error.errno in _OUT_OF_RESOURCES:
                     if self._log.allows():
                         _logger.error(
                             "cannot accept connections for now, trying again: %s", error
                         )
-                elif error.errno not in _GONE:
+                elif error.errno not in _CONNECTION_GONE:
                     raise
-                await anyio.sleep(PAUSE)
+                await anyio.sleep(RETRY_DELAY)
             else:
                 try:
-                    # Waits only if a client of another listener took the last place.
+                    # Waits only if a client of another listener took the last slot.
                     await admission.admit()
                     handlers.start_soon(handle, stream, self._ssl_context)
-                except BaseException:  # cancelled; a closed nursery of the user's
-                    own = isinstance(stream, SocketTransport)
-                    await (stream if own else transport_of(stream)).abort()
+                except BaseException:  # cancelled, or the user's nursery is closed
+                    is_transport = isinstance(stream, SocketTransport)
+                    await (stream if is_transport else transport_of(stream)).abort()
                     raise
 
     def _admitted(
         self, handle: Handle, admission: Admission
     ) -> Callable[[Any], Coroutine[Any, Any, None]]:
-        # It cannot be made to accept no more, so its clients wait here.
+        # The listener cannot be told to stop accepting, so its clients wait here.
         async def handle_stream(stream: Any) -> None:
             try:
                 await admission.admit()
@@ -157,23 +164,26 @@ class Acceptor:
         return handle_stream
 
 
-def parts_of(listener: Any) -> Iterator[Acceptor]:
-    """Take a listener apart into what listens at one place each.
+def acceptors_of(listener: Any) -> Iterator[Acceptor]:
+    """Make an acceptor for each of the listeners that a listener consists of.
 
-    :param listener: what the user gave
-    :raises TypeError: if it cannot accept connections
+    :param listener: the listener that the user passed
+    :raises TypeError: if it has neither ``accept()`` nor ``serve()``
 
     """
-    yield from _parts_of(listener, None)
+    yield from _acceptors_of(listener, None)
 
 
-def _parts_of(listener: Any, ssl_context: ssl.SSLContext | None) -> Iterator[Acceptor]:
+def _acceptors_of(
+    listener: Any, ssl_context: ssl.SSLContext | None
+) -> Iterator[Acceptor]:
     if isinstance(listener, MultiListener):
         for part in cast("MultiListener[Any]", listener).listeners:
-            yield from _parts_of(part, ssl_context)
-    # TLS is for us to do, within our time limit; a subclass has its own ideas.
+            yield from _acceptors_of(part, ssl_context)
+    # We do the TLS handshake ourselves, so that connect_timeout covers it. A subclass
+    # may do more than that, so it is used as it is.
     elif type(listener) is TLSListener and ssl_context is None:
-        yield from _parts_of(listener.listener, listener.ssl_context)
+        yield from _acceptors_of(listener.listener, listener.ssl_context)
     elif hasattr(listener, "accept") or hasattr(listener, "serve"):
         yield Acceptor(listener, ssl_context)
     else:
@@ -183,7 +193,7 @@ def _parts_of(listener: Any, ssl_context: ssl.SSLContext | None) -> Iterator[Acc
         )
 
 
-# trio need not be there, and who passes something of trio's has imported it.
+# trio may not be installed. A user who passes a listener of trio has imported it.
 
 
 def _is_trio_ssl(listener: object) -> bool:
@@ -191,5 +201,5 @@ def _is_trio_ssl(listener: object) -> bool:
 
 
 def _closed_errors() -> tuple[type[Exception], ...]:
-    own = anyio.ClosedResourceError
-    return own, getattr(sys.modules.get("trio"), "ClosedResourceError", own)
+    error = anyio.ClosedResourceError
+    return error, getattr(sys.modules.get("trio"), "ClosedResourceError", error)

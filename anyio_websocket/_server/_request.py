@@ -1,6 +1,7 @@
-"""A client's request, and the handler's answer to it.
+"""A client's valid request, and the handler's response: `accept` or `reject`.
 
-In: a request that was read and found valid. Out: an open connection, or a refusal.
+`WebSocketRequest` is what the handler sees. `PendingRequest` does the work, and ends
+the connection in the right way when the handler has returned.
 """
 
 from __future__ import annotations
@@ -20,25 +21,25 @@ from ._handshake import respond_and_close
 
 
 class PendingRequest:
-    """A connection between its request and its answer.
+    """A request, the response to it, and the connection if it is accepted.
 
-    :param transport: the client's stream
-    :param handshake: our side of the handshake
+    :param transport: the connection to the client
+    :param handshake: checks and makes the response
     :param request: what the client asks for
-    :param attendant: looks after the connection, once there is one
-    :param options: its limits
-    :param on_answer: called once, when there is an answer or none is to come; ``None``
-        if nobody waits for that
+    :param background: the background task that will care for the connection
+    :param options: the limits of the connection
+    :param on_handshake_done: called once, as soon as the request is accepted or
+        rejected, or neither can happen any more; ``None`` for no call
 
     """
 
     __slots__ = (
-        "_answered",
         "_background",
         "_closed",
         "_handshake",
         "_on_handshake_done",
         "_options",
+        "_responded",
         "core",
         "request",
         "transport",
@@ -61,8 +62,8 @@ class PendingRequest:
         self._background = background
         self._options = options
         self._on_handshake_done = on_handshake_done
-        self._answered = False
-        self._closed: CloseReason | None = None  # where no connection came of it
+        self._responded = False
+        self._closed: CloseReason | None = None  # if there is no connection
 
     async def accept(
         self,
@@ -71,16 +72,16 @@ class PendingRequest:
         extensions: Iterable[Extension] | None,
     ) -> tuple[ConnectionCore, Extensions]:
         """Write the 101; see `WebSocketRequest.accept`."""
-        self._check_unanswered()
-        own = (
+        self._check_no_response()
+        custom = (
             None if extensions is None else Extensions.from_arguments(None, extensions)
         )
         response, agreed = self._handshake.accept(
             subprotocol=subprotocol,
             extra_headers=extra_headers,
-            extensions=own,
+            extensions=custom,
         )
-        self._answered = True
+        self._responded = True
         text: str | None = None
         cause: BaseException | None = None
         try:
@@ -88,11 +89,11 @@ class PendingRequest:
                 with move_on_after(self._options.connect_seconds) as scope:
                     await self.transport.flush()
                 if scope.cancelled_caught:
-                    text = "the client did not read the answer to its request"
+                    text = "the client did not read the response to its request"
             if text is None:
                 self.core = self._open(agreed)
-                del self._handshake  # of no more use, but of some size
-                self._handshake_over()
+                del self._handshake  # not needed any more, and not small
+                self._handshake_done()
                 return self.core, agreed
         except TransportLost as exc:
             cause = exc.__cause__
@@ -109,29 +110,36 @@ class PendingRequest:
         extra_headers: Iterable[Header] | None = None,
         body: bytes | None = None,
     ) -> None:
-        """Write a refusal; see `WebSocketRequest.reject`."""
-        self._check_unanswered()
+        """Write a rejection; see `WebSocketRequest.reject`."""
+        self._check_no_response()
         response = self._handshake.reject(
             status_code, extra_headers=extra_headers, body=body
         )
-        self._answered = True
+        self._responded = True
         self._closed = CloseReason(1006, "Rejected WebSocket handshake")
         try:
             with move_on_after(self._options.connect_seconds):
                 await respond_and_close(self.transport, response)
         finally:
             await self.transport.abort()
-            self._handshake_over()
+            self._handshake_done()
 
     async def close(self, *, code: int, status_code: int) -> None:
-        """The handler is done: close what it opened, refuse what it did not answer."""
+        """Close the connection, or reject the request if that is still possible.
+
+        This is called when the handler has ended.
+
+        :param code: the close code, if there is a connection
+        :param status_code: the HTTP status, if there was no response
+
+        """
         try:
             if self.core is not None:
                 await self.core.close(code, "")
-            elif not self._answered:
+            elif not self._responded:
                 await self.reject(status_code)
         finally:
-            self._handshake_over()
+            self._handshake_done()
 
     async def abort(self) -> None:
         """Close the stream without waiting for the client."""
@@ -140,8 +148,11 @@ class PendingRequest:
         else:
             await self.core.abort()
 
-    def is_own(self, exc: BaseException) -> bool:
-        """Say whether an exception tells just that this connection ended."""
+    def only_reports_end(self, exc: BaseException) -> bool:
+        """Say whether an exception says only that this connection was closed.
+
+        A handler need not catch it: it is no error of the handler.
+        """
         reason = self._closed if self.core is None else self.core.closing.reason
         return (
             isinstance(exc, ConnectionClosed)
@@ -149,14 +160,14 @@ class PendingRequest:
             and exc.reason == reason
         )
 
-    def _handshake_over(self) -> None:
-        settled, self._on_handshake_done = self._on_handshake_done, None
-        if settled is not None:
-            settled()
+    def _handshake_done(self) -> None:
+        callback, self._on_handshake_done = self._on_handshake_done, None
+        if callback is not None:
+            callback()
 
-    def _check_unanswered(self) -> None:
-        if self._answered:
-            raise RuntimeError("the request is answered already")
+    def _check_no_response(self) -> None:
+        if self._responded:
+            raise RuntimeError("the request was already accepted or rejected")
 
     def _open(self, agreed: Extensions) -> ConnectionCore:
         return open_core(
@@ -170,9 +181,11 @@ class PendingRequest:
 
 
 class WebSocketRequest:
-    """A client's request, to be answered with `accept` or with `reject`.
+    """A client's request to open a connection.
 
-    Made by the server, never directly.
+    A handler is called with it, or `wrap_server_stream` returns it. Call either
+    `accept` or `reject`, once. If a handler does neither, the request is rejected with
+    status 500 when the handler returns.
 
     """
 
@@ -181,31 +194,31 @@ class WebSocketRequest:
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The request's headers in order, names in lower case.
+        """The headers of the request, in order, as pairs of ``bytes``.
 
-        Those that stand for themselves here (host, subprotocols, extensions) are
-        left out.
+        Names are in lower case. ``Host``, ``Sec-WebSocket-Protocol`` and
+        ``Sec-WebSocket-Extensions`` are left out, as in trio-websocket.
         """
         return list(self._pending.request.headers)
 
     @property
     def path(self) -> str:
-        """The path that is asked for, with its query, not decoded."""
+        """The path and query of the request, not decoded, such as ``/chat?id=1``."""
         return self._pending.request.target
 
     @property
     def proposed_subprotocols(self) -> tuple[str, ...]:
-        """The subprotocols that the client offers, its favourite first."""
+        """The subprotocols that the client proposes, the preferred one first."""
         return self._pending.request.subprotocols
 
     @property
     def local(self) -> Endpoint | str:
-        """This side's address, or a text for streams that have none."""
+        """This side's address, or a text if the stream has no address."""
         return self._pending.transport.local
 
     @property
     def remote(self) -> Endpoint | str:
-        """The client's address, or a text for streams that have none."""
+        """The client's address, or a text if the stream has no address."""
         return self._pending.transport.remote
 
     async def accept(
@@ -215,22 +228,26 @@ class WebSocketRequest:
         extra_headers: Iterable[Header] | None = None,
         extensions: Iterable[Extension] | None = None,
     ) -> WebSocketConnection:
-        """Accept the request: from now on there is a connection.
+        """Accept the request and open the connection (RFC 6455 section 4.2.2).
 
-        :param subprotocol: one of those that were proposed; ``None`` for none
-        :param extra_headers: headers to send beside those of the handshake, as pairs
-            of ``bytes`` or of ``str``; ``None`` for none
-        :param extensions: extensions of your own that may be used, new objects for
-            each connection; they come in the place of the server's ``compression``,
-            which ``None`` leaves as it is
+        If the call is cancelled, the connection is aborted.
+
+        :param subprotocol: the subprotocol to use, one of `proposed_subprotocols`;
+            ``None`` for no subprotocol
+        :param extra_headers: headers to send in the response in addition to those of
+            the handshake, as pairs of ``bytes`` or of ``str``; ``None`` sends no more
+        :param extensions: wsproto extensions that may be used on this connection
+            instead of the server's ``compression``, as new objects for each
+            connection; ``None`` leaves the server's ``compression`` in place
         :return: the open connection
-        :raises ConnectionClosed: if the client has left, or does not read the answer
-            within ``connect_timeout``
-        :raises ValueError: if the subprotocol was not proposed, or a header cannot be
-            sent or is the handshake's own, or two extensions have one name; nothing
-            was sent then
-        :raises TypeError: if an argument is of the wrong type
-        :raises RuntimeError: if the request is answered already
+        :raises ConnectionClosed: if the client has disconnected, or does not read the
+            response within ``connect_timeout``, which stops a client that never reads
+            from occupying a slot for a pending handshake
+        :raises ValueError: if the subprotocol was not proposed, if a header is invalid
+            or belongs to the handshake, or if two extensions have the same name;
+            nothing is sent then, and the request can still be accepted or rejected
+        :raises TypeError: if an argument is of the wrong type; nothing is sent either
+        :raises RuntimeError: if the request was already accepted or rejected
 
         """
         core, agreed = await self._pending.accept(
@@ -251,18 +268,21 @@ class WebSocketRequest:
         extra_headers: Iterable[Header] | None = None,
         body: bytes | None = None,
     ) -> None:
-        """Refuse the request with an HTTP answer, and close the stream.
+        """Reject the request with an HTTP response, and close the stream.
 
-        A client that has left, or that does not read the answer within
-        ``connect_timeout``, is not waited for.
+        It waits until the client has read the response and closed its side, at most
+        ``connect_timeout``. A client that has disconnected, or that does not read, is
+        no error. If the call is cancelled, the stream is closed at once.
 
-        :param status_code: the HTTP status, 200 or above
-        :param extra_headers: headers to send beside ``Content-Length`` and
-            ``Connection``, as pairs of ``bytes`` or of ``str``; ``None`` for none
-        :param body: what to say; ``None`` for nothing
-        :raises ValueError: if the status, a header or the body cannot be sent;
-            nothing was sent then
-        :raises RuntimeError: if the request is answered already
+        :param status_code: the HTTP status, from 200 to 999
+        :param extra_headers: headers to send in addition to ``Content-Length`` and
+            ``Connection``, as pairs of ``bytes`` or of ``str``; ``None`` sends no more
+        :param body: the body of the response; ``None`` sends an empty one
+        :raises ValueError: if the status is out of range or allows no body, or a header
+            is invalid; nothing is sent then, and the request can still be accepted or
+            rejected
+        :raises TypeError: if an argument is of the wrong type; nothing is sent either
+        :raises RuntimeError: if the request was already accepted or rejected
 
         """
         await self._pending.reject(status_code, extra_headers, body)

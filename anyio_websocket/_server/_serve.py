@@ -57,7 +57,7 @@ from .._types import Nursery, TaskStatus
 from ._admission import Admission
 from ._clients import ClientTasks, Handler
 from ._handshake import read_request
-from ._listeners import parts_of
+from ._listeners import acceptors_of
 from ._request import PendingRequest, WebSocketRequest
 
 
@@ -291,7 +291,7 @@ class WebSocketServer:
             self._admission,
         )
         self._acceptors = [
-            part for listener in listeners for part in parts_of(listener)
+            acceptor for listener in listeners for acceptor in acceptors_of(listener)
         ]
         self._clients: ClientTasks | None = None  # once it runs
         self._accepting: CancelScope | None = None  # and so here

@@ -163,7 +163,7 @@ async def test_answering_twice() -> None:
         else:
             await request.reject(400)
         for again in (request.accept, partial(request.reject, 400)):
-            with pytest.raises(RuntimeError, match="answered already"):
+            with pytest.raises(RuntimeError, match="already accepted or rejected"):
                 await again()
 
     async with serving(handler, handler_errors="raise") as (listener, _):
