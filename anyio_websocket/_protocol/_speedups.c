@@ -1,7 +1,7 @@
-/* The innermost loops in C: what _kernels_py.py says in Python, byte for byte.
+/* Masking, parsing and building frames in C, with the same results as _kernels_py.py.
 
-   In the limited API of CPython 3.11, so that one wheel serves every later version.
-   No function here keeps anything from one call to the next. */
+   It uses the limited API of CPython 3.11, so that one wheel works with every later
+   version. No function keeps any state between calls. */
 
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
@@ -14,7 +14,7 @@
 #define MASKED 0x80
 #define KEY_SIZE 4
 
-/* RFC 6455 section 5.3. Eight bytes at a time, as compilers can make wider. */
+/* RFC 6455 section 5.3. Eight bytes at a time, which compilers can vectorize. */
 static void
 apply_mask(char *out, const char *in, Py_ssize_t size, const char *key)
 {
@@ -34,9 +34,9 @@ apply_mask(char *out, const char *in, Py_ssize_t size, const char *key)
         out[i] = in[i] ^ key[i % KEY_SIZE];
 }
 
-/* The bytes of a key, or NULL with an exception. */
+/* Return the bytes of a mask key, or NULL with an exception set. */
 static const char *
-key_of(PyObject *key)
+key_bytes(PyObject *key)
 {
     char *bytes;
     Py_ssize_t size;
@@ -44,7 +44,7 @@ key_of(PyObject *key)
     if (PyBytes_AsStringAndSize(key, &bytes, &size) < 0)
         return NULL;
     if (size != KEY_SIZE) {
-        PyErr_SetString(PyExc_ValueError, "a mask has four bytes");
+        PyErr_SetString(PyExc_ValueError, "a mask key has four bytes");
         return NULL;
     }
     return bytes;
@@ -61,7 +61,7 @@ speedups_mask(PyObject *module, PyObject *const *args, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "mask() takes data and key");
         return NULL;
     }
-    key = key_of(args[1]);
+    key = key_bytes(args[1]);
     if (key == NULL || PyObject_GetBuffer(args[0], &data, PyBUF_SIMPLE) < 0)
         return NULL;
     result = PyBytes_FromStringAndSize(NULL, data.len);
@@ -71,11 +71,12 @@ speedups_mask(PyObject *module, PyObject *const *args, Py_ssize_t count)
     return result;
 }
 
-/* Whether there is a whole data frame at the start of `in`: then where its key (if
-   masked) and payload start, and how long the payload is. */
+/* Return whether `in` starts with a complete message in a single frame. If so, `start`
+   is the offset of the mask key (or of the payload, if there is no mask), and `length`
+   that of the payload. */
 static int
-whole_frame(const unsigned char *in, Py_ssize_t available, int mask_bit,
-            Py_ssize_t limit, Py_ssize_t *start, Py_ssize_t *length)
+is_whole_message(const unsigned char *in, Py_ssize_t available, int mask_bit,
+                 Py_ssize_t max_size, Py_ssize_t *start, Py_ssize_t *length)
 {
     int size, i;
     uint64_t value;
@@ -95,16 +96,16 @@ whole_frame(const unsigned char *in, Py_ssize_t available, int mask_bit,
             return 0;
         *start += size;
     }
-    if (value > (uint64_t)limit)
+    if (value > (uint64_t)max_size)
         return 0;
     *length = (Py_ssize_t)value;
     return *length <= available - *start - (mask_bit ? KEY_SIZE : 0);
 }
 
-/* The message in a frame that starts at `in` and that whole_frame() has measured, or
-   NULL; without an exception if it is a text that is not UTF-8. */
+/* Return the message in a frame at `in` for which is_whole_message() returned `start`
+   and `length`. Return NULL without an exception if it is a text that is not UTF-8. */
 static PyObject *
-message_of(const char *in, int mask_bit, Py_ssize_t start, Py_ssize_t length)
+decode_message(const char *in, int mask_bit, Py_ssize_t start, Py_ssize_t length)
 {
     const char *payload = in + start;
     PyObject *bytes = NULL, *text;
@@ -124,7 +125,7 @@ message_of(const char *in, int mask_bit, Py_ssize_t start, Py_ssize_t length)
     text = PyUnicode_DecodeUTF8(payload, length, NULL);
     Py_XDECREF(bytes);
     if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
-        PyErr_Clear(); /* for Python to find, and to say what is wrong */
+        PyErr_Clear(); /* FrameCodec.next() finds it too, and says what is wrong */
     return text;
 }
 
@@ -132,33 +133,35 @@ static PyObject *
 speedups_take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     char *buffer;
-    Py_ssize_t size, offset, limit, most, start, length;
+    Py_ssize_t size, offset, max_size, max_count, start, length;
     long mask_bit;
     PyObject *messages, *message;
 
     if (count != 5) {
         PyErr_SetString(PyExc_TypeError,
-                        "take_messages() takes buffer, offset, mask_bit, limit and most");
+                        "take_messages() takes buffer, start, mask_bit, max_size and "
+                        "max_count");
         return NULL;
     }
     if (PyBytes_AsStringAndSize(args[0], &buffer, &size) < 0)
         return NULL;
     offset = PyLong_AsSsize_t(args[1]);
     mask_bit = PyLong_AsLong(args[2]);
-    limit = PyLong_AsSsize_t(args[3]);
-    most = PyLong_AsSsize_t(args[4]);
+    max_size = PyLong_AsSsize_t(args[3]);
+    max_count = PyLong_AsSsize_t(args[4]);
     if (PyErr_Occurred())
         return NULL;
-    if (offset < 0 || offset > size || limit < 0) {
-        PyErr_SetString(PyExc_ValueError, "take_messages() starts inside of the buffer");
+    if (offset < 0 || offset > size || max_size < 0) {
+        PyErr_SetString(PyExc_ValueError, "take_messages() must start inside the buffer");
         return NULL;
     }
     messages = PyList_New(0);
     if (messages == NULL)
         return NULL;
-    while (most-- > 0 && whole_frame((unsigned char *)buffer + offset, size - offset,
-                                     (int)mask_bit, limit, &start, &length)) {
-        message = message_of(buffer + offset, (int)mask_bit, start, length);
+    while (max_count-- > 0 &&
+           is_whole_message((unsigned char *)buffer + offset, size - offset,
+                            (int)mask_bit, max_size, &start, &length)) {
+        message = decode_message(buffer + offset, (int)mask_bit, start, length);
         if (message == NULL) {
             if (PyErr_Occurred())
                 goto error;
@@ -177,9 +180,10 @@ error:
     return NULL;
 }
 
-/* A frame with a text, which is encoded, or with bytes; NULL for `key` is no mask. */
+/* Build a frame around bytes, or around a text, which is encoded as UTF-8. NULL as `key`
+   means no mask. */
 static PyObject *
-framed(long first, PyObject *message, const char *key)
+build_frame(long first, PyObject *message, const char *key)
 {
     const char *payload;
     char *bytes, *out;
@@ -229,25 +233,27 @@ speedups_make_frame(PyObject *module, PyObject *const *args, Py_ssize_t count)
     first = PyLong_AsLong(args[0]);
     if (first == -1 && PyErr_Occurred())
         return NULL;
-    if (args[2] != Py_None && (key = key_of(args[2])) == NULL)
+    if (args[2] != Py_None && (key = key_bytes(args[2])) == NULL)
         return NULL;
-    return framed(first, args[1], key);
+    return build_frame(first, args[1], key);
 }
 
 static PyObject *
 speedups_frame_unmasked(PyObject *module, PyObject *message)
 {
-    return framed(PyUnicode_Check(message) ? WHOLE_TEXT : WHOLE_BINARY, message, NULL);
+    long first = PyUnicode_Check(message) ? WHOLE_TEXT : WHOLE_BINARY;
+
+    return build_frame(first, message, NULL);
 }
 
 static PyMethodDef methods[] = {
     {"mask", (PyCFunction)(void (*)(void))speedups_mask, METH_FASTCALL,
      "Mask or unmask a piece of a payload."},
     {"take_messages", (PyCFunction)(void (*)(void))speedups_take_messages, METH_FASTCALL,
-     "Take messages that are whole frames out of a buffer."},
+     "Take messages out of a buffer while they are complete and in a single frame."},
     {"make_frame", (PyCFunction)(void (*)(void))speedups_make_frame, METH_FASTCALL,
-     "Put a frame together."},
-    {"frame_unmasked", speedups_frame_unmasked, METH_O, "Put a message into a frame without a mask."},
+     "Build a frame."},
+    {"frame_unmasked", speedups_frame_unmasked, METH_O, "Frame a message without a mask."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -256,7 +262,7 @@ static PyModuleDef_Slot slots[] = {{0, NULL}};
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_speedups",
-    .m_doc = "The innermost loops in C.",
+    .m_doc = "Masking, parsing and building frames in C.",
     .m_size = 0,
     .m_methods = methods,
     .m_slots = slots,
