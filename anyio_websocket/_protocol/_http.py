@@ -12,8 +12,6 @@ from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Final
 
-import idna
-
 # The names that nearly every request and response has. A connection keeps its headers;
 # with these it shares one copy of the name among all connections.
 COMMON_NAMES: Final = {
@@ -177,6 +175,8 @@ def check_host(host: str) -> None:
     if match is None or int(match.group(2) or 0) > 65535:
         raise BadHead(400, "Host is not a host")
     if "xn--" in host.lower():
+        import idna  # takes 5 % of the package's import time, and few hosts need it
+
         try:
             idna.decode(match.group(1))
         except UnicodeError:

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-import idna
-
 # Only a scheme, a host and a port; urlsplit() alone ignores tabs and empty queries.
 _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@\\]+")
 _DEFAULT_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
@@ -84,5 +82,7 @@ def _parse(origin: str) -> tuple[str, str, int | None] | str:
     if not name:
         raise ValueError
     if not name.isascii():  # only in the option; browsers send A-labels
+        import idna  # takes 5 % of the package's import time, and few hosts need it
+
         name = idna.encode(name, uts46=True).decode("ascii")
     return scheme, name.lower(), _DEFAULT_PORTS.get(scheme) if port is None else port
