@@ -1,8 +1,8 @@
-"""The clients of the comparison: each sends a number of messages and takes as many.
+"""The clients of the comparison: each sends some messages and receives as many.
 
-``python clients.py NAME LOOP SIZE COUNT SECONDS PORT`` does so for a while and prints
-how many microseconds of CPU time one message took, there and back, as the median of
-stretches of a twentieth of a second.
+``python clients.py NAME LOOP SIZE COUNT SECONDS PORT`` repeats that for some seconds.
+It prints the microseconds of CPU time per message sent and received: the median of
+periods of 50 ms.
 """
 
 from __future__ import annotations
@@ -94,26 +94,26 @@ async def aiohttp(
 async def picows(
     url: str, message: bytes, count: int, measure: Callable[[Round], Awaitable[float]]
 ) -> float:
-    """picows, with a future for who waits for the last message."""
+    """picows, with a future that is set when the last message was received."""
     from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-    left = 0
+    remaining = 0
     done: asyncio.Future[None]
 
     class Listener(WSListener):
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-            nonlocal left
+            nonlocal remaining
             frame.get_payload_as_bytes()
-            left -= 1
-            if left == 0:
+            remaining -= 1
+            if remaining == 0:
                 done.set_result(None)
 
     transport, _ = await ws_connect(Listener, url, max_frame_size=LIMIT)
     loop = asyncio.get_running_loop()
 
     async def once() -> None:
-        nonlocal left, done
-        left = count
+        nonlocal remaining, done
+        remaining = count
         done = loop.create_future()
         for _ in range(count):
             transport.send(WSMsgType.BINARY, message)
@@ -155,15 +155,15 @@ CLIENTS: dict[str, dict[str, Client]] = {
 
 
 async def cpu_of_a_message(seconds: float, count: int, once: Round) -> float:
-    """Play rounds for a while; microseconds of this process for each message."""
+    """Repeat a round; return microseconds of this process per message."""
     await once()
     took = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         start = time.process_time()
-        stretch = time.perf_counter() + 0.05
+        period = time.perf_counter() + 0.05
         messages = 0
-        while time.perf_counter() < stretch:
+        while time.perf_counter() < period:
             await once()
             messages += count
         took.append((time.process_time() - start) / messages * 1e6)
@@ -173,7 +173,7 @@ async def cpu_of_a_message(seconds: float, count: int, once: Round) -> float:
 async def main(
     name: str, loop: str, size: int, count: int, seconds: float, port: int
 ) -> None:
-    """Measure one client."""
+    """Measure one client, and print the result."""
     took = await CLIENTS[name][loop](
         f"ws://127.0.0.1:{port}/{size}/{count}",
         bytes(size),

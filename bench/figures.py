@@ -1,4 +1,4 @@
-"""What is measured: each figure is one function, and gives one sample at a time."""
+"""What is measured: one function per figure, which takes one sample per call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from load import BINARY, Connection, Shape, header, masked_frame
 from processes import HERE, Process, Subject, pin
 
-BROADCAST = 125  # bytes of a message to everybody
+BROADCAST = 125  # bytes of a message to all clients
 FLOOR = "bytes over anyio"
 MODULES = {
     "anyio_websocket": "{loop}, anyio_websocket",
@@ -30,10 +30,10 @@ MODULES = {
 class Sample:
     """One measurement.
 
-    :param value: what the figure is about, in its unit: mostly µs of CPU time
-    :param wall: µs of the clock for the same
-    :param p50: µs of a round trip, the median
-    :param p99: µs of a round trip that 1 of 100 exceeds
+    :param value: the value in the unit of its section: mostly µs of CPU time
+    :param wall: µs of wall-clock time for the same
+    :param p50: µs of a round trip, median
+    :param p99: µs of a round trip, 99th percentile
 
     """
 
@@ -44,7 +44,7 @@ class Sample:
 
 
 def client_context(certificate: Path) -> ssl.SSLContext:
-    """Trust what the measured servers present."""
+    """Return a context that trusts the certificate of the measured servers."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(certificate)
     return context
@@ -58,11 +58,11 @@ def echo(
     *,
     raw: bool = False,
 ) -> Sample:
-    """CPU time of a server for each message that it echoes."""
+    """Measure the CPU time of a server per message that it echoes."""
     connection = Connection(server.port, context, shape.compressed, raw)
     try:
         batch = connection.batch(shape)
-        connection.rounds(batch, seconds / 10)  # warms caches up
+        connection.rounds(batch, seconds / 10)  # warms up caches
         before = server.cpu()
         took = connection.rounds(batch, seconds)
         messages = len(took) * shape.count
@@ -79,7 +79,7 @@ def echo(
 
 
 def handshakes(server: Process, count: int) -> Sample:
-    """CPU time of a server for a connection that opens and closes, politely."""
+    """Measure the CPU time of a server per connection, with both handshakes."""
     before, start = server.cpu(), time.perf_counter()
     for _ in range(count):
         Connection(server.port).closing_handshake()
@@ -89,7 +89,7 @@ def handshakes(server: Process, count: int) -> Sample:
 
 @contextmanager
 def crowd(server: Process, count: int) -> Iterator[list[Connection]]:
-    """Have many connections at once."""
+    """Open many connections, and close them at the end."""
     with ExitStack() as stack:
         yield [
             stack.enter_context(closing(Connection(server.port))) for _ in range(count)
@@ -97,16 +97,16 @@ def crowd(server: Process, count: int) -> Iterator[list[Connection]]:
 
 
 def memory(server: Process, count: int) -> Sample:
-    """Resident KiB of a server for each connection that idles."""
+    """Measure the resident KiB of a server per idle connection."""
     Connection(server.port).batch(Shape("one", 16))
     before = server.resident()
     with crowd(server, count):
-        time.sleep(0.5)  # what a server does once the handshake is done
+        time.sleep(0.5)  # servers do more after the handshake
         return Sample((server.resident() - before) / count / 1024)
 
 
 def broadcast(server: Process, count: int, rounds: int = 20) -> Sample:
-    """CPU time of a server for each recipient of a message to all."""
+    """Measure the CPU time of a server per recipient of a broadcast."""
     message = masked_frame(BINARY, bytes(BROADCAST))
     reply = len(header(BINARY, BROADCAST)) + BROADCAST
     with crowd(server, count) as connections:
@@ -121,7 +121,7 @@ def broadcast(server: Process, count: int, rounds: int = 20) -> Sample:
 
 
 def growth(server: Process, count: int, seconds: float) -> Sample:
-    """CPU time for each 16 bytes; ten connections take turns, and the others idle."""
+    """Measure CPU time per message of 16 bytes, on ten of many connections."""
     with crowd(server, count) as connections:
         active = connections[:: max(1, count // 10)][:10]
         batch = active[0].batch(Shape("16 B", 16))
@@ -138,7 +138,7 @@ def growth(server: Process, count: int, seconds: float) -> Sample:
 
 
 def client(subject: Subject, shape: Shape, seconds: float, peer: Process) -> Sample:
-    """CPU time of a client for a message there and one back."""
+    """Measure the CPU time of a client per message sent and received."""
     output = run_script(
         "clients.py",
         *(subject.name, subject.loop, str(shape.size), str(shape.count)),
@@ -148,7 +148,7 @@ def client(subject: Subject, shape: Shape, seconds: float, peer: Process) -> Sam
 
 
 def importing(subject: Subject) -> Sample:
-    """CPU milliseconds of a Python that imports what serves and runs nothing."""
+    """Measure the CPU milliseconds of a Python process that imports a server."""
     modules = MODULES[subject.name].format(
         loop="trio" if subject.loop == "trio" else "asyncio"
     )
@@ -160,7 +160,7 @@ def importing(subject: Subject) -> Sample:
 
 
 def run_script(*command: str) -> str:
-    """Run a script on the measured core; return what it prints."""
+    """Run a script on the core that is measured; return its output."""
     process = subprocess.Popen(
         [sys.executable, HERE / command[0], *command[1:]],
         stdout=subprocess.PIPE,

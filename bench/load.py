@@ -1,11 +1,11 @@
-"""The other end of every measurement: raw frames over blocking sockets.
+"""The load: the peer of the measured process, with raw frames over blocking sockets.
 
-In: a port. Out: what a round trip took. No library of the comparison is used here, so
-none is measured against itself, and what this end costs is the same for all.
+It uses none of the compared libraries, so no library is measured against itself, and
+the load costs the same for all of them.
 
-``python load.py``: the server that clients are measured with. It prints its port. A
-client asks for ``/SIZE/COUNT`` and is sent COUNT messages of SIZE bytes for each COUNT
-messages that it sends.
+``python load.py`` is the server for the measured clients. It prints its port. A client
+requests ``/SIZE/COUNT``, and for each COUNT messages that it sends the server replies
+with COUNT messages of SIZE bytes.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ MASK = b"\x37\xfa\x21\x3d"
 BINARY = 0x82
 COMPRESSED_TEXT = 0xC1
 CLOSE = 0x88
-TIMEOUT = 30.0  # seconds until a server counts as dead
+TIMEOUT = 30.0  # seconds of silence after which a server counts as dead
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What one round sends: so many messages of so many bytes each."""
+    """What one round sends: a number of messages of the same size."""
 
     name: str
     size: int
@@ -57,7 +57,7 @@ DEFLATE = [
 
 
 def header(first: int, length: int, masked: int = 0) -> bytes:
-    """The header of a frame (RFC 6455 section 5.2), but for its mask."""
+    """Return the header of a frame (RFC 6455 section 5.2), without the mask key."""
     if length < 126:
         return struct.pack("!BB", first, masked | length)
     if length < 2**16:
@@ -66,14 +66,14 @@ def header(first: int, length: int, masked: int = 0) -> bytes:
 
 
 def masked_frame(first: int, payload: bytes) -> bytes:
-    """A client's frame."""
+    """Return a frame as a client sends it."""
     mask = int.from_bytes((MASK * (len(payload) // 4 + 1))[: len(payload)])
     masked = (int.from_bytes(payload) ^ mask).to_bytes(len(payload))
     return header(first, len(payload), 0x80) + MASK + masked
 
 
 def payload_of(shape: Shape) -> bytes:
-    """A message of a shape's size: random, or a document that compresses well."""
+    """Return a message: random bytes, or JSON that compresses well."""
     if not shape.compressed:
         return os.urandom(shape.size)
     rows = [{"id": i, "name": f"row {i}", "ok": i % 3 == 0} for i in range(shape.size)]
@@ -81,7 +81,7 @@ def payload_of(shape: Shape) -> bytes:
 
 
 def compressed(payload: bytes) -> bytes:
-    """A payload as permessage-deflate has it (RFC 7692 section 7.2.1)."""
+    """Compress a payload for permessage-deflate (RFC 7692 section 7.2.1)."""
     deflate = zlib.compressobj(wbits=-12)
     return (deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
@@ -90,9 +90,9 @@ def compressed(payload: bytes) -> bytes:
 class Batch:
     """The bytes of a round.
 
-    :param data: what is sent
-    :param count: of messages
-    :param reply: bytes that answer; 0 for as many as a server's compressor makes
+    :param data: the frames to send
+    :param count: the number of messages
+    :param reply: bytes of the reply; 0 if they depend on the compressor of the server
 
     """
 
@@ -102,11 +102,12 @@ class Batch:
 
 
 class Connection:
-    """A client's end.
+    """A client's connection.
 
-    :param port: of a server on this machine
-    :param context: for TLS
-    :param deflate: whether to offer permessage-deflate, and insist on it
+    :param port: the port of a server on this machine
+    :param context: the context for TLS; ``None`` does not use TLS
+    :param deflate: whether to offer permessage-deflate, and to require it
+    :param raw: whether the server only echoes bytes, without a handshake
 
     """
 
@@ -128,7 +129,7 @@ class Connection:
             self._handshake(port, deflate)
 
     def _handshake(self, port: int, deflate: bool) -> None:
-        # Without takeover our frames can be sent again and again.
+        # Without context takeover the same frames can be sent many times.
         offer = "permessage-deflate; client_no_context_takeover; client_max_window_bits"
         self.socket.sendall(
             b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
@@ -151,11 +152,11 @@ class Connection:
         return data
 
     def close(self) -> None:
-        """Close the socket, without a word."""
+        """Close the socket, without a closing handshake."""
         self.socket.close()
 
     def closing_handshake(self) -> None:
-        """Close as a polite client does."""
+        """Close the connection with a closing handshake."""
         self.socket.sendall(masked_frame(CLOSE, struct.pack("!H", 1000)))
         while self.socket.recv(4096):
             pass
@@ -164,9 +165,9 @@ class Connection:
     # -- rounds ----------------------------------------------------------------
 
     def rounds(self, batch: Batch, seconds: float) -> list[int]:
-        """Have messages echoed for a while, one round after the other.
+        """Repeat a round for some seconds.
 
-        :return: nanoseconds that each round took
+        :return: the nanoseconds that each round took
 
         """
         took = []
@@ -185,7 +186,7 @@ class Connection:
         return took
 
     def batch(self, shape: Shape) -> Batch:
-        """Make the bytes of a round, and see that one of its messages comes back."""
+        """Make the bytes of a round, and check that the server echoes a message."""
         payload = payload_of(shape)
         if shape.compressed:
             frame = masked_frame(COMPRESSED_TEXT, compressed(payload))
@@ -193,23 +194,23 @@ class Connection:
             (got,) = self._frames(1)
             inflate = zlib.decompressobj(wbits=-15)
             got = inflate.decompress(got + b"\0\0\xff\xff")
-            assert got == payload, "this is no echo"
+            assert got == payload, "the server does not echo"
             return Batch(frame * shape.count, shape.count, 0)
         frame = masked_frame(BINARY, payload)
         expected = frame if self._is_raw else header(BINARY, shape.size) + payload
         self.socket.sendall(frame)
         got = self._exactly(len(expected))
-        assert got == expected, "this is no echo"
+        assert got == expected, "the server does not echo"
         return Batch(frame * shape.count, shape.count, len(expected) * shape.count)
 
     def skip(self, length: int) -> None:
-        """Receive so many bytes, and no more."""
+        """Receive a number of bytes, and check that there are no more."""
         while length > 0:
             received = self.socket.recv_into(self._buffer)
             if not received:
                 raise ConnectionError("the server has closed the connection")
             length -= received
-        assert length == 0, "the server said more than it was sent"
+        assert length == 0, "the server sent more than it received"
 
     def _exactly(self, length: int) -> bytes:
         data = b""
@@ -218,7 +219,7 @@ class Connection:
         return data
 
     def _exchange(self, data: bytes, reply: int) -> None:
-        """Send and receive at once what no buffer holds."""
+        """Send and receive at the same time what exceeds the socket buffers."""
         self.socket.setblocking(False)
         view = memoryview(data)
         while reply > 0:
@@ -249,11 +250,11 @@ class Connection:
             yield data[start : start + length]
             data = data[start + length :]
             count -= 1
-        assert not data, "the server said more than it was sent"
+        assert not data, "the server sent more than it received"
 
 
 def serve() -> None:
-    """Serve clients, each in a thread of its own."""
+    """Serve clients, one thread per client."""
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
     while True:
@@ -281,13 +282,13 @@ def _serve(sock: socket.socket) -> None:
         expected = len(masked_frame(BINARY, bytes(int(size)))) * int(count)
         buffer = bytearray(2**18)
         while True:
-            left = expected
-            while left > 0:
-                received = sock.recv_into(buffer, min(left, len(buffer)))
+            remaining = expected
+            while remaining > 0:
+                received = sock.recv_into(buffer, min(remaining, len(buffer)))
                 if not received:
                     return
-                left -= received
-                if left == expected - received and buffer[0] == CLOSE:
+                remaining -= received
+                if remaining == expected - received and buffer[0] == CLOSE:
                     sock.sendall(header(CLOSE, 2) + struct.pack("!H", 1000))
                     return
             sock.sendall(reply)

@@ -11,13 +11,13 @@ from report import OURS, Section
 
 mpl.use("Agg")
 
-from matplotlib import pyplot as plt  # once it knows that it has no screen
+from matplotlib import pyplot as plt  # after use(): there may be no screen
 
 OURS_COLOR, OTHER_COLOR = "#d1495b", "#8d99ae"
 
 
 def draw(sections: Sequence[Section], folder: Path) -> None:
-    """Draw what was measured into a folder."""
+    """Draw the plots of all sections into a folder."""
     for section in sections:
         if section.title == "Growth":
             _lines(section, folder / "growth.png")
@@ -33,7 +33,7 @@ def draw(sections: Sequence[Section], folder: Path) -> None:
 
 
 def _bars(section: Section, path: Path, value: Callable[..., float], unit: str) -> None:
-    """Draw bars, each column with its own scale: they differ by orders of magnitude."""
+    """Draw bars; each column has its own scale because of orders of magnitude."""
     figure, panels = plt.subplots(
         *(1, len(section.columns)),
         figsize=(3.2 * len(section.columns) + 2, 0.3 * len(section.subjects) + 1.2),
@@ -71,7 +71,7 @@ def _lines(section: Section, path: Path) -> None:
     panel.set_xscale("log")
     panel.set_ylim(bottom=0)
     panel.set_xlabel("connections")
-    panel.set_ylabel("µs of CPU time for a message of 16 B")
+    panel.set_ylabel("µs of CPU time per message of 16 B")
     panel.legend()
     panel.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110, bbox_inches="tight")

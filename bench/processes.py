@@ -1,4 +1,4 @@
-"""The processes that are measured, and what the kernel says about them."""
+"""Starting the processes that are measured, and reading their CPU time and memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 
 IS_LINUX = platform.system() == "Linux"
 HERE = Path(__file__).parent
-# of the machine that we may use; none where the system does not say
+# cores that this process may use; empty if the system cannot tell
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
@@ -24,7 +24,7 @@ CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
 class Subject:
     """A library on an event loop.
 
-    :param pure: without its loops in C, for anyio_websocket
+    :param pure: whether anyio_websocket runs without its functions in C
 
     """
 
@@ -44,16 +44,16 @@ class Process:
     port: int
 
     def cpu(self) -> float:
-        """Seconds of CPU time that it has taken so far."""
-        time.sleep(0.005)  # what a process took is known once it waits, or at a tick
+        """Return the seconds of CPU time that it has used."""
+        time.sleep(0.005)  # the kernel updates it when the process waits, or at a tick
         if IS_LINUX:
-            # Its own clock, to the nanosecond (clock_getcpuclockid(3)).
+            # The CPU clock of the process, in ns (clock_getcpuclockid(3)).
             return time.clock_gettime(~self.pid << 3 | 2)
         times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
 
     def resident(self) -> int:
-        """Bytes of its memory that are resident."""
+        """Return the bytes of its memory that are resident."""
         return int(psutil.Process(self.pid).memory_info().rss)
 
 
@@ -61,11 +61,11 @@ class Process:
 def started(
     script: str, *arguments: str, pure: bool = False, core: int = -1
 ) -> Iterator[Process]:
-    """Run a script of this folder, on a core of its own where there are two."""
+    """Run a script of this folder on one of the cores, until the block ends."""
     process = subprocess.Popen(
         [sys.executable, HERE / script, *arguments],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # what a client that leaves without a word draws
+        stderr=subprocess.DEVNULL,  # tracebacks about clients that vanish
         text=True,
         env={**os.environ, "ANYIO_WEBSOCKET_PURE": str(int(pure))},
     )
@@ -83,13 +83,13 @@ def started(
 
 
 def pin(pid: int, core: int) -> None:
-    """Keep a process (0: this one) on one of the cores, counted from either end."""
+    """Keep a process (0: this one) on a core: 0 is the first, -1 the last."""
     if CORES:
         os.sched_setaffinity(pid, {CORES[core]})
 
 
 def machine() -> str:
-    """Say where all this was measured."""
+    """Describe the machine and the Python."""
     model = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         for line in Path("/proc/cpuinfo").read_text().splitlines():

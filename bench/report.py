@@ -1,4 +1,4 @@
-"""The report: a table for each section, and what was to be reached beside what was."""
+"""The report: a table per section, and a table of targets beside what was measured."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Measure = Callable[[Subject, str], Sample]
 class Section:
     """One table.
 
-    :param title: what it shows
-    :param unit: of its values
-    :param subjects: its rows
-    :param columns: what is measured of each
-    :param measuring: takes a sample, once it was entered
-    :param samples: what was found, for each row and column
+    :param title: the heading
+    :param unit: the unit of the values
+    :param subjects: the rows
+    :param columns: the columns: what is measured of each row
+    :param measuring: a context manager; it returns the function that takes a sample
+    :param samples: the samples of each row and column
 
     """
 
@@ -41,45 +41,47 @@ class Section:
     samples: dict[tuple[Subject, str], list[Sample]] = field(default_factory=dict)
 
     def least(self, subject: Subject, column: str) -> float:
-        """The smallest value that was measured."""
+        """Return the minimum of the samples."""
         return min(sample.value for sample in self.samples[subject, column])
 
     def median(self, subject: Subject, column: str, what: str = "value") -> float:
-        """The median of what was measured."""
+        """Return the median of the samples."""
         samples = self.samples[subject, column]
         return float(statistics.median(getattr(sample, what) for sample in samples))
 
 
 ABOUT = {
-    "Echo": """CPU time of the server for each message that it sends back. "Bytes over
-anyio" parses nothing: it is what the event loop's own streams take to receive and send
-as many bytes. "In Python" is without the loops in C.""",
-    f"Echo{ON_ONE_CORE}": """The same, with the load on the server's own core. Where
-cores are virtual, to wake a process on another one takes an interrupt through the host,
-which is charged to who wakes it: here it costs more than everything else that is done
-for a short message, and is the same for all. Side by side nobody has to be woken so,
-and what is left is what the library and the kernel's sockets take.""",
-    "Clients": "CPU time of the client for one message there and one back.",
-    f"Clients{ON_ONE_CORE}": "The same, with the server on the client's own core.",
-    "Echo over TLS": "The same as the first, over TLS.",
-    "Echo with permessage-deflate": """The same, compressed with each library's own
-settings; zlib is the standard library's. The load's own messages are each compressed
-afresh.""",
-    "Opening and closing": """CPU time of the server for one connection: it is accepted,
-opened and closed by both handshakes. The column is how many of them were measured.""",
-    "Memory": "Resident memory of the server for each of so many idle connections.",
-    "Broadcast": """CPU time of the server for each recipient, of so many, of a message
-of 125 bytes.""",
-    "Growth": """CPU time of the server for each message of 16 bytes at so many
-connections, of which ten take turns and the others idle.""",
-    "Importing": """CPU time of a Python that imports the event loop and what serves,
-start of the interpreter included.""",
+    "Echo": """CPU time of the server per message that it echoes. "Bytes over anyio"
+parses nothing: it is the time in which the streams of the event loop receive and send
+the same number of bytes. "In Python" is without the functions in C.""",
+    f"Echo{ON_ONE_CORE}": """The same, with the load on the core of the server. On
+virtual cores, waking a process on another core takes an interrupt through the host, and
+the process that wakes it pays for that. For short messages this costs more than all the
+rest, and is the same for all libraries. On one core there is no such interrupt, so
+these values are the cost of the library and of the kernel's sockets.""",
+    "Clients": "CPU time of the client per message sent and received.",
+    f"Clients{ON_ONE_CORE}": "The same, with the server on the core of the client.",
+    "Echo over TLS": "The same as in the first section, over TLS.",
+    "Echo with permessage-deflate": """The same, compressed with the default settings of
+each library, by the zlib of the standard library. The load compresses each of its
+messages without context takeover.""",
+    "Opening and closing": """CPU time of the server per connection: it accepts the
+connection and does the opening and the closing handshake. The column is the number of
+connections.""",
+    "Memory": """Resident memory of the server per idle connection. The column is the
+number of connections.""",
+    "Broadcast": """CPU time of the server per recipient, for a message of 125 bytes to
+all clients. The column is the number of clients.""",
+    "Growth": """CPU time of the server per message of 16 bytes, by the number of
+connections. Ten connections take turns, and the others are idle.""",
+    "Importing": """CPU time of a Python process that imports the event loop and the
+server of the library, including the start of the interpreter.""",
 }
 
 
 @dataclass(frozen=True)
 class Goal:
-    """How much of another's cost ours may have at the most."""
+    """A target: our value, at most so much of another one."""
 
     title: str
     column: str
@@ -135,27 +137,27 @@ def _goals() -> Iterator[Goal]:
 
 
 GOALS = tuple(_goals())
-IDLE = 9.0  # KiB of an idle connection, at the most
+IDLE = 9.0  # KiB; the target for an idle connection
 
 
 def written(sections: Sequence[Section], rounds: int, seconds: float) -> str:
-    """Write the report."""
+    """Return the text of the report."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     parts = [
         "# What a message costs",
-        f"""Measured by `nox -s bench`, {rounds} rounds of {seconds:g} s for each value,
-in which all take turns. {machine()}. {packages}. Values are minima of the rounds, with
-their median in brackets; lower is better.""",
+        f"""Measured by `nox -s bench`, {rounds} rounds of {seconds:g} s per value; each
+round measures every library once. {machine()}. {packages}. A value is the minimum of
+the rounds, with the median in parentheses; lower is better.""",
     ]
     for section in sections:
         parts += [f"## {section.title} ({section.unit})", ABOUT[section.title]]
         parts.append(_values(section))
         if any(sample.p99 for all_ in section.samples.values() for sample in all_):
             parts += [
-                "Round trip of all messages of a round: median / 99th percentile, µs.",
+                "Time until all messages came back: median / 99th percentile, µs.",
                 _latencies(section),
             ]
-    parts += ["## What was to be reached", _reached(sections)]
+    parts += ["## Targets", _targets(sections)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -208,7 +210,7 @@ def _latencies(section: Section) -> str:
     )
 
 
-def _reached(sections: Sequence[Section]) -> str:
+def _targets(sections: Sequence[Section]) -> str:
     titled = {section.title: section for section in sections}
     rows = []
     for goal in GOALS:
@@ -248,5 +250,5 @@ def _reached(sections: Sequence[Section]) -> str:
                         "yes" if least <= IDLE else "**no**",
                     ]
                 )
-    head = ["figure", "of", "to", "at most", "measured", "on one core", "reached"]
+    head = ["value", "of", "to", "target", "measured", "on one core", "reached"]
     return _table(head, rows)

@@ -1,10 +1,11 @@
-"""Measures anyio_websocket beside other libraries, and writes down what it found.
+"""Compare anyio_websocket with other libraries, and write a report with plots.
 
-``python run.py --help`` tells what can be asked for. The report and its plots go beside
-this file. A section is measured in rounds, in which all libraries take turns: where the
-machine is slower for a while, it is so for all of them. Servers and clients run on one
-core, and their load on another; what that costs by itself is seen beside a section in
-which both share a core.
+``python run.py --help`` lists the options. The report and the plots are written to this
+folder. Each section is measured in several rounds, and each round measures every
+library once, so that a phase in which the machine is slow affects all of them. The
+measured server or client runs on one core, and the load on another. Waking a process on
+another core has a cost too, so some sections are measured with both on the same core
+as well.
 """
 
 from __future__ import annotations
@@ -38,16 +39,16 @@ ALL = [
     *(Subject(OURS, loop, pure=True) for loop in SERVERS[OURS]),
 ]
 OWN = [subject for subject in LIBRARIES if subject.name == OURS]
-# The others do not compress.
+# The others have no compression.
 COMPRESSING = [s for s in LIBRARIES if s.name not in ("picows", "trio-websocket")]
 CALLERS = [Subject(name, loop) for name, loops in CLIENTS.items() for loop in loops]
-# These open thousands of connections for each sample.
+# Each sample of these opens thousands of connections.
 COSTLY = {"Memory", "Growth"}
 TLS = [shape for shape in ECHO if shape.name in ("16 B", "125 B x 100", "64 KiB")]
 
 
 def server(subject: Subject, *options: str) -> AbstractContextManager[Process]:
-    """Run a server."""
+    """Start the server of a library."""
     words = (subject.name, subject.loop, *options)
     return started("servers.py", *words, pure=subject.pure)
 
@@ -61,7 +62,7 @@ def echoing(
     certificate: Path | None = None,
     core: int = 0,
 ) -> Iterator[Measure]:
-    """Have all servers run, and measure one after the other; the load is on a core."""
+    """Start all servers, and measure one after the other, with the load on a core."""
     context = None
     if certificate is not None:
         options = (*options, "certificate", str(certificate))
@@ -80,7 +81,7 @@ def echoing(
 def calling(
     seconds: float, shapes: Sequence[Shape], *, core: int = 0
 ) -> Iterator[Measure]:
-    """Have a server run on a core for clients to be measured with."""
+    """Start a server on a core, for the clients that are measured."""
     named = {shape.name: shape for shape in shapes}
     with started("load.py", core=core) as peer:
         yield lambda subject, column: figures.client(
@@ -89,10 +90,10 @@ def calling(
 
 
 @contextmanager
-def afresh(
+def fresh_server(
     figure: Callable[[Process, str], Sample], *options: str
 ) -> Iterator[Measure]:
-    """Start a server for each sample."""
+    """Start a new server for each sample."""
 
     def measure(subject: Subject, column: str) -> Sample:
         with server(subject, *options) as process:
@@ -102,7 +103,7 @@ def afresh(
 
 
 def sections(args: Namespace, certificate: Path) -> list[Section]:
-    """Say what there is to measure."""
+    """Return the sections of the report, which are not measured yet."""
     seconds: float = args.seconds
     crowd: int = args.crowd
     few = max(1, crowd // 3)
@@ -142,63 +143,70 @@ def sections(args: Namespace, certificate: Path) -> list[Section]:
             "µs",
             LIBRARIES,
             [str(few)],
-            afresh(lambda process, _: figures.handshakes(process, few)),
+            fresh_server(lambda process, _: figures.handshakes(process, few)),
         ),
         Section(
             "Memory",
             "KiB",
             LIBRARIES,
             [str(crowd)],
-            afresh(lambda process, _: figures.memory(process, crowd)),
+            fresh_server(lambda process, _: figures.memory(process, crowd)),
         ),
         Section(
             "Broadcast",
             "µs",
             LIBRARIES,
             [str(few)],
-            afresh(lambda process, _: figures.broadcast(process, few), "broadcast"),
+            fresh_server(
+                lambda process, _: figures.broadcast(process, few), "broadcast"
+            ),
         ),
         Section(
             "Growth",
             "µs",
             OWN,
             [str(10**n) for n in range(9) if 10**n <= args.most],
-            afresh(lambda process, n: figures.growth(process, int(n), seconds)),
+            fresh_server(lambda process, n: figures.growth(process, int(n), seconds)),
         ),
         Section("Importing", "ms", LIBRARIES, ["import"], importing()),
     ]
 
 
 def names(shapes: Sequence[Shape]) -> list[str]:
-    """Name the columns of some shapes."""
+    """Return the names of shapes, which are the columns of a table."""
     return [shape.name for shape in shapes]
 
 
 @contextmanager
 def importing() -> Iterator[Measure]:
-    """Need nothing that runs."""
+    """Measure imports, which need no server."""
     yield lambda subject, column: figures.importing(subject)
 
 
 def main() -> None:
-    """Measure what is asked for, and write it down."""
+    """Measure the selected sections, and write the report."""
     parser = ArgumentParser(
         description=(__doc__ or "").partition("\n")[0],
         formatter_class=ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--rounds", type=int, default=5, help="samples of each figure")
-    parser.add_argument("--seconds", type=float, default=0.3, help="that one takes")
+    parser.add_argument("--rounds", type=int, default=5, help="samples of each value")
+    parser.add_argument("--seconds", type=float, default=0.3, help="seconds per sample")
     parser.add_argument("--crowd", type=int, default=3000, help="idle connections")
-    parser.add_argument("--most", type=int, default=10_000, help="for growth")
-    parser.add_argument("--only", action="append", help="the title of a section")
-    parser.add_argument("--out", type=Path, default=HERE, help="where to write")
+    parser.add_argument(
+        "--most",
+        type=int,
+        default=10_000,
+        help="connections for growth",
+    )
+    parser.add_argument("--only", action="append", help="title of a section")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder for the report")
     args = parser.parse_args()
     pin(0, 0)
     with TemporaryDirectory() as folder:
         certificate = Path(folder, "certificate.pem")
         authority = trustme.CA()
         identity = authority.issue_cert("127.0.0.1")
-        # One file for both ends: the key, the chain, and whom to trust.
+        # One file for both sides: the key, the chain, and the authority to trust.
         identity.private_key_and_cert_chain_pem.write_to_path(certificate)
         authority.cert_pem.write_to_path(certificate, append=True)
         wanted = [
@@ -215,7 +223,7 @@ def main() -> None:
 
 
 def measure(section: Section, rounds: int, progress: Progress) -> None:
-    """Fill a section with samples."""
+    """Take the samples of a section."""
     if section.title in COSTLY:
         rounds = min(rounds, 3)
     cells = [(s, column) for column in section.columns for s in section.subjects]

@@ -1,9 +1,9 @@
-"""The servers of the comparison: each answers with what it received.
+"""The servers of the comparison: each echoes the messages that it receives.
 
 ``python servers.py NAME LOOP [broadcast] [deflate] [certificate FILE]`` prints its port
-and serves until it is killed. With ``broadcast`` a message goes to all who are
-connected. Each is written as its documentation has it, with its limits at the same 16
-MiB, and compresses only if asked to.
+and serves until it is killed. With ``broadcast`` it sends each message to all clients.
+Each server is written as the documentation of its library recommends, with the same
+limit of 16 MiB per message, and compresses only with ``deflate``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Server = Callable[["Options"], Awaitable[None]]
 
 
 class Options:
-    """What a server is asked for on its command line."""
+    """The options from the command line."""
 
     def __init__(self, words: list[str]) -> None:
         self.loop = words[0]
@@ -36,7 +36,7 @@ class Options:
 
 
 def announce(port: int) -> None:
-    """Tell who started us where to connect."""
+    """Print the port for the process that started this one."""
     print(port, flush=True)
 
 
@@ -44,7 +44,7 @@ async def ours(options: Options) -> None:
     """anyio_websocket."""
     from anyio_websocket import WebSocketConnection, WebSocketRequest, serve_websocket
 
-    everybody: set[WebSocketConnection] = set()
+    clients: set[WebSocketConnection] = set()
 
     async def handler(request: WebSocketRequest) -> None:
         ws = await request.accept()
@@ -52,13 +52,13 @@ async def ours(options: Options) -> None:
             async for message in ws:
                 await ws.send_message(message)
             return
-        everybody.add(ws)
+        clients.add(ws)
         try:
             async for message in ws:
-                for each in everybody:
+                for each in clients:
                     await each.send_message(message)
         finally:
-            everybody.discard(ws)
+            clients.discard(ws)
 
     serve = partial(
         serve_websocket,
@@ -71,7 +71,7 @@ async def ours(options: Options) -> None:
 
 
 async def floor(options: Options) -> None:
-    """Bytes over anyio's streams: what an event loop's own stream takes."""
+    """Bytes over anyio's streams: the least that an event loop can take."""
 
     async def handler(stream: anyio.abc.ByteStream) -> None:
         async with stream:
@@ -93,20 +93,20 @@ async def websockets(options: Options) -> None:
     from websockets.asyncio.server import ServerConnection, broadcast, serve
     from websockets.exceptions import ConnectionClosed
 
-    everybody: set[ServerConnection] = set()
+    clients: set[ServerConnection] = set()
 
     async def handler(connection: ServerConnection) -> None:
-        everybody.add(connection)
+        clients.add(connection)
         try:
             async for message in connection:
                 if options.broadcast:
-                    broadcast(everybody, message)
+                    broadcast(clients, message)
                 else:
                     await connection.send(message)
         except ConnectionClosed:
             pass
         finally:
-            everybody.discard(connection)
+            clients.discard(connection)
 
     async with serve(
         *(handler, HOST, 0),
@@ -125,21 +125,21 @@ async def websockets_trio(options: Options) -> None:
     from websockets.exceptions import ConnectionClosed
     from websockets.trio.server import ServerConnection, serve
 
-    everybody: set[ServerConnection] = set()
+    clients: set[ServerConnection] = set()
 
     async def handler(connection: ServerConnection) -> None:
-        everybody.add(connection)
+        clients.add(connection)
         try:
             async for message in connection:
                 if options.broadcast:
-                    for each in everybody:
+                    for each in clients:
                         await each.send(message)
                 else:
                     await connection.send(message)
         except ConnectionClosed:
             pass
         finally:
-            everybody.discard(connection)
+            clients.discard(connection)
 
     async with trio.open_nursery() as nursery:
         server = await nursery.start(
@@ -161,23 +161,23 @@ async def aiohttp(options: Options) -> None:
     """aiohttp."""
     from aiohttp import web
 
-    everybody: set[web.WebSocketResponse] = set()
+    clients: set[web.WebSocketResponse] = set()
 
     async def handler(request: web.Request) -> web.WebSocketResponse:
         ws = web.WebSocketResponse(compress=options.deflate, max_msg_size=LIMIT)
         await ws.prepare(request)
-        everybody.add(ws)
+        clients.add(ws)
         try:
             async for message in ws:
                 if options.broadcast:
-                    for each in everybody:
+                    for each in clients:
                         await each.send_bytes(message.data)
                 elif isinstance(message.data, str):
                     await ws.send_str(message.data)
                 else:
                     await ws.send_bytes(message.data)
         finally:
-            everybody.discard(ws)
+            clients.discard(ws)
         return ws
 
     app = web.Application()
@@ -190,17 +190,17 @@ async def aiohttp(options: Options) -> None:
 
 
 async def picows(options: Options) -> None:
-    """picows, which calls back and has no coroutines."""
+    """picows, which uses callbacks instead of coroutines."""
     from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
 
-    everybody: set[WSTransport] = set()
+    clients: set[WSTransport] = set()
 
     class Listener(WSListener):
         def on_ws_connected(self, transport: WSTransport) -> None:
-            everybody.add(transport)
+            clients.add(transport)
 
         def on_ws_disconnected(self, transport: WSTransport) -> None:
-            everybody.discard(transport)
+            clients.discard(transport)
 
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
             if frame.msg_type == WSMsgType.CLOSE:
@@ -208,7 +208,7 @@ async def picows(options: Options) -> None:
                 transport.disconnect()
             elif options.broadcast:
                 payload = frame.get_payload_as_bytes()
-                for each in everybody:
+                for each in clients:
                     each.send(frame.msg_type, payload)
             else:
                 transport.send(frame.msg_type, frame.get_payload_as_bytes())
@@ -233,23 +233,23 @@ async def trio_websocket(options: Options) -> None:
         serve_websocket,
     )
 
-    everybody: set[WebSocketConnection] = set()
+    clients: set[WebSocketConnection] = set()
 
     async def handler(request: WebSocketRequest) -> None:
         ws = await request.accept()
-        everybody.add(ws)
+        clients.add(ws)
         try:
             while True:
                 message = await ws.get_message()
                 if options.broadcast:
-                    for each in everybody:
+                    for each in clients:
                         await each.send_message(message)
                 else:
                     await ws.send_message(message)
         except ConnectionClosed:
             pass
         finally:
-            everybody.discard(ws)
+            clients.discard(ws)
 
     async with trio.open_nursery() as nursery:
         serve = partial(serve_websocket, max_message_size=LIMIT)
@@ -272,7 +272,7 @@ SERVERS: dict[str, dict[str, Server]] = {
 
 
 def run(function: Callable[..., Awaitable[Any]], loop: str, *args: object) -> Any:
-    """Run a coroutine on an event loop by its name."""
+    """Run a coroutine function on the event loop of this name."""
     return anyio.run(
         function,
         *args,

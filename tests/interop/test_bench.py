@@ -24,7 +24,7 @@ def test_all_figures(tmp_path: Path) -> None:
     )
     report = (tmp_path / "report.md").read_text()
     lines = [line for line in report.splitlines() if line.startswith("| anyio")]
-    # Eleven sections, each with three event loops, and what was to be reached.
+    # Eleven sections, each with three event loops, and the targets.
     assert len(lines) >= 11 * 3
     assert (
         "| Clients, 1 MiB | anyio_websocket, trio | websockets, trio | 1.00 |" in report
