@@ -35,7 +35,7 @@ PYTHONS = nox.project.python_versions(PYPROJECT)  # read from the classifiers
 INSTALLED = {"PYTHONSAFEPATH": "1", "ANYIO_WEBSOCKET_INSTALLED": "1"}
 
 
-# Other libraries and a browser have a session of their own.
+# Other libraries, browsers and proxies have a session of their own.
 OTHERS = "--ignore=tests/interop"
 
 
@@ -134,10 +134,11 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Other libraries and a browser on the far end, with and without compression.
+    """Other libraries and browsers on the far end, directly and through proxies.
 
-    Those that are not installed are skipped by name: npm's ws needs Node.js, Chromium
-    needs chromium and chromedriver.
+    What is not installed is skipped by name: npm's ws needs Node.js, Chromium needs
+    chromium and chromedriver, Firefox needs firefox or firefox-esr; the proxies are
+    nginx, apache2, haproxy and caddy.
     """
     _install(session, "test", "bench")
     if shutil.which("npm") is not None:

@@ -1,13 +1,16 @@
-"""The ways to talk: plain and with TLS, with compression and without."""
+"""The ways to talk: plain and with TLS, with compression or without; browsers."""
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Generator
 
 import pytest
 import trustme
 
+from .browsers import BROWSERS, Browser
 from .ours import FORGETFUL, Way
+from .pages import serving_pages
 from .peer import Tls
 
 COMPRESSION = {"off": None, "on": True, "forgetful": FORGETFUL}
@@ -33,3 +36,17 @@ def tls(
 def way(request: pytest.FixtureRequest, tls: Tls) -> Way:
     transport, compression = request.param.split("-")
     return Way(tls if transport == "tls" else None, COMPRESSION[compression])
+
+
+@pytest.fixture(scope="session", params=sorted(BROWSERS))
+def browser(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Browser]:
+    with BROWSERS[request.param](tmp_path_factory.mktemp(request.param)) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def page_port() -> Generator[int]:
+    with serving_pages() as port:
+        yield port
