@@ -342,6 +342,16 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "a handler returns; raises; loses its connection",
             "closed with 1000; logged and closed with 1011; nothing is logged",
         ),
+        "E19": (
+            (
+                "the peer replies to the Close frame in time, but keeps the TCP "
+                "connection open"
+            ),
+            (
+                "no `DisconnectionTimeout`. Closed after two seconds, and within "
+                "``disconnect_timeout``"
+            ),
+        ),
     },
     "Cancellation and concurrency": {
         "F1": (

@@ -136,7 +136,7 @@ async def open_websocket(
                 yield _connection(core, handshake, accepted)
             except BaseException as exc:
                 error = exc
-            open_until_now = not core.closing.finished
+            open_until_now = not core.close_state.closed
             try:
                 if error is None or isinstance(error, Exception):
                     await core.close(1000, "")
@@ -153,7 +153,7 @@ async def open_websocket(
     if error is not None:
         raise error
     # An explicit aclose() in the block that took too long has returned, and no more.
-    if core is not None and open_until_now and core.closing.timed_out:
+    if core is not None and open_until_now and core.close_state.timed_out:
         raise DisconnectionTimeout(
             "the server did not finish the closing handshake within "
             f"{disconnect_timeout} seconds"

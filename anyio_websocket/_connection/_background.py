@@ -1,142 +1,125 @@
-"""The one background task of a server or of a client's connection.
+"""The background task: reads connections while the application does not.
 
-In: connections that nobody reads from. Out: somebody who does, for as long as nobody
-else wants to.
+There is one for a server's connections, or for a client's one. It also runs the
+keepalive and small jobs.
 
 Theory of operation
 -------------------
-Whoever waits for something of a connection reads from it (see ``_reader``). While the
-application is busy elsewhere, or only sends, nobody does; pings would go unanswered
-and a Close unseen. So a connection that is left alone comes on the attendant's list,
-which it looks at every ``TICK`` while there is something on it. Who is read from then
-is taken off; who is not, and was not since the last look, gets a reader. A connection
-in use is on the list nearly all the time and
-has nothing to say: no timer, no wake-up and not even a call for a message.
+A task that waits for something of a connection reads from it (see ``_reader``). While
+the application is busy elsewhere, or only sends, no task reads; Pings would not be
+answered, and a Close would not be seen. So a connection goes on the watchlist whenever
+a task stops reading from it. The background task checks the watchlist every ``TICK``
+seconds while there is something on it. A connection that is being read then is taken
+off. One that is not, and was not since the last check, gets a task that reads. So a
+connection in use is on the watchlist nearly all the time, and costs nothing for it: no
+timer, no wake-up and not even a call for a message.
 
-It also goes the rounds of the keepalive (see ``_keepalive``), with the same sleep.
+The keepalive (see ``_keepalive``) runs between the same waits.
 
-The attendant also runs the small jobs that may not wait for the application, such as
-writing a pong (``start_soon``). It is a single task of the nursery of the server or of
-the user, with a task group of its own; so it is there that a cancellation of that
-nursery is seen, and answered by ``farewell``. The task starts with the first member,
-or with the first ``hold()``, and ends with the last of them.
+Small jobs that must not wait for the application, such as writing a Pong, run here too
+(``start_soon``). The background task is a single task of the server's or the user's
+nursery, with a task group of its own. So it is the one that sees when the nursery is
+cancelled, and then calls ``on_cancel``. It starts with the first connection, or with
+the first ``retain()``, and ends with the last of them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from anyio import CancelScope, Event, create_task_group, current_time
 from anyio.abc import TaskGroup
 
 from .._options import ConnectionSettings
 from .._types import Nursery
-from ._keepalive import Keepalive, Peer
+from ._keepalive import Keepalive
+from ._watched import Watched
 
-# seconds; how long a ping or a Close may go unnoticed is one to two of these. An idle
-# connection costs nothing, whatever the value, because its list is empty.
+# Seconds. A Ping or a Close goes unnoticed for one to two of these. An idle connection
+# costs nothing, whatever the value, because it is being read and on no watchlist.
 TICK: Final = 0.1
 
 Job = Callable[[], Coroutine[Any, Any, None]]
 
 
-class Member(Peer, Protocol):
-    """A connection, as the attendant sees it. None of this ever raises."""
-
-    #: whether `BackgroundTask.watch` need not be told again; the attendant's to set
-    on_watchlist: bool
-
-    def reads_begun(self) -> int:
-        """Say how many times somebody began to read."""
-        ...
-
-    async def read_in_background(self) -> bool:
-        """Do the application's part until it is back; say if it is away again."""
-        ...
-
-    async def abort(self) -> None:
-        """End at once: nobody is left to look after it."""
-        ...
-
-
 class BackgroundTask:
-    """Looks after the connections of a server, or after the one of a client.
+    """Reads the connections of a server, or the one of a client, in the background.
 
-    :param nursery: where the task is to live
-    :param options: of its connections
-    :param farewell: called, shielded, when the nursery is cancelled; ``None`` abandons
-        every member
+    :param nursery: where the task runs
+    :param settings: of its connections
+    :param on_cancel: called, in a shielded scope, when the nursery is cancelled;
+        ``None`` aborts every connection
 
     """
 
     def __init__(
         self,
         nursery: Nursery,
-        options: ConnectionSettings,
+        settings: ConnectionSettings,
         *,
         on_cancel: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._nursery = nursery
-        self._holds = 0
+        self._retained = 0
         self._on_cancel = on_cancel or self._abort_all
-        self._keepalive = Keepalive(options)
-        self._connections: dict[Member, None] = {}
-        # and how many times it had been read at the last look; -1 before the first
-        self._watchlist: dict[Member, int] = {}
-        self._news = Event()
-        self._idle = True  # nobody is on the list: asleep until there is news
+        self._keepalive = Keepalive(settings)
+        self._connections: dict[Watched, None] = {}
+        # How many times each had been read at the last check; -1 before the first.
+        self._watchlist: dict[Watched, int] = {}
+        self._wakeup = Event()
+        self._idle = True  # the watchlist is empty: sleeping until the wake-up
         self._running = False
         self._tasks: TaskGroup | None = None
-        self._jobs: list[Job] = []  # for when the task group is there
+        self._jobs: list[Job] = []  # until there is a task group
 
     @property
-    def connections(self) -> tuple[Member, ...]:
+    def connections(self) -> tuple[Watched, ...]:
         """The open connections."""
         return tuple(self._connections)
 
-    def join(self, member: Member) -> None:
-        """Look after a connection from now on; nobody reads from it yet."""
-        self._connections[member] = None
-        self._keepalive.join(member)
+    def add(self, connection: Watched) -> None:
+        """Look after a connection from now on; no task reads from it yet."""
+        self._connections[connection] = None
+        self._keepalive.add(connection)
         self._start()
-        self.watch(member)
+        self.watch(connection)
 
-    def leave(self, member: Member) -> None:
-        """Look after a connection no longer: it is closed."""
-        self._watchlist.pop(member, None)
-        self._keepalive.leave(member)
-        self._connections.pop(member, None)
-        self._end_if_done()
+    def remove(self, connection: Watched) -> None:
+        """Look after a connection no longer, because it is closed."""
+        self._watchlist.pop(connection, None)
+        self._keepalive.remove(connection)
+        self._connections.pop(connection, None)
+        self._end_if_unused()
 
-    def hold(self) -> None:
-        """Keep the task running, for there may be members later."""
-        self._holds += 1
+    def retain(self) -> None:
+        """Keep the task running until `release`: there may be connections later."""
+        self._retained += 1
         self._start()
 
     def release(self) -> None:
-        """Take one `hold` back."""
-        self._holds -= 1
-        self._end_if_done()
+        """Undo one `retain`."""
+        self._retained -= 1
+        self._end_if_unused()
 
-    def watch(self, member: Member) -> None:
-        """Say that nobody reads from this connection now, unless it is watched."""
-        member.on_watchlist = True
-        self._watchlist[member] = -1
+    def watch(self, connection: Watched) -> None:
+        """Put a connection on the watchlist: no task reads from it now."""
+        connection.on_watchlist = True
+        self._watchlist[connection] = -1
         if self._idle:
-            self._news.set()
+            self._wakeup.set()
 
     def start_soon(self, job: Job) -> None:
-        """Run a small job that never raises and that ends with its connection."""
+        """Run a small job that never raises, and that ends with its connection."""
         if self._tasks is None:
             self._jobs.append(job)
         else:
             self._tasks.start_soon(job)
 
-    def _end_if_done(self) -> None:
-        if not (self._connections or self._holds):
-            self._news.set()
+    def _end_if_unused(self) -> None:
+        if not (self._connections or self._retained):
+            self._wakeup.set()
 
     def _start(self) -> None:
         if not self._running:
@@ -150,8 +133,8 @@ class BackgroundTask:
                 tasks.start_soon(job)
             self._jobs.clear()
             try:
-                while self._connections or self._holds:
-                    await self._look_round(tasks)
+                while self._connections or self._retained:
+                    await self._run_once(tasks)
             except BaseException:  # cancelled
                 with CancelScope(shield=True):
                     await self._on_cancel()
@@ -159,40 +142,43 @@ class BackgroundTask:
             finally:
                 self._running = False
                 self._tasks = None
-            # What still runs here serves connections that are closed.
+            # What still runs in the group belongs to connections that are closed.
             tasks.cancel_scope.cancel()
 
-    async def _look_round(self, tasks: TaskGroup) -> None:
-        self._news = Event()
+    async def _run_once(self, tasks: TaskGroup) -> None:
+        self._wakeup = Event()
         self._idle = not self._watchlist
-        keepalive = self._keepalive.next_run()
-        tick = math.inf if self._idle else current_time() + TICK
-        with CancelScope(deadline=min(keepalive, tick)):
-            await self._news.wait()
-        if keepalive <= current_time():
-            for peer in await self._keepalive.run():
-                tasks.start_soon(peer.close_if_dead)
-        if self._idle:
-            return  # who has just come on the list is looked at in a tick
-        for member, times in list(self._watchlist.items()):
-            if member.is_being_read():
-                del self._watchlist[member]
-                member.on_watchlist = False
-            elif member.reads_begun() != times:
-                self._watchlist[member] = member.reads_begun()
-            else:
-                del self._watchlist[member]
-                tasks.start_soon(self._read_in_background, member)
+        next_keepalive = self._keepalive.next_run()
+        next_check = math.inf if self._idle else current_time() + TICK
+        with CancelScope(deadline=min(next_keepalive, next_check)):
+            await self._wakeup.wait()
+        if next_keepalive <= current_time():
+            for connection in await self._keepalive.run():
+                tasks.start_soon(connection.close_if_dead)
+        if not self._idle:  # what was just put on the watchlist is checked next time
+            self._check_watchlist(tasks)
 
-    async def _read_in_background(self, member: Member) -> None:
-        away_again = False
+    def _check_watchlist(self, tasks: TaskGroup) -> None:
+        for connection, reads in list(self._watchlist.items()):
+            if connection.is_being_read():
+                del self._watchlist[connection]
+                connection.on_watchlist = False
+            elif connection.reads_begun() != reads:
+                self._watchlist[connection] = connection.reads_begun()
+            else:
+                # It stays marked as being on the watchlist while this task reads.
+                del self._watchlist[connection]
+                tasks.start_soon(self._read_in_background, connection)
+
+    async def _read_in_background(self, connection: Watched) -> None:
+        is_unread = False
         try:
-            away_again = await member.read_in_background()
+            is_unread = await connection.read_in_background()
         finally:
-            member.on_watchlist = False
-            if away_again:
-                self.watch(member)
+            connection.on_watchlist = False
+            if is_unread:
+                self.watch(connection)
 
     async def _abort_all(self) -> None:
-        for member in self.connections:
-            await member.abort()
+        for connection in self.connections:
+            await connection.abort()

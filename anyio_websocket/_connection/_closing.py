@@ -1,153 +1,190 @@
-"""Whether the connection is over, and why: the single owner of the answer.
+"""How a connection is closed: the closing handshake, then the end of the stream.
 
-In: whoever sees the end begin, first one wins. Out: the reason, the exception, and a
-wake-up for everybody who waits.
+`Closing.run` is the only way in which a connection is closed in order, whichever side
+began. It runs in ``aclose()``, or in the background task if the application does not
+come back after the peer's Close. Whether the connection is over, and why, is stored in
+``_close_state``.
 
 Theory of operation
 -------------------
-A connection ends in two steps, and each happens once.
+There are two phases, and each has a cancel scope of its own.
 
-``begin()`` is the moment from which nothing more can be asked of it: the application
-called ``aclose()``, the peer's Close was read, the peer broke the protocol, or the
-stream was lost. ``reason`` is set then, and the owner wakes every waiting task;
-each of them finds the reason and leaves. The race "both sides close at once" is
-settled here: the one exception to "first wins" is the peer's Close that answers ours,
-which replaces our own words (RFC 6455 section 7.1.5 makes the received code *the*
-close code), and a lost stream never replaces anything.
+**The closing handshake** (RFC 6455 section 7.1.2): our Close is written, and the peer's
+Close is read. It may take ``disconnect_timeout`` seconds. Only this phase can time out
+in the sense of `DisconnectionTimeout`. If it does, the stream is closed at once.
 
-``finish()`` is the moment in which the transport is closed. Only one task leads from
-the one to the other (``lead()`` says who); the rest wait in ``wait()``. A leader that
-is cancelled closes the transport at once, so the second step cannot be missed.
+**The end of the stream**: a stream that is closed while received bytes are unread is
+reset by TCP, and the reset can overtake our Close and destroy it. So we half-close
+where we can, and read until the peer has closed too. That takes ``LINGER_TIMEOUT``
+seconds at most, and never longer than what is left of ``disconnect_timeout``. It is no
+error if the peer does not close in time, because both sides have sent their Close.
+
+A server closes first (RFC 6455 section 7.1.1), and a client waits for that, unless the
+client gave up on a peer that broke the protocol. After such a mistake there is no Close
+of the peer's to wait for, but the second phase still is needed: our Close says what was
+wrong, and must not be destroyed by a reset.
+
+If the task that runs this is cancelled, or the stream is lost, the stream is closed at
+once. It is closed in any case.
 """
 
 from __future__ import annotations
 
-from typing import NoReturn, Protocol
+from anyio import current_time, move_on_after
+from anyio.lowlevel import checkpoint
 
-from anyio import Event
-from anyio.lowlevel import checkpoint_if_cancelled
-
-from .._errors import CloseReason, ConnectionClosed
-from .._transport import Transport
-
-
-class Owner(Protocol):
-    """Whose end it is."""
-
-    def on_closing(self) -> None:
-        """Wake every task that waits for something of the connection."""
-
-    def on_closed(self) -> None:
-        """Let go of the connection, whose transport is closed."""
+from .._errors import CloseReason
+from .._options import LINGER_TIMEOUT, ConnectionSettings
+from .._protocol import Close, Engine
+from .._transport import Transport, TransportLost
+from ._close_state import CloseState
+from ._fairness import LIMIT
+from ._outbox import Outbox
+from ._reader import Reader
 
 
 class Closing:
-    """The end of one connection.
+    """Closes one connection.
 
-    :param transport: what is to be closed in the end
-    :param owner: is told of both steps, and forgotten then
+    :param transport: is closed in the end
+    :param engine: frames our Close, and finds the peer's
+    :param outbox: writes our Close
+    :param reader: has to stop reading first
+    :param state: where everything about the end is stored
+    :param settings: the timeout, and how much to read at once
+    :param is_client: a server closes the stream first, a client waits for that
 
     """
 
     __slots__ = (
-        "_claimed",
-        "_event",
-        "_owner",
+        "_engine",
+        "_is_client",
+        "_outbox",
+        "_reader",
+        "_settings",
+        "_state",
         "_transport",
-        "by_us",
-        "cause",
-        "finished",
-        "reason",
-        "stream_lost",
-        "timed_out",
     )
 
-    def __init__(self, transport: Transport, owner: Owner) -> None:
-        self._transport = transport
-        self._owner: Owner | None = owner
-        self._event: Event | None = None
-        self._claimed = False
-        #: why the connection ended; ``None`` while it is open
-        self.reason: CloseReason | None = None
-        #: the error of the network, where that was why
-        self.cause: BaseException | None = None
-        #: whether the application ended it: then what was received is dropped
-        self.by_us: bool = False
-        #: whether the stream is of no more use
-        self.stream_lost: bool = False
-        #: whether the transport is closed
-        self.finished: bool = False
-        #: whether the peer did not finish its part in time
-        self.timed_out: bool = False
-
-    def begin(
+    def __init__(
         self,
-        reason: CloseReason,
+        transport: Transport,
+        engine: Engine,
+        outbox: Outbox,
+        reader: Reader,
+        state: CloseState,
+        settings: ConnectionSettings,
         *,
-        by_us: bool = False,
-        cause: BaseException | None = None,
+        is_client: bool,
     ) -> None:
-        """Note that the connection ends; only the first call counts."""
-        if self.reason is None:
-            self.reason = reason
-            self.by_us = by_us
-            self.cause = cause
-            if cause is not None:
-                cause.__traceback__ = None  # its frames hold what holds the cause
-            assert self._owner is not None  # nothing ends before it begins to
-            self._owner.on_closing()
+        self._transport = transport
+        self._engine = engine
+        self._outbox = outbox
+        self._reader = reader
+        self._state = state
+        self._settings = settings
+        self._is_client = is_client
 
-    def received(self, reason: CloseReason) -> None:
-        """Note the peer's Close, be it the first word or the answer to ours."""
-        if self.by_us:
-            self.reason = reason
-        else:
-            self.begin(reason)
+    async def close(self, code: int, text: str) -> None:
+        """Begin to close, unless the connection ended already; then close it.
 
-    def connection_lost(
-        self, text: str | None = None, cause: BaseException | None = None
-    ) -> None:
-        """Note that the stream is gone, or of no more use."""
-        self.stream_lost = True
-        self.begin(CloseReason(1006, text), cause=cause)
-
-    async def raise_closed(self) -> NoReturn:
-        """Raise for whoever asks something of the ended connection.
-
-        :raises ConnectionClosed: unless the caller is cancelled: a cancelled nursery
-            ends both the connection and the tasks that use it, and they shall see
-            their cancellation whichever of them runs first
+        :param code: a close code that may be sent
+        :param text: a reason that fits into a Close; ``""`` sends no reason
 
         """
-        await checkpoint_if_cancelled()
-        raise ConnectionClosed(self.reason) from self.cause
+        if self._state.reason is None:
+            self._outbox.queue_close(self._engine.frame_close(code, text))
+            self._state.begin(CloseReason(code, text or None), by_us=True)
+        await self.run()
 
-    def claim(self) -> bool:
-        """Say whether the caller is the one who brings the end about."""
-        if self._claimed:
-            return False
-        self._claimed = True
-        return True
+    async def run(self) -> None:
+        """Close a connection that ended, or wait until another task has closed it."""
+        state = self._state
+        try:
+            if not state.claim():
+                await state.wait_closed()
+            elif not state.stream_lost:
+                await self._run()
+        finally:
+            await state.abort()
 
-    async def abort(self) -> None:
-        """Close the transport without waiting for the peer."""
-        if not self.finished:
-            await self._transport.abort()
-            self.finish()
+    async def abort(self, text: str) -> None:
+        """Close the stream without a closing handshake; the close code is 1006.
 
-    def finish(self) -> None:
-        """Note that the transport is closed."""
-        if not self.finished:
-            self.finished = True
-            owner, self._owner = self._owner, None  # see ConnectionCore.on_closed
-            assert owner is not None
-            owner.on_closed()
-            if self._event is not None:
-                self._event.set()
+        :param text: why, for the application
 
-    async def wait(self) -> None:
-        """Wait until the transport is closed."""
-        if not self.finished:
-            if self._event is None:
-                self._event = Event()
-            await self._event.wait()
+        """
+        self._state.connection_lost(text)
+        await self._state.abort()
+
+    async def abort_with_close(self, code: int, reason: str, text: str) -> None:
+        """Like `abort`, but try to write a Close first, without waiting.
+
+        :param code: the code of that Close
+        :param reason: the reason of that Close
+
+        """
+        self._outbox.send_close(self._engine.frame_close(code, reason))
+        await self.abort(text)
+
+    # -- the two phases --------------------------------------------------------
+
+    async def _run(self) -> None:
+        state = self._state
+        try:
+            ended = False
+            with move_on_after(self._settings.disconnect_seconds) as handshake:
+                ended = await self._closing_handshake()
+            if handshake.cancelled_caught:
+                state.timed_out = True
+                return
+            left = handshake.deadline - current_time()
+            with move_on_after(min(LINGER_TIMEOUT, left)):
+                if not ended:
+                    await self._end_of_stream()
+                await self._transport.aclose()
+                state.transport_closed()
+        except TransportLost as exc:
+            state.connection_lost(cause=exc.__cause__)
+
+    async def _closing_handshake(self) -> bool:
+        """Write our Close and read the peer's.
+
+        :return: whether the stream ended instead
+        :raises TransportLost: if the stream is lost meanwhile
+        """
+        engine, transport = self._engine, self._transport
+        await self._outbox.flush()
+        await self._reader.wait_idle()
+        await self._find_close()  # it may have been received before we closed
+        while engine.close_received is None and not engine.failed:
+            data = await transport.receive(self._settings.receive_buffer_size)
+            if not data:
+                return True
+            engine.receive_data(data)
+            await self._find_close()
+        return False
+
+    async def _find_close(self) -> None:
+        """Decode what was received: once we close, only the peer's Close counts."""
+        events = 0
+        while (event := self._engine.next_event()) is not None:
+            if isinstance(event, Close):
+                reason = CloseReason(event.code, event.reason or None)
+                self._state.close_received(reason)
+            events += 1
+            if events % LIMIT == 0:
+                await checkpoint()
+
+    async def _end_of_stream(self) -> None:
+        """Half-close if it is our turn or the stream can, and read to the end.
+
+        :raises TransportLost: if the stream is lost meanwhile
+        """
+        closes_first = self._engine.failed or not self._is_client
+        if closes_first:
+            half_closed = await self._transport.send_eof()
+            if not (half_closed or self._engine.failed):
+                return  # the peer waits for us to close, and can only see all of it
+        while await self._transport.receive(self._settings.receive_buffer_size):
+            pass  # RFC 6455 section 1.4: what follows a Close is discarded

@@ -1,9 +1,7 @@
-"""An open WebSocket connection: what users hold.
+"""`WebSocketConnection`, which is what users hold.
 
-In: calls of the application. Out: messages, and the outcome of everything asked.
-
-What a call means is checked and said here; how it is done is in ``_core`` and in the
-rooms behind it.
+Arguments are checked here, and the documentation is here. How a call is carried out is
+in `ConnectionCore` (``_core``) and its parts.
 """
 
 from __future__ import annotations
@@ -32,19 +30,21 @@ _Buffer = bytes | bytearray | memoryview
 
 
 class WebSocketConnection(AsyncResource):
-    """An open WebSocket connection, client or server side.
+    """An open WebSocket connection, on the client's or the server's side.
 
-    Made by the functions that open or accept connections, never directly.
+    The functions that open or accept connections make it; it is never made directly.
 
-    Any number of tasks may call any method at the same time. Messages are sent in the
-    order of the calls, and each received message goes to one task. Every method that
-    waits may be cancelled. A `send_message` that is cancelled sends nothing, or the
-    rest of its message is sent in the background. Only over a stream of the user's is
-    the connection closed (1006) if that happens while bytes are being written, for
-    nothing tells how many have left, and nothing can follow half a frame.
+    Any number of tasks may call any of its methods at the same time. Messages are sent
+    in the order of the calls, and each received message goes to one task.
 
-    ``async with connection:`` closes it in the end, and ``async for message in
-    connection:`` yields messages until the peer closes.
+    Every method that waits may be cancelled, and the connection stays usable, with two
+    exceptions: a cancelled `aclose` closes the stream at once, and over a stream that
+    you brought along, a `send_message`, `ping` or `pong` that is cancelled while its
+    bytes are being written closes the connection (1006). There is no way to know how
+    much of them was sent, and nothing can follow half a frame.
+
+    ``async with connection:`` closes the connection when the block is left, and ``async
+    for message in connection:`` yields messages until the peer closes.
 
     """
 
@@ -69,12 +69,13 @@ class WebSocketConnection(AsyncResource):
 
     @property
     def closed(self) -> CloseReason | None:
-        """Why the connection is closed or closing, ``None`` while it is open.
+        """Why the connection is closed or closing; ``None`` while it is open.
 
-        After a local `aclose` this is the reason given there, until the peer's
-        answer replaces it.
+        After a call of `aclose` this is the reason that was passed, until the peer's
+        Close replaces it (RFC 6455 section 7.1.5). 1005 stands for a Close without a
+        code, and 1006 for a connection that ended without a Close.
         """
-        return self._core.closing.reason
+        return self._core.close_state.reason
 
     @property
     def is_client(self) -> bool:
@@ -88,44 +89,47 @@ class WebSocketConnection(AsyncResource):
 
     @property
     def local(self) -> Endpoint | str:
-        """This side's address, or a text for streams that have none."""
+        """This side's address, or a description of the stream if it has none."""
         return self._core.transport.local
 
     @property
     def remote(self) -> Endpoint | str:
-        """The peer's address, or a text for streams that have none."""
+        """The peer's address, or a description of the stream if it has none."""
         return self._core.transport.remote
 
     @property
     def path(self) -> str:
-        """The path that was asked for, with its query, not decoded."""
+        """The requested path with its query, not decoded."""
         return self._path
 
     @property
     def subprotocol(self) -> str | None:
-        """The subprotocol that was agreed on, ``None`` if none was."""
+        """The negotiated subprotocol; ``None`` if there is none."""
         return self._subprotocol
 
     @property
     def compression(self) -> PerMessageDeflate | None:
-        """How messages are compressed, as negotiated; ``None`` if they are not."""
+        """How messages are compressed, as negotiated; ``None`` if they are not.
+
+        See RFC 7692.
+        """
         return self._compression
 
     @property
     def handshake_headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The headers that came with the peer's part of the handshake.
+        """The headers of the peer's part of the opening handshake.
 
-        Names are in lower case. On a client the headers of the handshake itself are
+        Names are in lower case. On a client, the headers of the handshake itself are
         left out.
         """
         return self._handshake_headers
 
     @property
     def latency(self) -> float | None:
-        """Seconds that the last Ping took to be answered; ``None`` if none was yet.
+        """Seconds from the last answered Ping to its Pong; ``None`` before the first.
 
-        The keepalive sends one every ``ping_interval``. A ping waits until a frame
-        that is being sent is through, and that time is in it.
+        The keepalive sends a Ping every ``ping_interval`` seconds. A Ping waits until
+        the frame that is being sent is written, and that time is included.
         """
         return self._core.pings.latency
 
@@ -136,20 +140,30 @@ class WebSocketConnection(AsyncResource):
     ) -> None:
         """Send a message: text for a ``str``, binary for anything else.
 
-        Returns when the stream has taken all of it, which is the backpressure: a peer
-        that reads slowly makes the sender wait.
+        Returns when the stream has taken the whole message. This is the backpressure:
+        a peer that reads slowly makes the sender wait. It does not mean that the peer
+        has received the message. Several tasks may send at the same time; each message
+        is sent whole, in the order of the calls.
 
-        :param message: the message, of any size; a buffer must not change meanwhile
-        :param compress: ``False`` to send it as it is, ``True`` to compress it however
-            short it is, ``None`` to go by the threshold; without a negotiated
-            `compression` it makes no difference. What an attacker can read along must
-            not be compressed together with a secret, see `PerMessageDeflate`
-        :raises ConnectionClosed: if the connection is closed or closing
-        :raises ValueError: if it is of another type, a text with lone surrogates, or
-            a memoryview that is not a row of bytes; nothing was sent then
+        If it is cancelled before its first byte is written, nothing is sent. If it is
+        cancelled later, the rest of the message is sent in the background, except over
+        a stream that you brought along: there the connection is closed (1006).
+
+        :param message: the message, of any size; do not change a buffer until this
+            returns
+        :param compress: ``True`` compresses the message however short it is, ``False``
+            sends it uncompressed, and ``None`` compresses it from the negotiated
+            threshold on. Makes no difference without `compression`. Do not compress a
+            secret together with text that an attacker can choose, see
+            `PerMessageDeflate`
+        :raises ConnectionClosed: if the connection is closed or closing, or is lost
+            while the message is being sent
+        :raises ValueError: if the message is of another type, is a text with lone
+            surrogates, or is a memoryview that is not one-dimensional with items of
+            one byte; nothing is sent then
 
         """
-        # Everything that can be wrong with the message is found before anything moves.
+        # A message that cannot be sent is found before anything is sent.
         if isinstance(message, str):
             if not message.isascii():
                 message.encode()
@@ -158,7 +172,7 @@ class WebSocketConnection(AsyncResource):
             payload = message
         elif isinstance(message, bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
             payload = _bytes_of(message)
-        else:  # types are hints, and this is a border
+        else:  # type hints do not keep anything out
             raise ValueError(
                 "message must be str, bytes, bytearray or memoryview, not "
                 f"{type(message).__name__}"
@@ -174,12 +188,16 @@ class WebSocketConnection(AsyncResource):
         await core.outbox.send(frame, payload)
 
     async def get_message(self) -> str | bytes:
-        """Return the next message, waiting for it if need be.
+        """Return the next message, and wait for it if there is none.
 
-        Messages that came before the peer's Close are still returned after it; after
-        a local `aclose` none is. Cancelling loses no message.
+        Several tasks may wait at the same time; each message goes to one of them, first
+        come, first served. Cancellation loses no message.
 
-        :raises ConnectionClosed: if there is no message and none will come
+        Messages that were received before the peer's Close are still returned after
+        it. After a call of `aclose` no message is.
+
+        :raises ConnectionClosed: if there is no message, and none will come because
+            the connection is closed or closing
 
         """
         return await self._core.reader.message()
@@ -188,9 +206,9 @@ class WebSocketConnection(AsyncResource):
         return self
 
     async def __anext__(self) -> str | bytes:
-        """Return the next message; end when the peer is done (codes 1000 and 1001).
+        """Return the next message; stop after a normal close (codes 1000 and 1001).
 
-        :raises ConnectionClosed: if the connection ended in any other way
+        :raises ConnectionClosed: if the connection ended with any other code
 
         """
         try:
@@ -203,15 +221,18 @@ class WebSocketConnection(AsyncResource):
     # -- pings -----------------------------------------------------------------
 
     async def ping(self, payload: _Buffer | None = None) -> None:
-        """Send a Ping and wait for its Pong.
+        """Send a Ping and wait for its Pong (RFC 6455 section 5.5.2).
 
         A Pong also answers the Pings that were sent before (RFC 6455 section 5.5.3).
+        Several tasks may wait for their Pongs at the same time. If it is cancelled, a
+        Pong that comes later is ignored.
 
-        :param payload: up to 125 bytes; ``None`` for four random ones
+        :param payload: up to 125 bytes, different from those of Pings that wait for
+            their Pongs; ``None`` sends four random bytes
         :raises ConnectionClosed: if the connection is closed or closing, or ends
             before the Pong comes
-        :raises ValueError: if the payload is no bytes-like object, too long, or that
-            of a Ping which still waits; nothing was sent then
+        :raises ValueError: if the payload is not a bytes-like object, is too long, or
+            is that of another Ping that waits for its Pong; nothing is sent then
 
         """
         core = self._core
@@ -219,7 +240,7 @@ class WebSocketConnection(AsyncResource):
         ping = core.pings.add(data, current_time())
 
         def frame(payload: bytes) -> bytes:
-            ping.sent = True  # even if we do not come to the end of sending it
+            ping.sent = True  # even if sending it is cancelled
             return core.engine.frame_ping(payload)
 
         try:
@@ -229,36 +250,41 @@ class WebSocketConnection(AsyncResource):
             core.pings.discard(ping)
 
     async def pong(self, payload: _Buffer | None = None) -> None:
-        """Send a Pong that nobody asked for: a sign of life (RFC 6455 section 5.5.3).
+        """Send a Pong that answers no Ping (RFC 6455 section 5.5.3).
 
-        Pings of the peer are answered without this.
+        It tells the peer that this side is alive. The peer's Pings are answered
+        automatically, without this method.
 
-        :param payload: up to 125 bytes; ``None`` for none
+        :param payload: up to 125 bytes; ``None`` sends an empty Pong
         :raises ConnectionClosed: if the connection is closed or closing
-        :raises ValueError: if the payload is no bytes-like object, or too long
+        :raises ValueError: if the payload is not a bytes-like object, or is too long;
+            nothing is sent then
 
         """
         await self._core.outbox.send(
             self._core.engine.frame_pong, _control_payload(payload, default=b"")
         )
 
-    # -- the end ---------------------------------------------------------------
+    # -- closing ---------------------------------------------------------------
 
     async def aclose(self, code: int = 1000, reason: str | None = None) -> None:
         """Close the connection with a closing handshake (RFC 6455 section 7.1.2).
 
-        Messages that were not fetched are dropped, and other tasks that wait for
-        something get `ConnectionClosed`. Returns when the stream is closed, which
-        takes ``disconnect_timeout`` at the most; so does every further call. If it is
-        cancelled, the stream is closed at once.
+        Sends a Close, waits for the peer's, and closes the stream. Received messages
+        that were not fetched are dropped, and other tasks that wait for something of
+        the connection get `ConnectionClosed`.
 
-        :param code: the close code: 1000 to 1003, 1007 to 1014 or 3000 to 4999; for
-            1005, 1006 and 1015, which stand for no Close at all, 1000 is sent
-        :param reason: a text of up to 123 bytes in UTF-8, longer ones are cut;
-            ``None`` for none
-        :raises ValueError: if the code may not be sent, or the text has no UTF-8
-            form; the connection is as before then
-        :raises TypeError: if the code is no int, or the text no str
+        Returns when the stream is closed, which takes ``disconnect_timeout`` seconds at
+        most. Several tasks may call it; the first call decides on the code, and all of
+        them return at the end. On a connection that is closed already it does nothing.
+        If it is cancelled, the stream is closed at once.
+
+        :param code: the close code: 1000 to 1003, 1007 to 1014 or 3000 to 4999. 1005,
+            1006 and 1015 cannot be sent (RFC 6455 section 7.4.1); 1000 is sent for them
+        :param reason: a text, cut to 123 bytes in UTF-8; ``None`` sends no text
+        :raises ValueError: if the code may not be sent, or the text cannot be encoded
+            in UTF-8; the connection stays open then
+        :raises TypeError: if the code is not an int, or the text not a str
 
         """
         code = close_code_to_send(code)
@@ -266,12 +292,13 @@ class WebSocketConnection(AsyncResource):
         await self._core.close(code, text)
 
     async def wait_closed(self) -> None:
-        """Wait until the connection is closed, whoever closes it.
+        """Wait until the connection is closed, whichever side closes it.
 
-        Messages go on being received meanwhile, as far as there is room for them.
-        Cancelling changes nothing.
+        Messages are still received meanwhile, until ``message_queue_size`` or
+        ``max_message_size`` is reached. Any number of tasks may wait, and cancellation
+        changes nothing.
         """
-        await self._core.closing.wait()
+        await self._core.close_state.wait_closed()
 
     async def __aexit__(
         self,
@@ -301,12 +328,12 @@ def _control_payload(payload: _Buffer | None, *, default: bytes) -> bytes:
         data = payload
     elif isinstance(payload, bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
         data = _bytes_of(payload)
-    else:  # types are hints, and this is a border
+    else:  # type hints do not keep anything out
         raise ValueError(
             f"payload must be a bytes-like object, not {type(payload).__name__}"
         )
     if len(data) > MAX_CONTROL_PAYLOAD:
         raise ValueError(
-            f"payload must be {MAX_CONTROL_PAYLOAD} bytes at the most, not {len(data)}"
+            f"payload must be at most {MAX_CONTROL_PAYLOAD} bytes, not {len(data)}"
         )
     return data

@@ -1,8 +1,4 @@
-"""Received messages that nobody has asked for yet.
-
-In: messages that were read while the application was elsewhere. Out: the same, in
-order, to ``get_message()``; and whether there is room for more.
-"""
+"""Received messages that the application has not asked for yet."""
 
 from __future__ import annotations
 
@@ -12,11 +8,11 @@ Message = str | bytes
 
 
 class Inbox:
-    """A queue bounded by number and by bytes.
+    """A queue that is bounded by number and by bytes.
 
-    :param max_messages: messages that may wait
-    :param max_bytes: bytes that may wait; a message is taken while fewer wait, so
-        that one of the greatest size always gets through
+    :param max_messages: how many messages may wait
+    :param max_bytes: how many bytes may wait. A message is put in while fewer wait, so
+        that a message of the greatest size always gets through
 
     """
 
@@ -25,16 +21,17 @@ class Inbox:
     def __init__(self, max_messages: float, max_bytes: float) -> None:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        #: those that wait, each with its size; only to be looked at from outside. An
-        #: empty tuple as long as none waited: a deque has room for 64 at once
+        #: the messages that wait, each with its size; other modules only look whether
+        #: there are any. A tuple until the first one comes, because a deque allocates
+        #: 64 slots at once
         self.messages: deque[tuple[Message, int]] | tuple[()] = ()
         self._bytes = 0
 
     def free_slots(self, receivers: int) -> float:
-        """Say how many more messages may be taken.
+        """Return how many more messages may be put in.
 
-        :param waiting: tasks that wait for a message: with a queue size of 0 they
-            are all the room there is
+        :param receivers: tasks that wait for a message. There is a slot for each,
+            even with a queue size of 0
 
         """
         most = self._max_messages if self._bytes < self._max_bytes else 0
@@ -49,14 +46,14 @@ class Inbox:
         self._bytes += size
 
     def pop(self) -> Message:
-        """Take the oldest message."""
+        """Remove the oldest message and return it."""
         assert isinstance(self.messages, deque)
         message, size = self.messages.popleft()
         self._bytes -= size
         return message
 
     def clear(self) -> None:
-        """Drop all of them."""
+        """Drop all messages."""
         self.messages = ()
         self._bytes = 0
 
@@ -64,5 +61,6 @@ class Inbox:
 def _size(message: Message) -> int:
     if isinstance(message, bytes) or message.isascii():
         return len(message)
-    # What CPython needs at the most for a character; exact UTF-8 would cost a copy.
+    # CPython needs at most four bytes for a character; an exact size in UTF-8 would
+    # cost a copy.
     return 4 * len(message)

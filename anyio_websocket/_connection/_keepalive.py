@@ -1,124 +1,104 @@
-"""Keepalive: who is to be pinged now, and who shows no life.
-
-In: open connections, and the time. Out: pings, and the connections whose peer is gone.
+"""The keepalive: which connections to ping now, and which peers seem to be gone.
 
 Theory of operation
 -------------------
-All connections of one attendant have the same two numbers. So those that are to be
-pinged form a queue in the order of their times, and so do those that were pinged and
-are to be judged: there is no timer for each, and nothing is sorted.
+All connections of one background task have the same interval and the same timeout. So
+the connections that are to be pinged form a queue in the order of their times, and so
+do those that were pinged and wait for a sign of life. No connection has a timer of its
+own, and nothing is sorted.
 
-A peer is not judged by its Pong. Whatever comes from it counts, and so does whatever
-it takes of a frame that waits to be sent: on a slow link a large frame may be under
-way for longer than a Pong may take, in either direction. And nobody is judged who was
-not listened to: while the inbox is full because the application is slow, nothing is
-read, and the Pong may lie in the socket. So a peer is gone if somebody was reading when
-it was asked, somebody is reading now, and nothing came in between.
+A peer need not answer with its Pong. Any byte from it counts, and so does any byte that
+it takes of a frame that waits to be sent: on a slow link a large frame may be under way
+for longer than ``ping_timeout``, in either direction. And a peer is not judged while we
+do not listen: if the inbox is full because the application is slow, nothing is read,
+and the Pong may be in the socket's buffer. So a peer is gone if a task was reading when
+the Ping was sent, a task is reading now, and nothing came in between.
 """
 
 from __future__ import annotations
 
 import math
 from itertools import takewhile
-from typing import Final, Protocol
+from typing import Final
 
 from anyio import current_time
 from anyio.lowlevel import checkpoint
 
 from .._options import ConnectionSettings
+from ._watched import Watched
 
-# seconds; what is due sooner waits for the next round, so that ten thousand connections
-# do not wake their attendant ten thousand times
-ROUND: Final = 0.1
-TURN: Final = 64  # pings; at 10 us each
-
-
-class Peer(Protocol):
-    """A connection, as the keepalive sees it. None of this ever raises."""
-
-    def send_keepalive(self) -> None:
-        """Send a ping without waiting."""
-
-    def is_alive(self) -> bool:
-        """Say whether the peer was heard since it was asked, or has said good-bye."""
-        ...
-
-    def is_being_read(self) -> bool:
-        """Say whether somebody reads now."""
-        ...
-
-    async def close_if_dead(self) -> None:
-        """End if there is still no sign of life."""
-        ...
+# Seconds. What is due sooner waits for the next run, so that ten thousand connections
+# do not wake their background task ten thousand times.
+MIN_RUN_INTERVAL: Final = 0.1
+PINGS_IN_A_ROW: Final = 64  # at 10 us each; then other tasks run
 
 
 class Keepalive:
-    """The keepalive of the connections of one attendant.
+    """The keepalive of the connections of one background task.
 
-    :param options: how often to ping, and how long to wait
+    :param settings: how often to ping, and how long to wait for a sign of life
 
     """
 
-    def __init__(self, options: ConnectionSettings) -> None:
-        self._interval = options.ping_interval
-        self._timeout = options.ping_timeout
-        # Dictionaries, for who leaves may stand in the middle of the queue.
-        self._to_ping: dict[Peer, float] = {}  # when
-        self._awaiting_reply: dict[
-            Peer, tuple[float, bool]
-        ] = {}  # and: was it listened to
-        self._last = -math.inf  # when the last round was
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self._interval = settings.ping_interval
+        self._timeout = settings.ping_timeout
+        # Dictionaries, because a connection is removed from any place of the queue.
+        self._to_ping: dict[Watched, float] = {}  # when
+        # When to judge it, and whether a task was reading when the Ping was sent.
+        self._awaiting_reply: dict[Watched, tuple[float, bool]] = {}
+        self._last_run = -math.inf
 
-    def join(self, peer: Peer) -> None:
+    def add(self, connection: Watched) -> None:
         """Keep a connection alive from now on."""
         if self._interval is not None:
-            self._to_ping[peer] = current_time() + self._interval
+            self._to_ping[connection] = current_time() + self._interval
 
-    def leave(self, peer: Peer) -> None:
-        """Do so no longer."""
-        self._to_ping.pop(peer, None)
-        self._awaiting_reply.pop(peer, None)
+    def remove(self, connection: Watched) -> None:
+        """Forget a connection."""
+        self._to_ping.pop(connection, None)
+        self._awaiting_reply.pop(connection, None)
 
     def next_run(self) -> float:
-        """Say when the next round is to be; ``math.inf`` for never."""
+        """Return when to call `run` next; ``math.inf`` means never."""
         ping = next(iter(self._to_ping.values()), math.inf)
         judge, _ = next(iter(self._awaiting_reply.values()), (math.inf, False))
-        return max(min(ping, judge), self._last + ROUND)
+        return max(min(ping, judge), self._last_run + MIN_RUN_INTERVAL)
 
-    async def run(self) -> list[Peer]:
-        """Ping and judge those whose time has come.
+    async def run(self) -> list[Watched]:
+        """Ping and judge the connections whose time has come.
 
-        :return: who seems to be gone
+        :return: those whose peer seems to be gone
         """
-        now = self._last = current_time()
-        gone: list[Peer] = []
+        now = self._last_run = current_time()
         to_ping = takewhile(lambda item: item[1] <= now, self._to_ping.items())
-        for count, (peer, _) in enumerate(list(to_ping), 1):
-            if count % TURN == 0:
+        for count, (connection, _) in enumerate(list(to_ping), 1):
+            if count % PINGS_IN_A_ROW == 0:
                 await checkpoint()
-            if self._to_ping.pop(peer, None) is None:
+            if self._to_ping.pop(connection, None) is None:
                 continue  # it was closed meanwhile
-            self.join(peer)
-            if peer not in self._awaiting_reply or peer.is_alive():
-                peer.send_keepalive()
-                self._await_reply(peer)
+            self.add(connection)
+            if connection not in self._awaiting_reply or connection.is_alive():
+                connection.send_keepalive()
+                self._await_reply(connection)
+        dead: list[Watched] = []
         to_judge = takewhile(
             lambda item: item[1][0] <= now, self._awaiting_reply.items()
         )
-        for peer, (_, listened) in list(to_judge):
-            del self._awaiting_reply[peer]
-            if peer.is_alive():
+        for connection, (_, was_read) in list(to_judge):
+            del self._awaiting_reply[connection]
+            if connection.is_alive():
                 continue
-            if listened and peer.is_being_read():
-                gone.append(peer)
+            if was_read and connection.is_being_read():
+                dead.append(connection)
             else:
-                self._await_reply(peer)
-        return gone
+                self._await_reply(connection)
+        return dead
 
-    def _await_reply(self, peer: Peer) -> None:
+    def _await_reply(self, connection: Watched) -> None:
         if self._timeout is not None:
-            self._awaiting_reply.pop(peer, None)  # so that it is the last
-            self._awaiting_reply[peer] = (
+            self._awaiting_reply.pop(connection, None)  # so that it goes to the end
+            self._awaiting_reply[connection] = (
                 current_time() + self._timeout,
-                peer.is_being_read(),
+                connection.is_being_read(),
             )

@@ -1,35 +1,43 @@
-"""What is to be written: one frame after the other, whole, in order.
+"""Sending: frames are written whole, one after the other, in the order of the calls.
 
-In: messages and pings of the application; pongs and Closes that answer the peer. Out:
-bytes to the transport.
+The application's messages and Pings come in here, and the Pongs and Closes that answer
+the peer. Bytes go out to the transport.
 
 Theory of operation
 -------------------
-Whoever sends writes. As long as the network takes everything at once, which is nearly
-always, that is all there is to it: nobody waits, and nothing is kept. What it does not
-take the sender waits for, holding a fair lock; whoever comes then waits in turn. A
-frame is made only by the task whose turn it is, so a sender that gives up before leaves
-no trace, neither on the wire nor in a compressor.
+The task that sends also writes. As long as the network takes everything at once, which
+is nearly always, no task waits and nothing is stored. If the network does not take
+everything, the sender waits for it and holds a fair lock meanwhile; other senders wait
+for the lock in the order of their calls. A frame is made only when its sender may
+write, so a sender that is cancelled before leaves no trace, neither on the wire nor in
+a compressor.
 
-Messages that arrived together are mostly answered together. While the reader has more
-of them at hand, ``hold`` says so, and what is sent is held back: until the reader has
-none left, or 128 KiB are together, or anything else is written, and in any case no
-longer than until the scheduler's next pass. So many small answers share a system call,
-and one alone is not delayed. The same is done with who sends a third message without
-having received any: more may follow before the next pass. If none does, then not here,
-and the guess is not made again for a while.
+**Batches.** Messages that arrived together are mostly answered together. While the
+reader has more messages that can be returned at once, it sets ``more_expected``, and
+what is sent then is collected. The batch is written as soon as the reader has no more,
+or 128 KiB are together, or anything else is written, and in any case in the
+scheduler's next pass. So many small answers share a system call, and a single one is
+not delayed. The same is done for the third and later messages that are sent without
+receiving any in between (``sends_in_a_row``): more of them may follow before the next
+pass. If none does, the guess was wrong, and is not made again for a while.
 
-Answers to the peer come from whoever reads, and reading must never wait for writing:
-two peers that both wait for the other to read would wait for ever. So an answer that
-cannot be written at once is only noted (``pong``, ``answer_close``), and a job of the
-attendant's writes it, unless a task that holds the lock comes first: a pong goes out
-before the next message, a Close after the frame that is being written. Of several
-pongs that wait the last one is enough (RFC 6455 section 5.5.3), so a peer that floods
-pings and reads nothing makes us keep one pong.
+**Answers to the peer** are sent by the task that reads, and reading must never wait for
+writing: two peers that both wait for the other to read would wait for ever. So a Pong
+or a Close that cannot be written at once is only stored. A job of the background task
+writes it, unless a task that holds the lock does so first: a Pong goes before the next
+message, a Close after the frame that is being written. If several Pongs are pending,
+the last one is enough (RFC 6455 section 5.5.3), so a peer that floods Pings and reads
+nothing makes us store one Pong.
 
-A sender that is cancelled in the middle of its frame leaves the rest to that same job,
-where the transport knows what the rest is (our own sockets do). Where it does not,
-no frame can follow: the connection is aborted (1006).
+**Cancellation.** If a sender is cancelled in the middle of its frame, the job of the
+background task sends the remaining bytes, provided that the transport knows which they
+are (our own sockets do). If it does not, no frame can follow, and the connection is
+aborted (1006).
+
+**What the reader tells the outbox** is a call where it happens once per read or less
+(`note_received`, `end_batch`). ``more_expected`` changes with each message, so it is an
+attribute that the reader sets: a call would take a twentieth of the time of a message
+of 125 bytes.
 """
 
 from __future__ import annotations
@@ -43,12 +51,12 @@ from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from .._protocol import Frame
 from .._transport import Transport, TransportLost
 from ._background import BackgroundTask
-from ._closing import Closing
+from ._close_state import CloseState
+from ._fairness import LIMIT, FairnessBudget
 
-TURN: Final = 100  # sends that did not wait; then the other tasks have a turn
-HELD: Final = 131_072  # bytes that are held back at the most
-# sends in a row that are no burst yet; the handshake counts for one
-ALONE: Final = 2
+MAX_BATCH: Final = 131_072  # bytes that are collected before they are written
+# sends in a row that are not taken for a burst yet; the handshake counts for one
+UNBATCHED_SENDS: Final = 2
 NO_GUESS: Final = 16  # sends for which a wrong guess is remembered
 
 _T = TypeVar("_T")
@@ -58,223 +66,246 @@ class Outbox:
     """The sending side of one connection.
 
     :param transport: where the bytes go
-    :param closing: says whether anything may still be sent
-    :param attendant: writes answers while nobody else writes
+    :param state: says whether anything may still be sent
+    :param background: runs the jobs that write what no other task writes
+    :param fairness: counts the sends that did not wait
 
     """
 
     __slots__ = (
-        "_answering",
         "_background",
+        "_batch",
+        "_batch_is_scheduled",
+        "_batch_size",
         "_close",
-        "_closing",
-        "_held",
-        "_held_size",
-        "_is_due",
+        "_fairness",
+        "_has_job",
         "_lock",
         "_ping",
         "_pong",
+        "_state",
         "_transport",
-        "burst",
-        "hold",
-        "turn",
+        "more_expected",
+        "sends_in_a_row",
     )
 
     def __init__(
-        self, transport: Transport, closing: Closing, background: BackgroundTask
+        self,
+        transport: Transport,
+        state: CloseState,
+        background: BackgroundTask,
+        fairness: FairnessBudget,
     ) -> None:
         self._transport = transport
-        self._closing = closing
+        self._state = state
         self._background = background
-        self._lock: Lock | None = None  # for those who have to wait; none did so far
-        self._ping = b""  # at most one of the keepalive's waits
-        self._pong = b""  # at most one waits
+        self._fairness = fairness
+        self._lock: Lock | None = None  # made when a sender has to wait
+        self._ping = b""  # the keepalive's; at most one is pending
+        self._pong = b""  # at most one is pending
         self._close = b""  # at most one is ever sent
-        self._answering = False
-        self._held: list[bytes] = []  # only while nobody writes
-        self._is_due = False  # whether it is written in the next pass
-        self._held_size = 0  # bytes
-        #: sends since somebody else had a turn
-        self.turn: int = 0
-        #: sends since something was received, the handshake among them
-        self.burst: int = 1
-        #: whether there will soon be more to send
-        self.hold: bool = False
+        self._has_job = False  # whether a job of the background task will flush
+        self._batch: list[bytes] = []  # empty while a task holds the lock
+        self._batch_is_scheduled = False  # whether the next pass writes it
+        self._batch_size = 0  # bytes
+        #: messages sent since something was received, the handshake included; below
+        #: zero after a wrong guess
+        self.sends_in_a_row: int = 1
+        #: whether more will probably be sent at once; set by the reader
+        self.more_expected: bool = False
 
     async def send(self, frame: Callable[[_T], Frame], payload: _T) -> None:
-        """Frame a payload when its turn comes, and write it.
+        """Make a frame of a payload when no other task writes, and write it.
 
-        :param frame: makes the frame; called while nobody else writes
+        :param frame: makes the frame
         :param payload: what goes into it
         :raises ConnectionClosed: if the connection is closing, or is lost meanwhile
 
         """
-        # Last chance to leave without a trace. In a burst it comes once a turn, as it
-        # does for the reader; and then in turn, for somebody may send meanwhile. An
-        # answer needs none, as its task has just waited for the question: to look would
-        # be a twentieth of an echo of 16 bytes. But where every write waits it would be
-        # cancelled in there, and that costs the connection.
-        is_turn = self.turn >= TURN
-        is_alone = self.burst != 0 and self.burst <= ALONE and not self.hold
-        if not is_turn and (is_alone or not self._transport.survives_cancel):
+        # The last chance to be cancelled without leaving a trace. In a burst it comes
+        # when the fairness budget is spent, as for the reader, and then with the lock
+        # held, because another task may send meanwhile. An answer needs no check, as
+        # its task has just waited for the question: a check would be a twentieth of an
+        # echo of 16 bytes. But over a transport on which every write waits, the sender
+        # would be cancelled during the write, and that costs the connection.
+        fairness = self._fairness
+        is_spent = fairness.sends >= LIMIT
+        is_single = (
+            self.sends_in_a_row != 0
+            and self.sends_in_a_row <= UNBATCHED_SENDS
+            and not self.more_expected
+        )
+        if not is_spent and (is_single or not self._transport.survives_cancel):
             await checkpoint_if_cancelled()
         is_locked = self._lock is not None and self._lock.locked()
-        if is_turn or is_locked or self._transport.unsent:
-            await self._send_in_turn(frame, payload)
+        if is_spent or is_locked or self._transport.unsent:
+            await self._send_with_lock(frame, payload)
             return
-        self.turn += 1
-        self.burst += 1
-        if self._closing.reason is not None:
-            await self._closing.raise_closed()
+        fairness.sends += 1
+        self.sends_in_a_row += 1
+        if self._state.reason is not None:
+            await self._state.raise_closed()
         data = frame(payload)
         try:
-            if not isinstance(data, tuple) and (self.hold or self.burst > ALONE):
-                # Here and not in a call, which would be a twentieth of 125 bytes.
-                size = self._held_size + len(data)
-                if size <= HELD and (self._is_due or self._make_due()):
-                    self._held.append(data)
-                    self._held_size = size
+            if not isinstance(data, tuple) and (
+                self.more_expected or self.sends_in_a_row > UNBATCHED_SENDS
+            ):
+                # Not in a method, as a call would be a twentieth of 125 bytes.
+                size = self._batch_size + len(data)
+                if size <= MAX_BATCH and (
+                    self._batch_is_scheduled or self._schedule_batch()
+                ):
+                    self._batch.append(data)
+                    self._batch_size = size
                     return
-            head, rest = data if isinstance(data, tuple) else (data, b"")
-            if self._write(head, rest):
+            first, second = data if isinstance(data, tuple) else (data, b"")
+            if self._write(first, second):
                 return
-            lock = self._the_lock()
+            lock = self._get_lock()
             lock.acquire_nowait()
             try:
                 await self._drain()
             finally:
-                self._release(lock)
+                self._unlock(lock)
         except TransportLost as exc:
-            self._closing.connection_lost(cause=exc.__cause__)
-            await self._closing.raise_closed()
+            self._state.connection_lost(cause=exc.__cause__)
+            await self._state.raise_closed()
 
-    def release(self) -> None:
-        """There is nothing more to send for now: write what was held back."""
-        self.hold = False
-        if self._held:
-            self._write_or_leave()
+    # -- for the reader --------------------------------------------------------
+
+    def note_received(self) -> None:
+        """Record that something was received: what is sent next may answer it."""
+        self.sends_in_a_row = 0
+
+    def end_batch(self) -> None:
+        """Write what was collected: no more is expected for now."""
+        self.more_expected = False
+        if self._batch:
+            self._write_pending()
 
     @property
     def has_pong(self) -> bool:
-        """Whether a pong waits to be written."""
+        """Whether a Pong is pending."""
         return bool(self._pong)
 
-    def ping(self, frame: bytes) -> None:
-        """Write a ping of the keepalive's as soon as may be."""
-        self._ping = frame
-        self._answer()
-
-    def pong(self, frame: bytes) -> None:
-        """Write a pong as soon as may be, instead of one that still waits."""
+    def send_pong(self, frame: bytes) -> None:
+        """Write a Pong as soon as possible, instead of one that is pending."""
         self._pong = frame
-        self._answer()
+        self._write_soon()
+
+    # -- for the keepalive and for closing -------------------------------------
+
+    def send_ping(self, frame: bytes) -> None:
+        """Write a Ping of the keepalive as soon as possible."""
+        self._ping = frame
+        self._write_soon()
 
     def send_close(self, frame: bytes) -> None:
-        """Write a Close as soon as may be, and nothing after it."""
+        """Write a Close as soon as possible, and nothing after it."""
         self._close = frame
-        self._answer()
+        self._write_soon()
 
     def queue_close(self, frame: bytes) -> None:
         """Write a Close with the next `flush`."""
         self._close = frame
 
     async def flush(self) -> None:
-        """Wait until everything that was asked for is written.
+        """Wait until everything that is pending is written.
 
         :raises TransportLost: if the stream is lost
 
         """
-        if self._is_locked() or self._has_more() or self._transport.unsent:
-            async with self._the_lock():
-                if not self._closing.finished:
+        if self._is_locked() or self._has_pending() or self._transport.unsent:
+            async with self._get_lock():
+                if not self._state.closed:
                     await self._drain()
 
     # -- without waiting -------------------------------------------------------
 
     def _write(self, data: bytes = b"", payload: bytes = b"") -> bool:
-        """Write what waits, and then some data; say whether all of it is written."""
-        if self._held or self._pong or self._ping:
-            data = b"".join([*self._held, self._ping, self._pong, data])
-            self._held.clear()
-            self._held_size = 0
+        """Write what is pending, and then some data; return whether all was taken."""
+        if self._batch or self._pong or self._ping:
+            data = b"".join([*self._batch, self._ping, self._pong, data])
+            self._batch.clear()
+            self._batch_size = 0
             self._ping = self._pong = b""
         return self._transport.write(data, payload)
 
-    def _make_due(self) -> bool:
-        """See to it that what is held back is written in the next pass, if possible."""
-        self._is_due = self._transport.call_soon(self._in_next_pass)
-        return self._is_due
+    def _schedule_batch(self) -> bool:
+        """Have the batch written in the next pass, if the transport can."""
+        self._batch_is_scheduled = self._transport.call_soon(self._in_next_pass)
+        return self._batch_is_scheduled
 
     def _in_next_pass(self) -> None:
-        self._is_due = False
-        if len(self._held) == 1 and not self.hold:
-            self.burst = -NO_GUESS
-        self.release()
+        self._batch_is_scheduled = False
+        if len(self._batch) == 1 and not self.more_expected:
+            self.sends_in_a_row = -NO_GUESS
+        self.end_batch()
 
-    def _write_or_leave(self) -> None:
-        """Write what waits, or leave it to a job; never raises."""
-        if self._closing.finished:
-            self._held.clear()
-            self._held_size = 0
+    def _write_pending(self) -> None:
+        """Write what is pending, or have a job write the rest; never raises."""
+        if self._state.closed:
+            self._batch.clear()
+            self._batch_size = 0
             return
         try:
             complete = self._write(self._close)
             self._close = b""
         except TransportLost as exc:
-            self._closing.connection_lost(cause=exc.__cause__)
+            self._state.connection_lost(cause=exc.__cause__)
         else:
             if not complete:
-                self._answer_soon()
+                self._flush_in_background()
 
-    def _answer(self) -> None:
+    def _write_soon(self) -> None:
         transport = self._transport
         if transport.survives_cancel and not (transport.unsent or self._is_locked()):
-            self._write_or_leave()
+            self._write_pending()
         else:
-            self._answer_soon()
+            self._flush_in_background()
 
     # -- with waiting ----------------------------------------------------------
 
-    async def _send_in_turn(self, frame: Callable[[_T], Frame], payload: _T) -> None:
-        lock = self._the_lock()
+    async def _send_with_lock(self, frame: Callable[[_T], Frame], payload: _T) -> None:
+        lock = self._get_lock()
         await lock.acquire()
         try:
             await self._drain()
-            if self.turn >= TURN:
+            if self._fairness.sends >= LIMIT:
                 await checkpoint()
             else:
                 await checkpoint_if_cancelled()
-            if self._closing.reason is not None:
-                await self._closing.raise_closed()
+            if self._state.reason is not None:
+                await self._state.raise_closed()
             data = frame(payload)
-            head, rest = data if isinstance(data, tuple) else (data, b"")
-            if not self._write(head, rest):
+            first, second = data if isinstance(data, tuple) else (data, b"")
+            if not self._write(first, second):
                 await self._drain()
         except TransportLost as exc:
-            self._closing.connection_lost(cause=exc.__cause__)
-            await self._closing.raise_closed()
+            self._state.connection_lost(cause=exc.__cause__)
+            await self._state.raise_closed()
         finally:
-            self._release(lock)
+            self._unlock(lock)
 
-    def _has_more(self) -> bool:
-        return bool(self._held or self._ping or self._pong or self._close)
+    def _has_pending(self) -> bool:
+        return bool(self._batch or self._ping or self._pong or self._close)
 
     def _is_locked(self) -> bool:
         return self._lock is not None and self._lock.locked()
 
-    def _the_lock(self) -> Lock:
+    def _get_lock(self) -> Lock:
         if self._lock is None:
             self._lock = Lock(fast_acquire=True)
         return self._lock
 
-    def _release(self, lock: Lock) -> None:
-        self.turn = 0
+    def _unlock(self, lock: Lock) -> None:
+        self._fairness.sends = 0  # the sender has waited
         lock.release()
         if self._ping or self._pong or self._close or self._transport.unsent:
-            self._answer_soon()
+            self._flush_in_background()
 
     async def _drain(self) -> None:
-        """Write what waits, holding the lock."""
+        """Write what is pending, with the lock held."""
         while True:
             try:
                 if self._transport.unsent:
@@ -282,29 +313,30 @@ class Outbox:
             except TransportLost:
                 raise
             except BaseException:  # cancelled
-                if not self._transport.survives_cancel:  # who knows how much is written
-                    self._closing.connection_lost(
+                if not self._transport.survives_cancel:
+                    # There is no way to know how much was sent.
+                    self._state.connection_lost(
                         "sending was cancelled in the middle of a frame"
                     )
-                    await self._closing.abort()
+                    await self._state.abort()
                 raise
-            if not self._has_more():
+            if not self._has_pending():
                 return
             data, self._close = self._close, b""
             self._write(data)
 
-    def _answer_soon(self) -> None:
-        if not self._answering and not self._closing.finished:
-            self._answering = True
-            self._background.start_soon(self._answer_now)
+    def _flush_in_background(self) -> None:
+        if not self._has_job and not self._state.closed:
+            self._has_job = True
+            self._background.start_soon(self._flush_job)
 
-    async def _answer_now(self) -> None:
-        # Shielded, for a frame cut short is worse than a late end: the transport is
-        # closed within the close timeout, which ends the write.
+    async def _flush_job(self) -> None:
+        # Shielded, because a frame that is cut short is worse than a late end: the
+        # transport is closed within the close timeout, which ends the write.
         with CancelScope(shield=True):
             try:
                 await self.flush()
             except TransportLost as exc:
-                self._closing.connection_lost(cause=exc.__cause__)
+                self._state.connection_lost(cause=exc.__cause__)
             finally:
-                self._answering = False
+                self._has_job = False

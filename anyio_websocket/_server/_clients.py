@@ -29,7 +29,7 @@ from typing import Any, Literal, cast
 from anyio import CancelScope, Event, create_task_group, move_on_after
 from anyio.streams.tls import TLSStream
 
-from .._connection import BackgroundTask, ConnectionCore
+from .._connection import BackgroundTask
 from .._errors import HandshakeError
 from .._options import ConnectionSettings
 from .._protocol import Extensions, Origins, ServerHandshake
@@ -81,7 +81,7 @@ class ClientTasks:
 
     def __enter__(self) -> None:
         """Keep the background task running until the block ends."""
-        self._background.hold()
+        self._background.retain()
 
     def __exit__(self, *exc_info: object) -> None:
         self._background.release()
@@ -101,7 +101,7 @@ class ClientTasks:
         )
         pending: PendingRequest | None = None
         with CancelScope(shield=True) as scope:
-            self._background.hold()
+            self._background.retain()
             try:
                 pending = await self._read_request(scope, stream, transport, context)
                 if pending is not None:
@@ -220,9 +220,8 @@ class ClientTasks:
             elif state.core is None:
                 scope.cancel()
         async with create_task_group() as group:
-            for member in self._background.connections:
-                assert isinstance(member, ConnectionCore)
-                group.start_soon(member.close, code, text)
+            for connection in self._background.connections:
+                group.start_soon(connection.close, code, text)
 
     async def _cancel_all(self) -> None:
         for scope, state in list(self._tasks.items()):

@@ -153,7 +153,7 @@ class PendingRequest:
 
         A handler need not catch it: it is no error of the handler.
         """
-        reason = self._closed if self.core is None else self.core.closing.reason
+        reason = self._closed if self.core is None else self.core.close_state.reason
         return (
             isinstance(exc, ConnectionClosed)
             and reason is not None

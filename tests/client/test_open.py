@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import ByteStream
+from anyio.streams.tls import TLSStream
 
 from anyio_websocket import (
     CloseReason,
@@ -24,6 +25,7 @@ from anyio_websocket import (
 )
 from anyio_websocket._client._open import _combined
 
+from ..support.frames import CLOSE
 from ..support.peer import RawPeer, response
 from ..support.servers import raw_server, serving
 from ..support.streams import stream_pair
@@ -282,6 +284,35 @@ async def test_F6_cancelled_while_leaving() -> None:
             await ws.aclose()
             raise_at_exit = ws.closed
             assert raise_at_exit == CloseReason(1000, None)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_E19_a_server_that_answers_the_close_and_keeps_the_connection(
+    tls: bool, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    gone = anyio.Event()
+
+    async def closes_late(stream: ByteStream) -> None:
+        if tls:
+            stream = await TLSStream.wrap(
+                stream, server_side=True, ssl_context=server_tls
+            )
+        peer = RawPeer(stream, masks=False)
+        await stream.send(response(await peer.receive_head()))
+        assert (await peer.receive()).opcode == CLOSE
+        await peer.send_close(1000)
+        await gone.wait()
+
+    async with raw_server(closes_late) as port:
+        with anyio.fail_after(2):
+            async with open_websocket(
+                *("127.0.0.1", port, "/"),
+                use_ssl=client_tls if tls else False,
+                disconnect_timeout=0.3,
+            ) as ws:
+                pass
+        assert ws.closed == CloseReason(1000, None)
+        gone.set()
 
 
 async def test_closed_by_the_server_before_leaving() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -166,6 +167,52 @@ async def test_E2_nobody_asks_after_the_close() -> None:
         with anyio.fail_after(3):
             await connection.wait_closed()
         assert stream.closed
+
+
+@pytest.mark.parametrize(
+    ("timeout", "answered_after", "closed_after"),
+    [(1, 0, 1), (1, 0.75, 1), (2, 0, 2), (30, 0, 2), (30, 5, 7), (math.inf, 5, 7)],
+)
+async def test_E19_the_end_of_the_stream_is_not_the_closing_handshake(
+    opener: Opener, timeout: float, answered_after: float, closed_after: float
+) -> None:
+    # A peer that answers our Close and keeps the stream open has done its part. What is
+    # left of the timeout, and no more than two seconds, is waited for its end.
+    async with anyio.create_task_group() as tasks:
+        connection, peer, stream = await opener(tasks, disconnect_timeout=timeout)
+        started = anyio.current_time()
+        tasks.start_soon(connection.aclose)
+        assert await peer.receive() == Frame(CLOSE, close_payload(1000))
+        await anyio.sleep(answered_after)
+        await peer.send_close(1000)
+        await connection.wait_closed()
+        assert anyio.current_time() - started == pytest.approx(closed_after, abs=0.1)
+        assert stream.closed
+        assert connection.closed == CloseReason(1000, None)
+        assert not connection._core.close_state.timed_out
+
+
+async def test_E19_nor_is_a_stream_that_takes_long_to_close(opener: Opener) -> None:
+    # As TLS over a stream of the application's does, when the peer is slow.
+    async with anyio.create_task_group() as tasks:
+        connection, peer, stream = await opener(tasks, disconnect_timeout=1)
+        stream.before_eof = failing(NotImplementedError())
+        stream.before_close = hang
+        tasks.start_soon(connection.aclose)
+        await peer.send_close(1000)
+        await peer.stream.send_eof()
+        with anyio.fail_after(1.1):
+            await connection.wait_closed()
+        assert stream.closed
+        assert not connection._core.close_state.timed_out
+
+
+async def test_E19_a_handshake_that_is_not_done_in_time(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, _, stream = await opener(tasks, disconnect_timeout=1)
+        await connection.aclose()
+        assert stream.closed
+        assert connection._core.close_state.timed_out
 
 
 async def test_E7_both_sides_close_at_once(opener: Opener) -> None:

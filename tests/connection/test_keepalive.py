@@ -9,11 +9,16 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
-from anyio_websocket._connection._keepalive import ROUND, TURN, Keepalive
+from anyio_websocket._connection._keepalive import (
+    MIN_RUN_INTERVAL,
+    PINGS_IN_A_ROW,
+    Keepalive,
+)
 from anyio_websocket._options import ConnectionSettings
 
 from ..support.frames import BINARY, PING, PONG, TEXT
 from ..support.peer import Opener, linked
+from ..support.watched import StubConnection
 
 pytestmark = pytest.mark.virtual_time
 
@@ -187,8 +192,8 @@ async def test_E4_no_ping_while_one_is_unanswered(opener: Opener) -> None:
         tasks.cancel_scope.cancel()
 
 
-class Patient:
-    """Somebody to be kept alive, who is closed when another one is pinged."""
+class Patient(StubConnection):
+    """A connection that closes another one when it is pinged."""
 
     def __init__(self, keepalive: Keepalive) -> None:
         self._keepalive = keepalive
@@ -198,23 +203,14 @@ class Patient:
     def send_keepalive(self) -> None:
         self.pings += 1
         if self.closes is not None:
-            self._keepalive.leave(self.closes)
-
-    def is_alive(self) -> bool:
-        return True
-
-    def is_being_read(self) -> bool:
-        return True
-
-    async def close_if_dead(self) -> None:
-        raise AssertionError("but it showed life")
+            self._keepalive.remove(self.closes)
 
 
 async def test_F8_many_pings_give_way_to_others() -> None:
     keepalive = Keepalive(ConnectionSettings(ping_interval=20))
-    patients = [Patient(keepalive) for _ in range(3 * TURN)]
+    patients = [Patient(keepalive) for _ in range(3 * PINGS_IN_A_ROW)]
     for patient in patients:
-        keepalive.join(patient)
+        keepalive.add(patient)
     assert keepalive.next_run() == pytest.approx(anyio.current_time() + 20, abs=0.5)
     patients[0].closes = patients[-1]
     pinged: list[int] = []
@@ -229,16 +225,18 @@ async def test_F8_many_pings_give_way_to_others() -> None:
         tasks.start_soon(watch)
         assert await keepalive.run() == []
         tasks.cancel_scope.cancel()
-    assert max(later - now for now, later in pairwise(pinged)) <= 2 * TURN
-    assert [patient.pings for patient in patients] == [1] * (3 * TURN - 1) + [0]
+    assert max(later - now for now, later in pairwise(pinged)) <= 2 * PINGS_IN_A_ROW
+    assert [patient.pings for patient in patients] == [1] * (3 * PINGS_IN_A_ROW - 1) + [
+        0
+    ]
 
 
 async def test_E4_many_that_are_due_share_a_round() -> None:
     keepalive = Keepalive(ConnectionSettings(ping_interval=20))
     patients = [Patient(keepalive) for _ in range(10)]
     for patient in patients:
-        keepalive.join(patient)
-        await anyio.sleep(ROUND / 100)
+        keepalive.add(patient)
+        await anyio.sleep(MIN_RUN_INTERVAL / 100)
     rounds = 0
     while not all(patient.pings for patient in patients):
         await anyio.sleep_until(keepalive.next_run())

@@ -13,8 +13,14 @@ import pytest
 
 from anyio_websocket import CloseReason, ConnectionClosed
 from anyio_websocket._connection._background import BackgroundTask
-from anyio_websocket._connection._closing import Closing
-from anyio_websocket._connection._outbox import ALONE, HELD, NO_GUESS, TURN, Outbox
+from anyio_websocket._connection._close_state import CloseState
+from anyio_websocket._connection._fairness import LIMIT, FairnessBudget
+from anyio_websocket._connection._outbox import (
+    MAX_BATCH,
+    NO_GUESS,
+    UNBATCHED_SENDS,
+    Outbox,
+)
 from anyio_websocket._options import ConnectionSettings
 from anyio_websocket._transport._streams import transport_of
 
@@ -31,26 +37,19 @@ from ..support.peer import (
 )
 from ..support.sockets import pair, read, reset
 from ..support.streams import MemoryStream, failing, stream_pair
-
-
-class _Nobody:
-    """Owns a closing, and does nothing about it."""
-
-    def on_closing(self) -> None:
-        pass
-
-    def on_closed(self) -> None:
-        pass
+from ..support.watched import StubConnection
 
 
 def same(frame: bytes) -> bytes:
     return frame
 
 
-def outbox(stream: MemoryStream, background: BackgroundTask) -> tuple[Outbox, Closing]:
+def outbox(
+    stream: MemoryStream, background: BackgroundTask
+) -> tuple[Outbox, CloseState]:
     transport = transport_of(stream)
-    closing = Closing(transport, _Nobody())
-    return Outbox(transport, closing, background), closing
+    state = CloseState(transport, StubConnection())
+    return Outbox(transport, state, background, FairnessBudget()), state
 
 
 async def test_a_pong_goes_before_the_next_message() -> None:
@@ -60,8 +59,8 @@ async def test_a_pong_goes_before_the_next_message() -> None:
         box, _ = outbox(
             ours, BackgroundTask(tasks, ConnectionSettings())
         )  # which runs no job before it starts
-        box.pong(b"old pong, ")
-        box.pong(b"pong, ")
+        box.send_pong(b"old pong, ")
+        box.send_pong(b"pong, ")
         await box.send(same, b"message")
         assert not box.has_pong
         assert await theirs.receive() == b"pong, message"
@@ -70,10 +69,10 @@ async def test_a_pong_goes_before_the_next_message() -> None:
 async def test_nothing_goes_after_a_close() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, closing = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
-        box.pong(b"pong, ")
+        box, state = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
+        box.send_pong(b"pong, ")
         box.queue_close(b"close")
-        closing.begin(CloseReason(1000, None), by_us=True)
+        state.begin(CloseReason(1000, None), by_us=True)
         with pytest.raises(ConnectionClosed):
             await box.send(same, b"message")
         await box.flush()
@@ -83,9 +82,9 @@ async def test_nothing_goes_after_a_close() -> None:
 async def test_nothing_goes_out_once_it_is_over() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, closing = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
-        await closing.abort()
-        box.pong(b"pong")
+        box, state = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
+        await state.abort()
+        box.send_pong(b"pong")
         await box.flush()
         with pytest.raises(anyio.EndOfStream):
             await theirs.receive()
@@ -96,9 +95,9 @@ async def test_a_message_that_waits_longer_than_others() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
         background = BackgroundTask(tasks, ConnectionSettings())
-        background.hold()
+        background.retain()
         box, _ = outbox(ours, background)
-        box.pong(b"pong")
+        box.send_pong(b"pong")
         with anyio.fail_after(5):
             assert await theirs.receive() == b"pong"
         background.release()
@@ -108,7 +107,7 @@ async def test_a_stream_has_no_next_pass() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
         box, _ = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
-        box.hold = True
+        box.more_expected = True
         await box.send(same, b"message")
         assert await theirs.receive() == b"message"
 
@@ -117,13 +116,13 @@ async def test_F2_who_is_cancelled_sends_no_answer_over_a_stream() -> None:
     # Every write waits there, and one that is cancelled costs the connection.
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
-        box, closing = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
-        for box.burst, box.hold in ((0, False), (0, True), (1, True)):
+        box, state = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
+        for box.sends_in_a_row, box.more_expected in ((0, False), (0, True), (1, True)):
             with anyio.CancelScope() as scope:
                 scope.cancel()
                 await box.send(same, b"answer")
             assert scope.cancelled_caught
-            assert closing.reason is None
+            assert state.reason is None
         await box.send(same, b"message")
         assert await theirs.receive() == b"message"
 
@@ -132,18 +131,18 @@ async def test_F2_who_is_cancelled_sends_no_answer_over_a_stream() -> None:
 
 
 @asynccontextmanager
-async def box_and_peer() -> AsyncGenerator[tuple[Outbox, Closing, socket.socket]]:
+async def box_and_peer() -> AsyncGenerator[tuple[Outbox, CloseState, socket.socket]]:
     """An outbox over a socket with small buffers, and the socket at its other end."""
     async with pair() as (transport, theirs), anyio.create_task_group() as tasks:
         transport._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         background = BackgroundTask(tasks, ConnectionSettings())
-        background.hold()
-        closing = Closing(transport, _Nobody())
-        box = Outbox(transport, closing, background)
-        box.hold = True
+        background.retain()
+        state = CloseState(transport, StubConnection())
+        box = Outbox(transport, state, background, FairnessBudget())
+        box.more_expected = True
         with anyio.fail_after(10):
-            yield box, closing, theirs
+            yield box, state, theirs
         background.release()
 
 
@@ -151,28 +150,28 @@ async def test_what_is_held_back_leaves_with_what_is_written() -> None:
     async with box_and_peer() as (box, _, theirs):
         await box.send(same, b"held, ")
         await box.send(same, b"held too, ")
-        box.pong(b"pong")
+        box.send_pong(b"pong")
         assert await read(theirs, 20) == b"held, held too, pong"
 
 
 async def test_a_burst_is_held_back() -> None:
     async with box_and_peer() as (box, _, theirs):
-        box.hold = False
-        for i in range(ALONE + 3):
+        box.more_expected = False
+        for i in range(UNBATCHED_SENDS + 3):
             await box.send(same, b"%d" % i)
-        assert len(box._held) == 4  # all but the first
-        assert await read(theirs, ALONE + 3) == b"01234"
-        assert not box._held
+        assert len(box._batch) == 4  # all but the first
+        assert await read(theirs, UNBATCHED_SENDS + 3) == b"01234"
+        assert not box._batch
 
 
 async def test_who_is_cancelled_sends_nothing_but_an_answer() -> None:
     async with box_and_peer() as (box, _, theirs):
-        box.hold = False
+        box.more_expected = False
         with anyio.CancelScope() as scope:
             scope.cancel()
             await box.send(same, b"unasked")
         assert scope.cancelled_caught
-        box.burst = 0  # as who has received
+        box.sends_in_a_row = 0  # as who has received
         with anyio.CancelScope() as scope:
             scope.cancel()
             await box.send(same, b"answer")
@@ -183,11 +182,11 @@ async def test_who_is_cancelled_sends_nothing_but_an_answer() -> None:
 
 async def test_who_mostly_sends_is_no_burst() -> None:
     async with box_and_peer() as (box, _, theirs):
-        box.hold = False
+        box.more_expected = False
         held = 0
-        for _ in range(NO_GUESS + 2 * ALONE + 2):
+        for _ in range(NO_GUESS + 2 * UNBATCHED_SENDS + 2):
             await box.send(same, b"x")
-            held += len(box._held)
+            held += len(box._batch)
             assert await read(theirs, 1) == b"x"
             await anyio.sleep(0.01)
         assert held == 2  # the first guess, and the next one after a while
@@ -195,20 +194,20 @@ async def test_who_mostly_sends_is_no_burst() -> None:
 
 async def test_no_more_is_held_back_than_the_limit() -> None:
     async with box_and_peer() as (box, _, theirs):
-        half = bytes(HELD // 2)
+        half = bytes(MAX_BATCH // 2)
         with anyio.move_on_after(0.05) as scope:
             await box.send(same, half)
             await box.send(same, half)
             assert not scope.cancel_called
             await box.send(same, b"x")  # is one too much, so it has to wait for all
         assert scope.cancelled_caught
-        assert await read(theirs, HELD + 1) == half + half + b"x"
+        assert await read(theirs, MAX_BATCH + 1) == half + half + b"x"
 
 
 async def test_what_waited_for_its_turn_is_written_at_once() -> None:
     async with box_and_peer() as (box, _, theirs), anyio.create_task_group() as tasks:
-        box.hold = False
-        async with box._the_lock():
+        box.more_expected = False
+        async with box._get_lock():
             tasks.start_soon(box.send, same, b"message")
             await anyio.wait_all_tasks_blocked()
         assert await read(theirs, 7) == b"message"
@@ -216,25 +215,25 @@ async def test_what_waited_for_its_turn_is_written_at_once() -> None:
 
 async def test_what_was_held_back_and_does_not_fit() -> None:
     async with box_and_peer() as (box, _, theirs):
-        await box.send(same, bytes(HELD))
-        box.release()
-        assert await read(theirs, HELD) == bytes(HELD)
+        await box.send(same, bytes(MAX_BATCH))
+        box.end_batch()
+        assert await read(theirs, MAX_BATCH) == bytes(MAX_BATCH)
 
 
 async def test_what_was_held_back_when_the_connection_broke() -> None:
-    async with box_and_peer() as (box, closing, theirs):
+    async with box_and_peer() as (box, state, theirs):
         await box.send(same, b"held")
         reset(theirs)
-        box.release()
-        assert closing.reason == CloseReason(1006, None)
-        assert isinstance(closing.cause, OSError)
+        box.end_batch()
+        assert state.reason == CloseReason(1006, None)
+        assert isinstance(state.cause, OSError)
 
 
 async def test_what_was_held_back_when_it_was_over() -> None:
-    async with box_and_peer() as (box, closing, theirs):
+    async with box_and_peer() as (box, state, theirs):
         await box.send(same, b"held")
-        await closing.abort()
-        box.release()
+        await state.abort()
+        box.end_batch()
         await anyio.wait_readable(theirs)
         assert theirs.recv(10) == b""
 
@@ -244,7 +243,7 @@ async def test_F4_who_gives_way_keeps_its_place() -> None:
     # After so many sends that did not wait the others have a turn, and one of them may
     # send as well.
     async with linked_by_sockets(message_queue_size=math.inf) as (client, server):
-        for _ in range(TURN):
+        for _ in range(LIMIT):
             await client.send_message("one of many")
         called: list[str] = []
 
@@ -255,7 +254,7 @@ async def test_F4_who_gives_way_keeps_its_place() -> None:
         async with anyio.create_task_group() as tasks:
             for name in "abc":
                 tasks.start_soon(send, name)
-        for _ in range(TURN):
+        for _ in range(LIMIT):
             assert await server.get_message() == "one of many"
         assert [await server.get_message() for _ in called] == called
 

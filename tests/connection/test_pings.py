@@ -55,7 +55,7 @@ def test_E6_a_pong_answers_all_earlier_pings() -> None:
 def test_E6_a_pong_says_nothing_about_pings_that_wait_for_their_turn() -> None:
     pings = Pings()
     first, waiting = sent(pings, b"1"), pings.add(b"2", 0)
-    pings.renew(b"3", 0)  # which goes before
+    pings.add_keepalive(b"3", 0)  # which goes before
     assert not pings.answer(b"2", 1)  # a guess
     assert pings.answer(b"3", 1)
     assert first.answered
@@ -139,12 +139,12 @@ def test_E4_how_long_the_last_one_took() -> None:
 def test_E4_only_the_last_ping_of_the_keepalive_counts() -> None:
     pings = Pings()
     users = sent(pings, b"1")
-    pings.renew(b"2", 20)
-    pings.renew(b"3", 40)
+    pings.add_keepalive(b"2", 20)
+    pings.add_keepalive(b"3", 40)
     assert not pings.answer(b"2", 41)
     assert pings.answer(b"3", 41)
     assert users.answered
-    pings.renew(b"4", 60)
+    pings.add_keepalive(b"4", 60)
     assert pings.answer(b"4", 62)
     assert pings.latency == 2
 

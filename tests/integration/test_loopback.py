@@ -126,6 +126,33 @@ async def test_E1_a_client_that_never_answers() -> None:
     assert closed[0].closed == CloseReason(4000, None)
 
 
+@pytest.mark.parametrize("tls", [False, True])
+async def test_E19_a_client_that_answers_the_close_and_keeps_the_connection(
+    tls: bool, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    closed: list[WebSocketConnection] = []
+
+    async def handler(request: WebSocketRequest) -> None:
+        ws = await request.accept()
+        with anyio.fail_after(2):
+            await ws.aclose(4000)
+        closed.append(ws)
+
+    context = server_tls if tls else None
+    wrapping = {"tls": True, "ssl_context": client_tls} if tls else {}
+    async with serving(handler, context, disconnect_timeout=0.3) as port:
+        async with raw_client(port, **wrapping) as peer:
+            assert await peer.receive() == Frame(CLOSE, close_payload(4000))
+            await peer.send_close(4001)
+            with pytest.raises(anyio.EndOfStream):  # and no reset
+                await peer.stream.receive()
+            with anyio.fail_after(2):
+                while not closed:
+                    await anyio.sleep(0.01)
+    assert closed[0].closed == CloseReason(4001, None)
+    assert not closed[0]._core.close_state.timed_out
+
+
 @pytest.mark.parametrize("how", ["eof", "reset"])
 async def test_E7_a_client_that_is_gone(how: str) -> None:
     reasons: list[CloseReason | None] = []

@@ -218,7 +218,7 @@ def check_order(received: list[str | bytes], calls: list[Call]) -> list[Call]:
 def check(one: Side, other: Side, silence: float, keepalive: bool) -> None:
     """Demand that what one side received is what the other sent."""
     assert one.ws.closed is not None
-    assert one.ws._core.closing.finished
+    assert one.ws._core.close_state.closed
     got: dict[int, list[str | bytes]] = {task: [] for task in other.calls}
     for message in one.received:
         words = message.split(" " if isinstance(message, str) else b" ")  # type: ignore[arg-type]

@@ -226,6 +226,38 @@ async def test_E11_handlers_that_do_not_end(timeout: float) -> None:
 
 
 @pytest.mark.virtual_time
+@pytest.mark.parametrize(("timeout", "took"), [(0.5, 0.5), (3, 1)])
+async def test_E19_clients_that_answer_the_close_and_keep_the_stream(
+    timeout: float, took: float
+) -> None:
+    # They are waited for until the timeout of the call or of the closing.
+    closed: list[CloseReason | None] = []
+
+    async def handler(asked: WebSocketRequest) -> None:
+        connection = await asked.accept()
+        with pytest.raises(ConnectionClosed) as caught:
+            await connection.get_message()
+        closed.append(caught.value.reason)
+        await connection.wait_closed()
+        closed.append(connection.closed)
+
+    async with running(handler, disconnect_timeout=1) as it:
+        peer = await accepted_client(it.listener)
+
+        async def answer() -> None:
+            assert (await peer.receive()).opcode == CLOSE
+            await peer.send_close(1012)
+            with pytest.raises(anyio.EndOfStream):
+                await peer.receive()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(answer)
+            await it.stop(1012, timeout=timeout)
+        assert it.took == pytest.approx(took, abs=0.1)
+    assert closed == [CloseReason(1012, None)] * 2
+
+
+@pytest.mark.virtual_time
 async def test_E11_a_503_that_nobody_takes() -> None:
     async def handler(asked: WebSocketRequest) -> None:
         await anyio.sleep_forever()

@@ -1,0 +1,166 @@
+"""Whether a connection is over, and why: the facts, each stored only here.
+
+Every part of a connection reports to this module what it saw of the end, and asks it
+whether there still is a connection. What is done about the end is in ``_closing``,
+which uses the parts; the parts use this module. That is why these are two modules.
+
+Theory of operation
+-------------------
+A connection ends in two steps, and each of them happens once.
+
+1. ``begin()``: from now on nothing more can be asked of the connection. The application
+   called ``aclose()``, the peer's Close was read, the peer broke the protocol, or the
+   stream was lost. ``reason`` is set, and every waiting task wakes up, finds the reason
+   and raises `ConnectionClosed`.
+2. ``transport_closed()``: the transport is closed. ``closed`` is set, and the tasks in
+   ``wait_closed()`` return.
+
+====================  ==========================================  ===================
+fact                  becomes true                                set by
+====================  ==========================================  ===================
+``reason``            with the first step                         who sees it first
+``by_us``             with it, if ``aclose()`` was first          ``Closing.close``
+``stream_lost``       when the stream fails or is of no more use  any part, any time
+``_claimed``          when a task starts on the second step       ``Closing.run``
+``timed_out``         if the closing handshake took too long      ``Closing.run``
+``closed``            with the second step                        ``Closing``, `abort`
+====================  ==========================================  ===================
+
+The first reason wins, with one exception, which settles the race in which both sides
+close at once: the peer's Close that answers ours replaces our own code and text,
+because RFC 6455 section 7.1.5 makes the received code *the* close code. A lost stream
+never replaces anything.
+
+Only one task leads the connection from the first step to the second (``claim()`` says
+which); the others wait for it. If that task is cancelled, it closes the transport at
+once, so the second step is never missed.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from anyio import Event
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from .._errors import CloseReason, ConnectionClosed
+from .._transport import Transport
+from ._watched import Watched
+
+
+class CloseState:
+    """The facts about the end of one connection.
+
+    :param transport: is closed by the second step
+    :param connection: is told of both steps, and forgotten with the second
+
+    """
+
+    __slots__ = (
+        "_claimed",
+        "_connection",
+        "_event",
+        "_transport",
+        "by_us",
+        "cause",
+        "closed",
+        "reason",
+        "stream_lost",
+        "timed_out",
+    )
+
+    def __init__(self, transport: Transport, connection: Watched) -> None:
+        self._transport = transport
+        self._connection: Watched | None = connection
+        self._event: Event | None = None
+        self._claimed = False
+        #: why the connection ended; ``None`` while it is open
+        self.reason: CloseReason | None = None
+        #: the network's error, if that is why the connection ended
+        self.cause: BaseException | None = None
+        #: whether the application closed first: received messages are dropped then
+        self.by_us: bool = False
+        #: whether the stream can no longer be used
+        self.stream_lost: bool = False
+        #: whether the transport is closed
+        self.closed: bool = False
+        #: whether the closing handshake was not done within ``disconnect_timeout``
+        self.timed_out: bool = False
+
+    # -- the first step --------------------------------------------------------
+
+    def begin(
+        self,
+        reason: CloseReason,
+        *,
+        by_us: bool = False,
+        cause: BaseException | None = None,
+    ) -> None:
+        """Record that the connection ends; only the first call counts."""
+        if self.reason is None:
+            self.reason = reason
+            self.by_us = by_us
+            self.cause = cause
+            if cause is not None:
+                # The traceback's frames refer to the objects that refer to the cause.
+                cause.__traceback__ = None
+            assert self._connection is not None  # the second step follows the first
+            self._connection.on_closing()
+
+    def close_received(self, reason: CloseReason) -> None:
+        """Record the peer's Close, whether it was first or answers ours."""
+        if self.by_us:
+            self.reason = reason
+        else:
+            self.begin(reason)
+
+    def connection_lost(
+        self, text: str | None = None, cause: BaseException | None = None
+    ) -> None:
+        """Record that the stream is lost, or can no longer be used."""
+        self.stream_lost = True
+        self.begin(CloseReason(1006, text), cause=cause)
+
+    async def raise_closed(self) -> NoReturn:
+        """Raise what a call on an ended connection raises.
+
+        :raises ConnectionClosed: unless the caller is cancelled. A cancelled nursery
+            ends both the connection and the tasks that use it, and these tasks must
+            see their cancellation, whichever of them runs first
+
+        """
+        await checkpoint_if_cancelled()
+        raise ConnectionClosed(self.reason) from self.cause
+
+    # -- the second step -------------------------------------------------------
+
+    def claim(self) -> bool:
+        """Return whether the caller is the one that has to close the transport."""
+        if self._claimed:
+            return False
+        self._claimed = True
+        return True
+
+    def transport_closed(self) -> None:
+        """Record that the transport is closed."""
+        if not self.closed:
+            self.closed = True
+            # See ConnectionCore.on_closed.
+            connection, self._connection = self._connection, None
+            assert connection is not None
+            connection.on_closed()
+            if self._event is not None:
+                self._event.set()
+
+    async def abort(self) -> None:
+        """Close the transport, without waiting for the peer."""
+        if not self.closed:
+            await self._transport.abort()
+            self.transport_closed()
+
+    async def wait_closed(self) -> None:
+        """Wait until the transport is closed."""
+        if not self.closed:
+            if self._event is None:
+                self._event = Event()
+            await self._event.wait()

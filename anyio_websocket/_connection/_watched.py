@@ -1,0 +1,73 @@
+"""What its parts and the background task know of a connection as a whole.
+
+`ConnectionCore` is the one implementation. It imports the parts, so they cannot import
+it; through this interface they call it back.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Watched(Protocol):
+    """A connection, as its callers below see it. No method ever raises."""
+
+    #: whether the background task watches the connection, or reads from it; set by the
+    #: background task. The reader looks at it after each read, which is why it is no
+    #: method: an attribute costs a third of a call
+    on_watchlist: bool
+
+    # -- for Reader ------------------------------------------------------------
+
+    def on_unread(self) -> None:
+        """Have the background task watch the connection: no task reads from it now."""
+        ...
+
+    # -- for BackgroundTask ----------------------------------------------------
+
+    def reads_begun(self) -> int:
+        """Return how many times a task has begun to read."""
+        ...
+
+    async def read_in_background(self) -> bool:
+        """Read until the application does, or close the connection if it ended.
+
+        :return: whether the connection is open and no task reads from it now
+        """
+        ...
+
+    async def close(self, code: int, text: str) -> None:
+        """Close with a closing handshake, unless the connection ended already."""
+        ...
+
+    async def abort(self) -> None:
+        """Close the stream at once, because the background task was cancelled."""
+        ...
+
+    # -- for Keepalive ---------------------------------------------------------
+
+    def send_keepalive(self) -> None:
+        """Send a Ping, without waiting."""
+        ...
+
+    def is_alive(self) -> bool:
+        """Return whether the peer was active since the last Ping, or has closed."""
+        ...
+
+    def is_being_read(self) -> bool:
+        """Return whether a task is reading now."""
+        ...
+
+    async def close_if_dead(self) -> None:
+        """Close the stream, unless the peer turns out to be active after all."""
+        ...
+
+    # -- for CloseState --------------------------------------------------------
+
+    def on_closing(self) -> None:
+        """Wake every task that waits for something of the connection."""
+        ...
+
+    def on_closed(self) -> None:
+        """Let go of the connection, whose transport is closed."""
+        ...

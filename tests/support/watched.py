@@ -1,0 +1,42 @@
+"""A connection that does nothing, for parts that are tested by themselves."""
+
+from __future__ import annotations
+
+
+class StubConnection:
+    """What a part of a connection calls back; see ``_connection._watched``."""
+
+    on_watchlist = True
+
+    def on_unread(self) -> None:
+        pass
+
+    def reads_begun(self) -> int:
+        return 0
+
+    async def read_in_background(self) -> bool:
+        return False
+
+    async def close(self, code: int, text: str) -> None:
+        pass
+
+    async def abort(self) -> None:
+        pass
+
+    def send_keepalive(self) -> None:
+        pass
+
+    def is_alive(self) -> bool:
+        return True
+
+    def is_being_read(self) -> bool:
+        return True
+
+    async def close_if_dead(self) -> None:
+        pass
+
+    def on_closing(self) -> None:
+        pass
+
+    def on_closed(self) -> None:
+        pass
