@@ -121,21 +121,22 @@ def test_a_reset_on_a_loop_derived_from_uvloop() -> None:
 
 
 @under_asyncio
-async def test_the_context_of_a_task_that_waits() -> None:
+async def test_a_task_is_woken_in_its_own_context() -> None:
     async with pair() as (transport, theirs):
-        variable = contextvars.ContextVar("variable", default="theirs")
-        seen: list[str] = []
+        variable = contextvars.ContextVar("variable", default="never woken")
+        context = contextvars.copy_context()
 
         async def receive() -> None:
-            variable.set("ours")
             await transport.receive(10)
-            seen.append(variable.get())
+            variable.set("woken by bytes")
             await transport.receive(10)
-            seen.append(variable.get())
+            variable.set("woken by interrupt()")
 
-        task = asyncio.create_task(receive())
-        for _ in range(2):
-            await asyncio.sleep(0.01)
-            theirs.send(b"bytes")
+        task = asyncio.create_task(receive(), context=context)
+        await asyncio.sleep(0.01)
+        theirs.send(b"bytes")
+        await asyncio.sleep(0.01)
+        assert context[variable] == "woken by bytes"
+        transport.interrupt()
         await task
-        assert seen == ["ours", "ours"]
+        assert context[variable] == "woken by interrupt()"
