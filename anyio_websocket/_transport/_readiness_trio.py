@@ -2,9 +2,9 @@
 
 Theory of operation
 -------------------
-trio registers a socket for one event at a time (``EPOLLONESHOT``), and runs the task
-in the next pass of its scheduler. Its ``wait_readable()`` is therefore used as it is;
-nothing could be saved by keeping the socket registered. By way of anyio's
+trio registers a socket for one event at a time (``EPOLLONESHOT`` on Linux) and runs the
+task in the next pass of its scheduler, so a socket cannot stay registered as it does on
+asyncio. trio's ``wait_readable()`` is used as it is. By way of anyio's
 ``wait_readable()`` an echo of 16 bytes takes a tenth more.
 
 To make a task leave ``wait_readable()``, `interrupt` calls ``notify_closing()``, even
