@@ -8,7 +8,6 @@ import random
 import tracemalloc
 import zlib
 from collections.abc import Iterator
-from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -26,15 +25,11 @@ from anyio_websocket._protocol import (
 )
 from anyio_websocket._protocol._deflate import Inflater
 from anyio_websocket._protocol._permessage_deflate import (
-    BadDeflate,
     PerMessageDeflate,
-    accept_response,
-    make_offer,
-    respond,
 )
 
 from ..support.codecs import received
-from ..support.costs import grows_linearly
+from ..support.compression import any_parameters, negotiated
 from ..support.frames import MASK, frame, masked, take_frame
 
 
@@ -99,303 +94,8 @@ def single(data: bytes) -> list[bytes]:
     return [data[i : i + 1] for i in range(len(data))]
 
 
-# -- settings -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("server_max_window_bits", (8, 16, -12, 0)),
-        ("client_max_window_bits", (8, 16, -12, 0)),
-        ("level", (0, 10, -1)),
-        ("mem_level", (0, 10)),
-        ("threshold", (-1,)),
-    ],
-)
-def test_numbers_out_of_range(name: str, values: tuple[int, ...]) -> None:
-    for value in values:
-        with pytest.raises(ValueError, match=f"{name} must be"):
-            PerMessageDeflate(**{name: value})  # type: ignore[arg-type]
-    for wrong in (True, 12.0, "12"):
-        with pytest.raises(TypeError, match=f"{name} must be an int"):
-            PerMessageDeflate(**{name: wrong})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    "name", ["server_no_context_takeover", "client_no_context_takeover"]
-)
-def test_flags_are_bools(name: str) -> None:
-    for wrong in (0, None, "yes"):
-        with pytest.raises(TypeError, match=f"{name} must be a bool"):
-            PerMessageDeflate(**{name: wrong})  # type: ignore[arg-type]
-
-
-def test_settings_do_not_change() -> None:
-    settings = PerMessageDeflate()
-    with pytest.raises(FrozenInstanceError):
-        settings.level = 9  # type: ignore[misc]
-    assert settings == PerMessageDeflate(False, False, 12, 12, 6, 5, None)
-    assert hash(settings) == hash(PerMessageDeflate())
-
-
-# -- negotiation ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("settings", "text"),
-    [
-        (
-            PerMessageDeflate(),
-            (
-                "permessage-deflate; client_max_window_bits=12; "
-                "server_max_window_bits=12, "
-                "permessage-deflate; server_no_context_takeover; "
-                "client_max_window_bits=12"
-            ),
-        ),
-        (
-            PerMessageDeflate(True, False, 9, 15),
-            (
-                "permessage-deflate; server_no_context_takeover; "
-                "client_max_window_bits; server_max_window_bits=9, "
-                "permessage-deflate; server_no_context_takeover; "
-                "client_max_window_bits"
-            ),
-        ),
-        (
-            PerMessageDeflate(True, True, 15, 15),
-            (
-                "permessage-deflate; server_no_context_takeover; "
-                "client_no_context_takeover; client_max_window_bits"
-            ),
-        ),
-    ],
-)
-def test_offers(settings: PerMessageDeflate, text: str) -> None:
-    assert make_offer(settings) == text
-
-
-DEFAULTS = "permessage-deflate; server_max_window_bits=12"
-# to a client that cannot limit its window
-UNLIMITED = "permessage-deflate; client_no_context_takeover; server_max_window_bits=12"
-
-
-@pytest.mark.parametrize(
-    ("offers", "text"),
-    [
-        (["permessage-deflate"], UNLIMITED),
-        (
-            ["permessage-deflate; client_max_window_bits"],
-            f"{DEFAULTS}; client_max_window_bits=12",
-        ),
-        (
-            [
-                (
-                    "permessage-deflate;client_max_window_bits=10 ;\t"
-                    "server_max_window_bits = 9"
-                )
-            ],
-            "permessage-deflate; server_max_window_bits=9; client_max_window_bits=10",
-        ),
-        (
-            [
-                (
-                    "permessage-deflate; client_max_window_bits=15; "
-                    "server_max_window_bits=15"
-                )
-            ],
-            f"{DEFAULTS}; client_max_window_bits=12",
-        ),
-        (
-            [
-                (
-                    "permessage-deflate; server_no_context_takeover; "
-                    "client_no_context_takeover"
-                )
-            ],
-            (
-                "permessage-deflate; server_no_context_takeover; "
-                "client_no_context_takeover; server_max_window_bits=12"
-            ),
-        ),
-        (["x-webkit-deflate-frame", "permessage-deflate"], UNLIMITED),
-        (
-            ["permessage-deflate; server_max_window_bits=8", "permessage-deflate"],
-            UNLIMITED,
-        ),
-        (["permessage-deflate"] * 500, UNLIMITED),
-        ([], None),
-        (["permessage-bzip2"], None),
-        (["Permessage-Deflate"], None),
-    ],
-)
-def test_A10_offers_that_are_taken(offers: list[str], text: str | None) -> None:
-    found = respond(PerMessageDeflate(), offers)
-    assert (found and found[0]) == text
-
-
-BAD_PARAMETERS = (
-    *("", "x", "x=1", "=", "=12", "Server_max_window_bits=12"),
-    *("server_max_window_bits", "server_max_window_bits="),
-    *(
-        f"{side}_max_window_bits={value}"
-        for side in ("server", "client")
-        for value in (
-            *("7", "16", "99", "abc", "-9", "+9", "9.0", "0", "012", "1 2", "²"),
-            *('"12"', '"', "12=12", "", "9" * 5000),
-        )
-    ),
-    *("client_max_window_bits; client_max_window_bits=12",),
-    *("server_max_window_bits=9; server_max_window_bits=9",),
-    *("server_no_context_takeover; server_no_context_takeover",),
-    *("server_no_context_takeover=", "client_no_context_takeover=true"),
-    "; ".join(["client_no_context_takeover"] * 500),
-    ";" * 15_000,
-)
-
-
-@pytest.mark.parametrize("bad", [p[:60] for p in BAD_PARAMETERS])
-def test_A10_offers_that_are_declined(bad: str) -> None:
-    (parameters,) = {p for p in BAD_PARAMETERS if p[:60] == bad}
-    wrong = f"permessage-deflate; {parameters}"
-    assert respond(PerMessageDeflate(), [wrong]) is None
-    found = respond(PerMessageDeflate(), [wrong] * 50 + ["permessage-deflate"])
-    assert found is not None
-    assert found[0] == UNLIMITED
-
-
-def test_D9_a_client_that_cannot_limit_its_window_forgets_it() -> None:
-    wide = PerMessageDeflate(client_max_window_bits=15)
-    for settings, forgets in ((PerMessageDeflate(), True), (wide, False)):
-        found = respond(settings, ["permessage-deflate"])
-        assert found is not None
-        assert found[1].client_max_window_bits == 15
-        assert found[1].client_no_context_takeover is forgets
-
-
-@pytest.mark.parametrize("side", ["server", "client"])
-def test_A10_a_window_that_zlib_has_not(side: str) -> None:
-    text = f"permessage-deflate; {side}_max_window_bits=8"
-    assert respond(PerMessageDeflate(), [text]) is None
-
-
-@given(st.lists(st.text(alphabet='permessage-deflate; =,"0189\x00é\t', max_size=60)))
-def test_A10_any_text_is_an_offer(offers: list[str]) -> None:
-    respond(PerMessageDeflate(), offers)
-    respond(PerMessageDeflate(), [f"permessage-deflate;{text}" for text in offers])
-
-
-def test_A10_many_offers_take_linear_time() -> None:
-    def offers(count: int) -> None:
-        respond(PerMessageDeflate(), ["permessage-deflate; a; b"] * count)
-        respond(PerMessageDeflate(), ["permessage-deflate" + "; a" * count])
-
-    assert grows_linearly(offers, 20_000)
-
-
-@pytest.mark.parametrize(
-    ("settings", "text", "agreed"),
-    [
-        (
-            PerMessageDeflate(),
-            "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12",
-            PerMessageDeflate(),
-        ),
-        # a server that knows no windows, and forgets instead
-        (
-            PerMessageDeflate(),
-            "permessage-deflate; server_no_context_takeover",
-            PerMessageDeflate(True, False, 15, 12),
-        ),
-        (
-            PerMessageDeflate(server_max_window_bits=15),
-            "permessage-deflate",
-            PerMessageDeflate(server_max_window_bits=15),
-        ),
-        (
-            PerMessageDeflate(),
-            (
-                "permessage-deflate;server_no_context_takeover ; "
-                "client_no_context_takeover; client_max_window_bits=9"
-            ),
-            PerMessageDeflate(True, True, 15, 9),
-        ),
-        # RFC 7692 section 7.1.2.2: it may allow more than what was hinted at
-        (
-            PerMessageDeflate(),
-            "permessage-deflate; client_max_window_bits=15; server_max_window_bits=9",
-            PerMessageDeflate(server_max_window_bits=9),
-        ),
-        # what is compressed with 8 bits can be read with 9
-        (
-            PerMessageDeflate(level=1, mem_level=9, threshold=7),
-            "permessage-deflate; server_max_window_bits=8",
-            PerMessageDeflate(False, False, 9, 12, 1, 9, 7),
-        ),
-        (
-            PerMessageDeflate(client_no_context_takeover=True),
-            "permessage-deflate; server_max_window_bits=10",
-            PerMessageDeflate(False, True, 10, 12),
-        ),
-    ],
-)
-def test_answers_that_are_taken(
-    settings: PerMessageDeflate, text: str, agreed: PerMessageDeflate
-) -> None:
-    assert accept_response(settings, [text]) == agreed
-
-
-def test_a_server_may_decline() -> None:
-    assert accept_response(PerMessageDeflate(), []) is None
-
-
-@pytest.mark.parametrize(
-    "answers",
-    [
-        *([f"permessage-deflate; {p}"] for p in BAD_PARAMETERS if len(p) < 60),
-        ["permessage-deflate", "permessage-deflate"],
-        ["permessage-deflate", "x"],
-        ["x-webkit-deflate-frame"],
-        ["permessage-deflat\u00e9"],
-        [""],
-        ["permessage-deflate; client_max_window_bits"],
-        ["permessage-deflate; client_max_window_bits=8"],
-    ],
-)
-def test_B6_answers_that_are_wrong(answers: list[str]) -> None:
-    with pytest.raises(BadDeflate) as caught:
-        accept_response(PerMessageDeflate(server_max_window_bits=15), answers)
-    assert "99" not in str(caught.value)  # no words of the peer
-
-
-@pytest.mark.parametrize("bits", ["", "; server_max_window_bits=13"])
-def test_B6_neither_a_smaller_window_nor_a_forgotten_one(bits: str) -> None:
-    with pytest.raises(BadDeflate, match="server_max_window_bits is missing"):
-        accept_response(PerMessageDeflate(), [f"permessage-deflate{bits}"])
-    forgotten = f"permessage-deflate; server_no_context_takeover{bits}"
-    agreed = accept_response(PerMessageDeflate(), [forgotten])
-    assert agreed is not None
-    assert agreed.server_max_window_bits == int(bits[-2:] or 15)
-
-
-def test_B6_what_was_demanded_is_missing() -> None:
-    settings = PerMessageDeflate(server_no_context_takeover=True)
-    with pytest.raises(BadDeflate, match="server_no_context_takeover is missing"):
-        accept_response(settings, ["permessage-deflate"])
-
-
 # -- every combination ----------------------------------------------------------
 
-settings = st.builds(
-    PerMessageDeflate,
-    st.booleans(),
-    st.booleans(),
-    st.integers(9, 15),
-    st.integers(9, 15),
-    st.sampled_from([1, 6, 9]),
-    st.integers(1, 9),
-    st.sampled_from([None, 0, 100]),
-)
 # Repetitive at several distances, some of them longer than small windows.
 CORPUS = [
     bytes(2000),
@@ -413,32 +113,6 @@ messages = st.lists(
     ),
     max_size=6,
 )
-
-
-def negotiated(
-    client: PerMessageDeflate, server: PerMessageDeflate
-) -> tuple[PerMessageDeflate, PerMessageDeflate]:
-    """Play the handshake; return what each side believes was agreed on."""
-    found = respond(server, make_offer(client).split(", "))
-    assert found is not None
-    said = accept_response(client, [found[0]])
-    assert said is not None
-    return said, found[1]
-
-
-@given(settings, settings)
-def test_D8_both_sides_agree(
-    client: PerMessageDeflate, server: PerMessageDeflate
-) -> None:
-    by_client, by_server = negotiated(client, server)
-    for name in ("server_no_context_takeover", "client_no_context_takeover"):
-        asked = getattr(client, name) or getattr(server, name)
-        assert getattr(by_client, name) == getattr(by_server, name) == asked
-    for name in ("server_max_window_bits", "client_max_window_bits"):
-        most = min(getattr(client, name), getattr(server, name))
-        assert getattr(by_client, name) == getattr(by_server, name) == most
-    assert by_client.level == client.level
-    assert by_server.level == server.level
 
 
 ZLIB_COMBINATIONS = list(
@@ -490,7 +164,7 @@ def test_D8_against_plain_zlib(
         ) == [Ping(b"p"), message]
 
 
-@given(settings, settings, messages, st.booleans())
+@given(any_parameters, any_parameters, messages, st.booleans())
 def test_D8_what_is_sent_arrives(
     client: PerMessageDeflate,
     server: PerMessageDeflate,

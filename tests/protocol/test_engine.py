@@ -1,27 +1,37 @@
-"""The engine: what counts after a Close, and what may still be sent."""
+"""The engine: what is ignored after a Close, and what may still be sent."""
 
 from __future__ import annotations
 
-import struct
+import tracemalloc
 
 import pytest
 
 from anyio_websocket._protocol import (
     Close,
+    Codec,
     Engine,
     Event,
+    Extensions,
     Failure,
+    FrameCodec,
+    PerMessageDeflate,
     Ping,
-    close_code_to_send,
-    close_reason_to_send,
+    Pong,
+    open_engine,
 )
+from anyio_websocket._protocol._engine import MAX_FRAGMENTS
 from anyio_websocket._protocol._wsproto import WsprotoCodec
 
-from ..support.frames import frame
+from ..support.frames import close_payload, frame
+
+CLOSE = frame(8, close_payload(1000))
 
 
-def engine() -> Engine:
-    return Engine(WsprotoCodec(is_client=False, max_message_size=100, max_fragments=5))
+@pytest.fixture(params=[FrameCodec, WsprotoCodec])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """The engine of a server."""
+    codec: Codec = request.param(is_client=False, max_message_size=100, max_fragments=5)
+    return Engine(codec)
 
 
 def events(engine: Engine, *chunks: bytes) -> list[Event]:
@@ -33,73 +43,149 @@ def events(engine: Engine, *chunks: bytes) -> list[Event]:
     return results
 
 
-def test_C8_nothing_counts_after_a_close() -> None:
-    side = engine()
-    close = frame(8, struct.pack("!H", 1000))
-    assert events(side, frame(1, b"a") + close + frame(1, b"b"), frame(1, b"c")) == [
-        "a",
-        Close(1000, ""),
-    ]
-    assert side.close_received == Close(1000, "")
+def opened(
+    extensions: Extensions | None = None,
+    *,
+    is_client: bool = False,
+    limit: float = 100,
+    trailing: bytes = b"",
+) -> Engine:
+    return open_engine(
+        extensions or Extensions(),
+        is_client=is_client,
+        max_message_size=limit,
+        trailing=trailing,
+    )
 
 
-def test_C8_nothing_counts_after_a_mistake() -> None:
-    side = engine()
-    (failure,) = events(side, frame(3) + frame(1, b"a"), frame(1, b"b"))
+def test_events_come_one_at_a_time(engine: Engine) -> None:
+    assert not engine.has_more()
+    engine.receive_data(frame(1, b"a") + frame(9, b"b") + frame(10, b"c"))
+    assert engine.has_more()
+    assert engine.next_event() == "a"
+    assert engine.next_event() == Ping(b"b")
+    assert engine.next_event() == Pong(b"c")
+    assert engine.next_event() is None
+    assert not engine.has_more()
+
+
+def test_messages_are_taken_up_to_a_number() -> None:
+    engine = opened()
+    engine.receive_data(frame(1, b"a") + frame(2, b"b") + frame(1, b"c") + frame(9))
+    assert engine.take_messages(2) == ["a", b"b"]
+    assert engine.take_messages(2) == ["c"]
+    assert engine.take_messages(2) == []
+    assert engine.next_event() == Ping(b"")
+
+
+def test_C8_nothing_counts_after_a_close(engine: Engine) -> None:
+    data = frame(1, b"a") + CLOSE + frame(1, b"b")
+    assert events(engine, data, frame(1, b"c")) == ["a", Close(1000, "")]
+    assert engine.close_received == Close(1000, "")
+    assert engine.take_messages(9) == []
+    assert not engine.failed
+
+
+def test_C8_nothing_counts_after_a_mistake(engine: Engine) -> None:
+    (failure,) = events(engine, frame(3) + frame(1, b"a"), frame(1, b"b"))
     assert isinstance(failure, Failure)
     assert failure.code == 1002
-    assert side.failed
+    assert failure.reason
+    assert engine.failed
+    assert engine.take_messages(9) == []
+    assert engine.close_received is None
 
 
-def test_close_is_sent_once() -> None:
-    side = engine()
-    assert side.frame_close(1001, "bye") == b"\x88\x05\x03\xe9bye"
-    assert side.frame_close(1000, "") == b""
-    assert side.close_sent == Close(1001, "bye")
+@pytest.mark.parametrize("end", [CLOSE, frame(3)])
+def test_C8_bytes_after_the_end_are_not_kept(end: bytes) -> None:
+    engine = opened()
+    assert len(events(engine, end)) == 1
+    tracemalloc.start()
+    try:
+        engine.receive_data(bytes(100_000))
+        assert tracemalloc.get_traced_memory()[0] < 10_000
+    finally:
+        tracemalloc.stop()
 
 
-def test_E8_a_ping_is_not_answered_after_our_close() -> None:
-    side = engine()
-    assert side.frame_pong(b"1") == b"\x8a\x011"
-    side.frame_close(1000, "")
-    assert events(side, frame(9, b"1")) == [Ping(b"1")]
-    assert side.frame_pong(b"1") == b""
+def test_close_is_sent_once(engine: Engine) -> None:
+    assert engine.close_sent is None
+    assert engine.frame_close(1001, "bye") == b"\x88\x05\x03\xe9bye"
+    assert engine.frame_close(1000, "") == b""
+    assert engine.close_sent == Close(1001, "bye")
 
 
-def test_a_close_without_a_code_is_answered_alike() -> None:
-    side = engine()
-    assert events(side, frame(8)) == [Close(1005, "")]
-    assert side.frame_close(1005, "") == b"\x88\x00"
+def test_E8_a_ping_is_not_answered_after_our_close(engine: Engine) -> None:
+    assert engine.frame_pong(b"1") == b"\x8a\x011"
+    engine.frame_close(1000, "")
+    assert events(engine, frame(9, b"1")) == [Ping(b"1")]
+    assert engine.frame_pong(b"1") == b""
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4999])
-def test_E10_codes_that_may_be_sent(code: int) -> None:
-    assert close_code_to_send(code) == code
+def test_messages_are_received_after_our_close(engine: Engine) -> None:
+    engine.frame_close(1000, "")
+    assert events(engine, frame(1, b"a") + CLOSE) == ["a", Close(1000, "")]
 
 
-@pytest.mark.parametrize("code", [1005, 1006, 1015])
-def test_E10_codes_that_stand_for_no_close(code: int) -> None:
-    assert close_code_to_send(code) == 1000
+def test_a_close_without_a_code_gets_one_without_a_code(engine: Engine) -> None:
+    assert events(engine, frame(8)) == [Close(1005, "")]
+    assert engine.frame_close(1005, "") == b"\x88\x00"
+    assert engine.close_sent == Close(1005, "")
 
 
-@pytest.mark.parametrize("code", [-1, 0, 999, 1004, 1016, 2999, 5000, 70000])
-def test_E10_codes_that_may_not_be_sent(code: int) -> None:
-    with pytest.raises(ValueError, match=str(code)):
-        close_code_to_send(code)
+def test_what_is_framed(engine: Engine) -> None:
+    assert engine.frame_message("a") == b"\x81\x01a"
+    assert engine.frame_message(b"a") == b"\x82\x01a"
+    assert engine.frame_ping(b"a") == b"\x89\x01a"
+    large = engine.frame_large(b"a")
+    assert (large if isinstance(large, bytes) else b"".join(large)) == b"\x82\x01a"
 
 
-@pytest.mark.parametrize("code", ["1000", None, True, 1000.0])
-def test_E10_codes_that_are_none(code: object) -> None:
-    with pytest.raises(TypeError):
-        close_code_to_send(code)
+def test_a_message_is_compressed_as_asked() -> None:
+    engine = opened(Extensions(PerMessageDeflate(threshold=50)))
+    assert engine.frame_message("a" * 49)[0] == 0x81
+    assert engine.frame_message("a" * 50)[0] == 0xC1
+    assert engine.framer(True)("a" * 49)[0] == 0xC1
+    assert engine.framer(False)("a" * 50)[0] == 0x81
 
 
-def test_E10_reasons() -> None:
-    assert close_reason_to_send(None) == ""
-    assert close_reason_to_send("x" * 123) == "x" * 123
-    assert close_reason_to_send("x" * 124) == "x" * 123
-    assert close_reason_to_send("é" * 62) == "é" * 61  # 124 bytes, cut between two
-    with pytest.raises(ValueError, match="surrogates"):
-        close_reason_to_send("\ud800")
-    with pytest.raises(TypeError):
-        close_reason_to_send(b"bye")
+# -- open_engine() --------------------------------------------------------------
+
+
+def test_what_came_behind_the_handshake_is_received() -> None:
+    engine = opened(trailing=frame(1, b"a"))
+    assert engine.has_more()
+    assert engine.next_event() == "a"
+    assert not opened().has_more()
+
+
+@pytest.mark.parametrize("is_client", [False, True])
+def test_the_side_decides_on_masks(is_client: bool) -> None:
+    engine = opened(is_client=is_client)
+    assert engine.frame_message("a")[1] == (0x81 if is_client else 0x01)
+    (event,) = events(engine, frame(1, b"a"))
+    assert isinstance(event, Failure) == is_client
+
+
+def test_D1_D2_the_limits_reach_the_codec() -> None:
+    assert events(opened(limit=3), frame(1, b"abc")) == ["abc"]
+    (failure,) = events(opened(limit=3), frame(1, b"abcd"))
+    assert isinstance(failure, Failure)
+    assert failure.code == 1009
+    # Autobahn sends messages of 65536 fragments.
+    fragments = frame(1, fin=False) + frame(0, fin=False) * (MAX_FRAGMENTS - 2)
+    assert MAX_FRAGMENTS > 65_536
+    assert events(opened(), fragments + frame(0)) == [""]
+    (failure,) = events(opened(), fragments + frame(0, fin=False) + frame(0))
+    assert isinstance(failure, Failure)
+    assert failure.code == 1008
+
+
+def test_compression_reaches_the_codec() -> None:
+    sender = opened(Extensions(PerMessageDeflate()), is_client=True, limit=1000)
+    data = sender.frame_message("a" * 1000)
+    assert len(data) < 100
+    receiver = opened(Extensions(PerMessageDeflate()), limit=1000)
+    assert events(receiver, data) == ["a" * 1000]
+    (failure,) = events(opened(limit=1000), data)
+    assert isinstance(failure, Failure)

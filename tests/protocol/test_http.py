@@ -27,6 +27,7 @@ from anyio_websocket._protocol._http import (
 
 from ..support.costs import grows_linearly
 from ..support.peer import request, response
+from ..support.requests import serve
 
 
 def server(data: bytes, *, size: int | None = None) -> Request | Rejection | None:
@@ -137,30 +138,6 @@ def test_A15_absolute_targets_of_websockets(target: bytes) -> None:
     assert outcome.target == "/a?b"
 
 
-@pytest.mark.parametrize(
-    "origin",
-    [
-        b"http://exam\tple.org",
-        b"http://example.org?",
-        b"http://example.org#",
-        b"http://@example.org",
-        b"http://example.org:0",
-        b"http://:80",
-        b"http:example.org",
-    ],
-)
-def test_A11_origins_that_a_lenient_parser_would_mend(origin: bytes) -> None:
-    outcome = server(request(b"Origin: " + origin))
-    assert isinstance(outcome, Rejection)
-    assert outcome.status_code == 403
-
-
-def test_A11_international_settings() -> None:
-    origins = Origins(["https://bücher.example:8443"])
-    assert origins.allow("https://xn--bcher-kva.example:8443", "x")
-    assert not origins.allow("https://bucher.example:8443", "x")
-
-
 @pytest.mark.parametrize("host", ["", "x\r\nY: z", "a b", "é", "x\x7f"])
 def test_B8_hosts_that_cannot_be_sent(host: str) -> None:
     with pytest.raises(ValueError, match="Host") as caught:
@@ -207,3 +184,51 @@ def test_answers_say_how_long_they_are() -> None:
         b"HTTP/1.1 418 I'm a Teapot\r\nConnection: close\r\nContent-Length: 3\r\n"
         b"A: b\r\n\r\ntea"
     )
+
+
+# -- headers of an application ---------------------------------------------------
+
+
+BAD_HEADERS: list[tuple[object, object]] = [
+    (b"X", b"a\r\nb"),
+    ("X", "a\nb"),
+    (b"X", b"a\0b"),
+    (b"X Y", b"a"),
+    (b"", b"a"),
+    ("X", "\u20ac"),
+    ("\u20ac", "x"),
+    (b"Sec-WebSocket-Accept", b"x"),
+    (b"sec-websocket-protocol", b"x"),
+    (b"Sec-WebSocket-Extensions", b"x"),
+    (b"Content-Length", b"5"),
+    (b"transfer-encoding", b"chunked"),
+    (b"Connection", b"close"),
+    ("UPGRADE", "h2c"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_HEADERS)
+def test_A12_B8_headers_that_may_not_be_sent(name: object, value: object) -> None:
+    headers: list[tuple[bytes, bytes]] = [(name, value)]  # type: ignore[list-item]
+    handshake, _ = serve(request())
+    with pytest.raises(ValueError):  # noqa: PT011 - of several kinds
+        handshake.accept(extra_headers=headers)
+    with pytest.raises(ValueError):  # noqa: PT011
+        handshake.reject(400, extra_headers=headers)
+    with pytest.raises(ValueError):  # noqa: PT011
+        ClientHandshake(host="x", target="/", extra_headers=headers)
+
+
+def test_A12_B8_errors_do_not_tell_values() -> None:
+    for value in ("secret\n", "secret\u20ac"):
+        with pytest.raises(ValueError, match="Authorization") as caught:
+            ClientHandshake(
+                host="x", target="/", extra_headers=[("Authorization", value)]
+            )
+        assert "secret" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+def test_A12_headers_of_the_wrong_type() -> None:
+    with pytest.raises(TypeError, match="must be bytes or str"):
+        ClientHandshake(host="x", target="/", extra_headers=[("a", 5)])  # type: ignore[list-item]

@@ -1,0 +1,378 @@
+"""The server's side of the opening handshake, on bytes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anyio_websocket._protocol import (
+    Extensions,
+    Origins,
+    Rejection,
+    Request,
+    ServerHandshake,
+)
+
+from ..support.costs import grows_linearly
+from ..support.peer import KEY, request
+from ..support.requests import accepted, rejected, serve
+
+SAMPLE_ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # of RFC 6455 section 1.3
+
+
+def test_a_request_and_its_answer() -> None:
+    handshake, outcome = serve(
+        request(
+            b"X-First: 1",
+            b"Sec-WebSocket-Protocol: chat, superchat",
+            b"Cookie: a=b",
+            b"Sec-WebSocket-Protocol: third",
+            b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x",
+            b"X-Empty:",
+            line=b"GET /a%20b?c=d&e HTTP/1.1",
+        )
+    )
+    assert outcome == Request(
+        "/a%20b?c=d&e",
+        (
+            (b"upgrade", b"websocket"),
+            (b"connection", b"Upgrade"),
+            (b"sec-websocket-key", KEY),
+            (b"sec-websocket-version", b"13"),
+            (b"x-first", b"1"),
+            (b"cookie", b"a=b"),
+            (b"x-empty", b""),
+        ),
+        ("chat", "superchat", "third"),
+        "example.org",
+        None,
+    )
+    assert handshake.trailing == b""
+    answer, agreed = handshake.accept(
+        subprotocol="superchat",
+        extra_headers=[(b"X-Bytes", b"1"), ("X-Text", " é "), (b"X-None", b"")],
+    )
+    assert answer == (
+        b"HTTP/1.1 101 Switching Protocols\r\n"
+        b"Upgrade: websocket\r\n"
+        b"Connection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + SAMPLE_ACCEPT + b"\r\n"
+        b"Sec-WebSocket-Protocol: superchat\r\n"
+        b"X-Bytes: 1\r\n"
+        b"X-Text: \xe9\r\n"
+        b"X-None: \r\n\r\n"
+    )
+    assert agreed == Extensions()
+
+
+def test_A3_long_request_line() -> None:
+    fits = b"GET /" + b"x" * (8192 - 16) + b" HTTP/1.1"
+    assert len(fits) == 8190  # and CR LF
+    accepted(request(line=fits))
+    rejected(request(line=b"GET /" + b"x" * (8192 - 15) + b" HTTP/1.1"), 414)
+    rejected(b"GET /" + b"x" * 9000, 414)
+
+
+def test_A3_long_head() -> None:
+    lines = [b"X: " + b"x" * 8000, b"Y: " + b"y" * 8000]
+    accepted(request(*lines))
+    rejected(request(*lines, b"Z: " + b"z" * 500), 431)
+    rejected(request(*lines)[:-2] + b"Z: " + b"z" * 500, 431)  # not even complete
+
+
+@pytest.mark.parametrize("count", [101, 128, 5000])
+def test_A3_headers_too_many(count: int) -> None:
+    accepted(request(*[b"X%d: v" % i for i in range(95)]))  # and five of its own
+    rejected(request(*[b"X%d: v" % i for i in range(count - 5)]), 431)
+
+
+def test_A3_cpu_is_linear_byte_by_byte() -> None:
+    def head(size: int) -> None:
+        data = request(*[b"X: " + b"x" * 997] * (size // 1000))
+        handshake = ServerHandshake(origins=Origins("*"))
+        for i in range(len(data)):
+            handshake.receive_data(data[i : i + 1])
+
+    assert grows_linearly(head, 7500)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
+        b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        b"\x00\xff" * 20,
+        b"\r\n\r\n",
+        b" GET / HTTP/1.1\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"GET / FTP/1.1\r\n\r\n",
+    ],
+)
+def test_A4_not_http(data: bytes) -> None:
+    rejected(data, 400)
+
+
+def test_A4_tls_is_refused_at_its_first_byte() -> None:
+    assert isinstance(
+        ServerHandshake(origins=Origins(None)).receive_data(b"\x16"), Rejection
+    )
+
+
+def test_A5_method() -> None:
+    for method in (b"POST", b"HEAD", b"CONNECT", b"get", b"BREW"):
+        assert rejected(request(line=method + b" / HTTP/1.1"), 405)["allow"] == "GET"
+
+
+def test_A5_http_version() -> None:
+    for version in (b"1.0", b"0.9", b"2.0"):
+        rejected(request(line=b"GET / HTTP/" + version), 505)
+    rejected(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505)  # A4: HTTP/2's preface
+
+
+def test_A5_websocket_version() -> None:
+    rejected(request(version=None), 400)
+    for version in (b"8", b"14", b"", b"13, 14", b"x"):
+        headers = rejected(request(version=version), 426)
+        assert headers["sec-websocket-version"] == "13"
+    rejected(request(b"Sec-WebSocket-Version: 13"), 426)
+
+
+def test_A5_host() -> None:
+    rejected(request(host=None), 400)
+    rejected(request(b"Host: example.org"), 400)
+    rejected(request(host=b""), 400)
+
+
+@pytest.mark.parametrize(
+    ("connection", "upgrade"),
+    [
+        (b"keep-alive, Upgrade", b"websocket"),
+        (b"upgrade", b"WebSocket"),
+        (b"UPGRADE,,", b"h2c, websocket"),
+        (b"keep-alive\r\nConnection: upgrade", b"h2c\r\nUpgrade: websocket"),
+        (b"Upgrade\r\nConnection: keep-alive", b"websocket\r\nUpgrade: h2c"),
+    ],
+)
+def test_A6_token_lists(connection: bytes, upgrade: bytes) -> None:
+    accepted(request(connection=connection, upgrade=upgrade))
+
+
+@pytest.mark.parametrize(
+    ("connection", "upgrade"),
+    [
+        (None, b"websocket"),
+        (b"Upgrade", None),
+        (b"notupgrade", b"websocket"),
+        (b"Upgrade", b"websocket2"),
+        (b"Upgrade", b"h2c"),
+        (b"keep-alive", b"websocket"),
+        (b"", b""),
+    ],
+)
+def test_A6_tokens_that_are_not_there(
+    connection: bytes | None, upgrade: bytes | None
+) -> None:
+    rejected(request(connection=connection, upgrade=upgrade), 400)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        request(b"Content-Length: 5") + b"hello",
+        request(b"Content-Length: abc"),
+        request(b"Content-Length: 0", b"Content-Length: 5"),
+        request(b"Transfer-Encoding: chunked") + b"0\r\n\r\n",
+        request(b"Transfer-Encoding: identity"),
+        request().replace(b"\r\n", b"\n"),
+        request(b"X: 1\n"),
+        request(b"X: 1", b" folded"),
+        request(b"X: 1", b"\tfolded"),
+        request(b"X : 1"),
+        request(b"X: a\0b"),
+        request(b"X: a\rb"),
+        request(b"X"),
+        request(b": value"),
+        request(b"X: 1\r"),
+        b"GET / HTTP/1.1\nHost: x\n\n",
+    ],
+)
+def test_A7_smuggling(data: bytes) -> None:
+    rejected(data, 400)
+
+
+def test_A7_an_empty_body_is_none() -> None:
+    accepted(request(b"Content-Length: 0"))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        None,
+        b"",
+        b"!!!",
+        b"dGhlIHNhbXBsZSBub25jZQ",
+        b"dGhlIHNhbXBsZSBub25jZQ= =",
+        b"dGhlIHNhbXBsZSBub25jZ2Vy",
+        b"dGhlIHNhbXBsZQ==",
+        KEY + b"\r\nSec-WebSocket-Key: " + KEY,
+        KEY + b", " + KEY,
+    ],
+)
+def test_A8_keys(key: bytes | None) -> None:
+    rejected(request(key=key), 400)
+
+
+def test_A8_huge_key() -> None:
+    rejected(request(key=b"A" * 15_000), 431)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        request(host="café".encode()),
+        request(host=b"xn--111"),
+        request(host=b"xn--\xff"),
+        request(host=b"a b"),
+        request(host=b"a/b"),
+        request(host=b"[::1"),
+        request(host=b"example.org:99999"),
+        request(host=b"example.org:x"),
+        request(connection=b"Upgrade, \xff"),
+        request(upgrade=b"websocket, \xff"),
+        request(b"Sec-WebSocket-Protocol: caf\xe9"),
+        request(b"Sec-WebSocket-Protocol: a b"),
+        request(b"Sec-WebSocket-Extensions: \xe9"),
+        request(b"Origin: \xe9"),
+        request(line="GET /é HTTP/1.1".encode()),
+    ],
+)
+def test_A9_bytes_that_do_not_belong(data: bytes) -> None:
+    rejected(data, 400)
+
+
+def test_A9_hosts_that_are_fine() -> None:
+    for host in (b"x", b"x.:80", b"[::1]:8000", b"xn--caf-dma.example", b"a_b:0"):
+        assert accepted(request(host=host)).host == host.decode()
+
+
+def test_A9_other_headers_are_bytes() -> None:
+    assert (b"x", b"caf\xe9") in accepted(request(b"X: caf\xe9")).headers
+
+
+def test_A10_extensions_are_no_reason_to_refuse() -> None:
+    for offer in (
+        b"permessage-deflate; client_max_window_bits=abc",
+        b'permessage-deflate; server_max_window_bits="10"',
+        b"permessage-deflate; a; a; a=99",
+        b", ".join([b"x"] * 500),
+        b"," * 8000,
+        b";;;===,,,",
+    ):
+        handshake, outcome = serve(request(b"Sec-WebSocket-Extensions: " + offer))
+        assert isinstance(outcome, Request)
+        assert b"Extensions" not in handshake.accept()[0]
+
+
+def test_A10_cpu_is_linear() -> None:
+    def offers(size: int) -> None:
+        for element in (b",", b"x;", b"permessage-deflate; a=b,"):
+            offer = (element * size)[: 4000 * size // 1000]
+            _, outcome = serve(request(b"Sec-WebSocket-Extensions: " + offer))
+            assert isinstance(outcome, Request)
+
+    assert grows_linearly(offers, 1000)
+
+
+def test_A12_subprotocol_not_proposed() -> None:
+    handshake, _ = serve(request(b"Sec-WebSocket-Protocol: a, b"))
+    with pytest.raises(ValueError, match=r"'c' is not among .*: a, b"):
+        handshake.accept(subprotocol="c")
+    handshake, _ = serve(request())
+    with pytest.raises(ValueError, match="none"):
+        handshake.accept(subprotocol="a")
+
+
+def test_reject() -> None:
+    handshake, _ = serve(request())
+    assert handshake.reject(401, extra_headers=[("X", "y")], body=b"no") == (
+        b"HTTP/1.1 401 Unauthorized\r\n"
+        b"Connection: close\r\nContent-Length: 2\r\nX: y\r\n\r\nno"
+    )
+    assert b"Content-Length: 0\r\n" in handshake.reject(200)
+    assert handshake.reject(799).startswith(b"HTTP/1.1 799 \r\n")
+    assert b"Content-Length" not in handshake.reject(204)
+
+
+@pytest.mark.parametrize("status_code", [0, 100, 101, 103, 199, 1000, -1])
+def test_A12_status_that_does_not_refuse(status_code: int) -> None:
+    handshake, _ = serve(request())
+    with pytest.raises(ValueError, match=str(status_code)):
+        handshake.reject(status_code)
+
+
+def test_A12_body_where_none_may_be() -> None:
+    handshake, _ = serve(request())
+    for status_code in (204, 304):
+        with pytest.raises(ValueError, match="no body"):
+            handshake.reject(status_code, body=b"x")
+    for wrong in ("400", True, None):
+        with pytest.raises(TypeError):
+            handshake.reject(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        handshake.reject(400, body="text")  # type: ignore[arg-type]
+
+
+def test_A13_what_follows_the_request_is_kept() -> None:
+    for chunk in (b"", b"\x81\x85", b"second GET / HTTP/1.1\r\n\r\n", bytes(8000)):
+        handshake = ServerHandshake(origins=Origins(None))
+        assert isinstance(handshake.receive_data(request() + chunk), Request)
+        assert handshake.trailing == chunk
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"/", "/"),
+        (b"/a?b#".replace(b"#", b""), "/a?b"),
+        (b"//a//", "//a//"),
+        (b"/%00%zz", "/%00%zz"),
+        (b"http://example.org/a?b", "/a?b"),
+        (b"HTTPS://example.org", "/"),
+        (b"http://example.org?q", "/?q"),
+    ],
+)
+def test_A15_targets(target: bytes, path: str) -> None:
+    assert accepted(request(line=b"GET " + target + b" HTTP/1.1")).target == path
+
+
+@pytest.mark.parametrize(
+    "target", [b"*", b"a", b"ftp://x/", b"/a#b", b"http:///a", b"?", b"/\x7f"]
+)
+def test_A15_targets_that_are_none(target: bytes) -> None:
+    rejected(request(line=b"GET " + target + b" HTTP/1.1"), 400)
+
+
+@given(st.binary(max_size=300))
+def test_A_noise_never_raises(data: bytes) -> None:
+    for prefix in (b"", b"GET / HTTP/1.1\r\n", request()[:-2]):
+        for suffix in (b"", b"\r\n\r\n"):
+            handshake = ServerHandshake(origins=Origins(None))
+            whole = handshake.receive_data(prefix + data + suffix)
+            if not isinstance(whole, Request):  # else what follows is frames
+                serve(prefix + data + suffix)
+
+
+@given(
+    st.lists(
+        st.sampled_from(request(b"Origin: http://x", b"X: y").split(b"\r\n"))
+        | st.binary(max_size=30),
+        max_size=12,
+    )
+)
+def test_A_shuffled_requests_never_raise(lines: list[bytes]) -> None:
+    data = b"\r\n".join([*lines, b"", b""])
+    if not isinstance(
+        ServerHandshake(origins=Origins(None)).receive_data(data), Request
+    ):
+        serve(data)
