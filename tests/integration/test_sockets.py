@@ -47,7 +47,7 @@ async def served(
     context: ssl.SSLContext | None = None,
     **options: Any,
 ) -> AsyncGenerator[int]:
-    """Serve while the block lasts; give the port."""
+    """Serve until the block ends; yield the port."""
 
     async def accept(request: WebSocketRequest) -> None:
         await handler(await request.accept())
@@ -60,7 +60,7 @@ async def served(
 
 
 async def raw_client(port: int) -> socket.socket:
-    """Connect by hand, up to the end of the handshake."""
+    """Connect with a plain socket, and do the opening handshake."""
     sock = socket.create_connection(("127.0.0.1", port))
     sock.setblocking(False)
     sock.send(request(host=b"127.0.0.1:%d" % port))
@@ -100,7 +100,7 @@ async def test_F3_a_message_that_is_cancelled_half_way_arrives_whole(
                     assert message.startswith(b"never")
 
 
-async def test_F3_the_rest_is_sent_though_nobody_sends_more() -> None:
+async def test_F3_unsent_bytes_are_sent_without_another_send() -> None:
     async def handler(ws: WebSocketConnection) -> None:
         with anyio.move_on_after(0.1):
             await ws.send_message(BIG)
@@ -116,7 +116,7 @@ async def test_F3_the_rest_is_sent_though_nobody_sends_more() -> None:
             assert sent.payload == BIG
 
 
-async def test_E4_who_shows_no_life_is_told_so() -> None:
+async def test_E4_a_silent_peer_is_sent_a_close() -> None:
     closed: list[CloseReason | None] = []
 
     async def handler(ws: WebSocketConnection) -> None:
@@ -140,7 +140,7 @@ async def test_E4_who_shows_no_life_is_told_so() -> None:
     ]
 
 
-async def test_an_answer_is_held_back_for_a_pass_at_the_most() -> None:
+async def test_a_reply_is_delayed_by_one_pass_at_most() -> None:
     async def handler(ws: WebSocketConnection) -> None:
         await ws.send_message(await ws.get_message())
         await anyio.sleep_forever()  # and never asks for the second one
@@ -152,7 +152,7 @@ async def test_an_answer_is_held_back_for_a_pass_at_the_most() -> None:
             assert take_frame(bytearray(await read(sock, 5)))
 
 
-async def test_answers_leave_together_and_in_order() -> None:
+async def test_replies_are_sent_together_and_in_order() -> None:
     async def handler(ws: WebSocketConnection) -> None:
         async for message in ws:
             await ws.send_message(message)
@@ -171,7 +171,7 @@ async def test_answers_leave_together_and_in_order() -> None:
                 assert sent.payload == payload
 
 
-async def test_a_burst_leaves_together_and_in_order() -> None:
+async def test_a_burst_is_sent_together_and_in_order() -> None:
     messages = [b"%d" % i for i in range(50)]
 
     async def handler(ws: WebSocketConnection) -> None:
@@ -189,7 +189,7 @@ async def test_a_burst_leaves_together_and_in_order() -> None:
                 assert sent.payload == message
 
 
-async def test_what_is_held_back_leaves_before_the_close() -> None:
+async def test_delayed_messages_are_sent_before_the_close() -> None:
     async def handler(ws: WebSocketConnection) -> None:
         await ws.send_message(await ws.get_message())
 

@@ -1,4 +1,4 @@
-"""Under trio with trio's own things: streams, listeners, nurseries."""
+"""With trio's own streams, listeners and nurseries."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ async def test_tls_listeners(
 async def test_tls_without_close_notify(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
-    # Of a stream that insists on close_notify: an end without it is an end.
+    # trio's stream demands close_notify. Its absence still means the end.
     async with trio.open_nursery() as nursery:
         ours, theirs = trio_testing.memory_stream_pair()
         server = trio.SSLStream(theirs, server_tls, server_side=True)
@@ -147,7 +147,7 @@ async def test_tls_without_close_notify(
 
 
 @under_trio
-async def test_server_cancelled_says_good_bye() -> None:
+async def test_a_cancelled_server_closes_its_connections() -> None:
     async with trio.open_nursery() as outer:
         async with trio.open_nursery() as nursery:
             server = await nursery.start(
@@ -161,7 +161,7 @@ async def test_server_cancelled_says_good_bye() -> None:
 
 
 def test_a_burst_after_the_main_task() -> None:
-    # System tasks may outlive the one that writes what was held back.
+    # System tasks may outlive the one that writes delayed messages.
     got: list[str | bytes] = []
 
     async def outlive() -> None:
@@ -216,7 +216,7 @@ async def test_F7_errors_of_trio_streams_become_one() -> None:
         assert caught.value.__cause__ is error
 
         class Stubborn:
-            """As much of a stream as it takes."""
+            """The methods by which a trio stream is recognised."""
 
             async def aclose(self, error: Exception = error) -> None:
                 raise error

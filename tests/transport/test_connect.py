@@ -19,7 +19,7 @@ from anyio_websocket._transport._connect import CONNECTION_ATTEMPT_DELAY, connec
 
 
 def addresses(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, int]) -> None:
-    """Let a name have these addresses."""
+    """Resolve every name to these addresses."""
 
     async def look_up(host: str, port: int, **_: object) -> list[Any]:
         return [
@@ -63,7 +63,7 @@ async def test_immediate_failure() -> None:
 
 
 async def test_a_zone() -> None:
-    # Of a link-local address that nobody has.
+    # A link-local address that does not exist.
     zone = socket.if_indextoname(1)
     with anyio.move_on_after(0.1), pytest.raises(OSError, match="from fe80::dead"):
         await connect(f"fe80::dead%{zone}", 1)
@@ -92,8 +92,8 @@ async def test_two_addresses_that_answer_in_the_same_moment(
                     with suppress(BlockingIOError):
                         while True:
                             full.accept()[0].close()
-                # The kernels try again a second after the first time. The event loop
-                # shall not see the one before the other.
+                # The kernel retries after a second. Block the event loop until then, so
+                # that it sees both connections at once.
                 time.sleep(1.5)  # noqa: ASYNC251
 
             with anyio.fail_after(10):
@@ -109,13 +109,15 @@ async def test_two_addresses_that_answer_in_the_same_moment(
                 sock.close()
 
 
-async def test_B1_an_address_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_B1_an_address_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with socket.socket() as full, socket.create_server(("127.0.0.1", 0)) as good:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         waiting = [socket.socket() for _ in range(3)]
         try:
-            for sock in waiting:  # its queue is full, so it drops who comes next
+            for sock in waiting:  # the backlog is full, so SYNs are dropped
                 sock.setblocking(False)
                 assert sock.connect_ex(full.getsockname()) in (0, errno.EINPROGRESS)
             addresses(monkeypatch, full.getsockname(), good.getsockname())
@@ -125,7 +127,7 @@ async def test_B1_an_address_that_says_nothing(monkeypatch: pytest.MonkeyPatch) 
             assert anyio.current_time() - started >= CONNECTION_ATTEMPT_DELAY
             assert str(good.getsockname()[1]) in str(transport.remote)
             await transport.aclose()
-            # and nobody answers: cancelled, nothing is left
+            # No address answers: when cancelled, every socket is closed.
             addresses(monkeypatch, full.getsockname(), full.getsockname())
             with anyio.move_on_after(0.4) as scope:
                 await connect("example.org", 1)

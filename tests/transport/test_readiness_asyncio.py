@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import select
+import weakref
 from typing import Any
 
 import pytest
@@ -18,8 +19,8 @@ from ..support.sockets import pair, reset
 
 @under_asyncio
 async def test_F1_cancelled_when_the_bytes_come() -> None:
-    # A task is cancelled, and before it runs the socket's callback does: it leaves the
-    # bytes for the next one.
+    # A task is cancelled, and the callback of the socket runs before the task does. It
+    # leaves the bytes in the kernel for the next call.
     async with pair() as (transport, theirs):
         task = asyncio.create_task(transport.receive(10))
         await asyncio.sleep(0)
@@ -121,6 +122,20 @@ def test_a_reset_on_a_loop_derived_from_uvloop() -> None:
 
 
 @under_asyncio
+async def test_the_loop_is_not_woken_for_bytes_that_no_task_waits_for() -> None:
+    async with pair() as (transport, theirs):
+        task = asyncio.create_task(transport.receive(10))
+        await asyncio.sleep(0.01)
+        theirs.send(b"one")
+        assert await task == b"one"
+        theirs.send(b"two")
+        await asyncio.sleep(0.05)
+        # False means that it was not registered: else the loop would spin.
+        assert not asyncio.get_running_loop().remove_reader(transport._socket)
+        assert await transport.receive(10) == b"two"
+
+
+@under_asyncio
 async def test_a_task_is_woken_in_its_own_context() -> None:
     async with pair() as (transport, theirs):
         variable = contextvars.ContextVar("variable", default="never woken")
@@ -140,3 +155,30 @@ async def test_a_task_is_woken_in_its_own_context() -> None:
         transport.interrupt()
         await task
         assert context[variable] == "woken by interrupt()"
+
+
+@under_asyncio
+async def test_a_closed_socket_releases_the_context_of_its_last_task() -> None:
+    # A context variable may refer to the connection. In a cycle, both would wait for
+    # the garbage collector.
+    class Value:
+        pass
+
+    variable: contextvars.ContextVar[Value] = contextvars.ContextVar("variable")
+
+    async def receive(value: Value) -> None:
+        variable.set(value)
+        await transport.receive(10)
+
+    async with pair() as (transport, theirs):
+        value = Value()
+        context = contextvars.copy_context()
+        task = asyncio.create_task(receive(value), context=context)
+        await asyncio.sleep(0.01)
+        theirs.send(b"bytes")
+        await task
+        await transport.abort()
+        released = weakref.ref(value)
+        del value, context, task
+        await asyncio.sleep(0)  # the loop's last callbacks
+        assert released() is None

@@ -1,4 +1,4 @@
-"""Sockets of our own: what they send and keep, how they wait, and how they break."""
+"""`SocketTransport`: what it sends and keeps, how it waits, and how it breaks."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ BIG = bytes(range(256)) * 2**14  # 4 MiB, more than any buffer of a socket holds
 # -- sending -------------------------------------------------------------------
 
 
-async def test_what_is_written_at_once() -> None:
+async def test_a_small_write_is_sent_at_once() -> None:
     async with pair() as (transport, theirs):
         assert transport.write(b"abc")
         assert not transport.unsent
         assert await read(theirs, 3) == b"abc"
 
 
-async def test_what_the_network_does_not_take_is_kept() -> None:
+async def test_unsent_bytes_are_kept_for_flush() -> None:
     async with pair() as (transport, theirs):
         assert not transport.write(BIG)
         assert transport.unsent
@@ -49,7 +49,7 @@ async def test_what_the_network_does_not_take_is_kept() -> None:
 
 
 @pytest.mark.parametrize("can_gather", [True, False])
-async def test_a_head_and_its_payload(
+async def test_data_and_payload_are_sent_in_order(
     can_gather: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -73,7 +73,7 @@ async def test_a_head_and_its_payload(
         assert bytes(transport.unsent) == b"headpayload"
 
 
-async def test_F3_a_cancelled_flush_keeps_the_rest() -> None:
+async def test_F3_a_cancelled_flush_keeps_what_is_unsent() -> None:
     async with pair() as (transport, theirs):
         assert not transport.write(BIG)
         for _ in range(3):
@@ -87,7 +87,7 @@ async def test_F3_a_cancelled_flush_keeps_the_rest() -> None:
                 assert await read(theirs, len(BIG)) == BIG
 
 
-async def test_nothing_is_kept_of_what_was_sent() -> None:
+async def test_sent_data_is_released() -> None:
     async with pair() as (transport, theirs):
         data = bytes(len(BIG))
         before = sys.getrefcount(data)
@@ -123,7 +123,7 @@ async def test_the_end() -> None:
 
 async def test_interrupted() -> None:
     async with pair() as (transport, theirs):
-        transport.interrupt()  # nobody is in there: it means nothing
+        transport.interrupt()  # no task is in receive(): no effect
         results: list[bytes | None] = []
 
         async def receive() -> None:
@@ -207,7 +207,7 @@ async def test_F1_cancelling_loses_nothing() -> None:
                 got += await transport.receive(10) or b""
 
 
-async def test_N1_nothing_is_read_that_nobody_asks_for() -> None:
+async def test_N1_nothing_is_read_while_no_task_receives() -> None:
     async with pair() as (transport, theirs):
         theirs.send(b"a")
         assert await transport.receive(10) == b"a"
@@ -224,7 +224,7 @@ async def test_N1_nothing_is_read_that_nobody_asks_for() -> None:
                 sent -= len(await transport.receive(2**16) or b"")
 
 
-async def test_F8_full_reads_give_others_a_turn() -> None:
+async def test_F8_full_reads_let_other_tasks_run() -> None:
     async with pair() as (transport, theirs):
         turns = 0
 
@@ -248,7 +248,7 @@ async def test_F8_full_reads_give_others_a_turn() -> None:
 # -- what goes wrong -----------------------------------------------------------
 
 
-async def test_nobody_waits_for_a_closed_socket() -> None:
+async def test_receiving_from_a_closed_socket_fails() -> None:
     async with pair() as (transport, theirs), pair() as (other, _):
         theirs.send(b"x")
         assert await transport.receive(None) == b"x"
@@ -259,7 +259,7 @@ async def test_nobody_waits_for_a_closed_socket() -> None:
             tasks.start_soon(other.receive, None)
             await anyio.wait_all_tasks_blocked()
             await other.abort()
-            other.interrupt()  # who is woken already
+            other.interrupt()  # the task is woken already
         await anyio.sleep(0.01)  # and not the task that tried to receive
 
 
@@ -280,14 +280,14 @@ async def test_F7_a_reset() -> None:
 @pytest.mark.parametrize("waits", [False, True])
 async def test_F7_bytes_and_a_reset(waits: bool) -> None:
     async with pair() as (transport, theirs), anyio.create_task_group() as tasks:
-        with anyio.move_on_after(0.02):  # so that nothing is read at once any more
+        with anyio.move_on_after(0.02):  # so that the next receive() waits
             await transport.receive(100)
 
         async def receive() -> None:
             assert await transport.receive(100) == b"bytes"
             with pytest.raises(TransportLost), anyio.fail_after(5):
                 if not await transport.receive(100):
-                    raise TransportLost  # what some systems say for it
+                    raise TransportLost  # some systems report the end instead
 
         if waits:
             tasks.start_soon(receive)
@@ -309,8 +309,8 @@ async def test_F7_a_reset_while_waiting() -> None:
 
         async def receive() -> None:
             try:
-                # The kernel tells only one of two that there was a reset, and the
-                # other one that this is the end.
+                # The kernel reports the reset to only one of the two tasks, and to the
+                # other one the end of the stream.
                 assert await transport.receive(10) == b""
             except TransportLost as exc:
                 errors.append(exc.__cause__)
@@ -326,7 +326,7 @@ async def test_F7_a_reset_while_waiting() -> None:
         assert all(isinstance(error, OSError) for error in errors)
 
 
-async def test_closed_under_who_waits() -> None:
+async def test_closing_wakes_the_tasks_that_wait() -> None:
     async with pair() as (transport, _):
         results: list[object] = []
 
@@ -371,7 +371,7 @@ async def test_a_listener_that_is_closed_while_it_waits() -> None:
 
 
 class _Shared(SocketListener):
-    """A listening socket that somebody else accepts on as well."""
+    """A listening socket that two listeners share."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -387,8 +387,8 @@ class _Shared(SocketListener):
         self._socket.close()
 
 
-async def test_two_who_accept_on_one_socket() -> None:
-    # Both hear of a client, and one is too late.
+async def test_two_listeners_accept_on_one_socket() -> None:
+    # Both are told that there is a client, and one of them comes too late.
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setblocking(False)
         both = [SocketTransportListener(_Shared(listening.dup())) for _ in range(2)]
@@ -419,7 +419,7 @@ async def test_two_who_accept_on_one_socket() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no UNIX sockets")
 async def test_G1_a_socket_that_takes_no_options(tmp_path: Path) -> None:
-    # As with a peer that is gone already on some systems: what was accepted is closed.
+    # Some systems raise the same if the peer is gone already. The socket is closed.
     path = str(tmp_path / "socket")
     listener = SocketTransportListener(await anyio.create_unix_listener(path))
     async with listener:
@@ -430,7 +430,7 @@ async def test_G1_a_socket_that_takes_no_options(tmp_path: Path) -> None:
                 await stream.receive()
 
 
-async def test_no_peer_no_address() -> None:
+async def test_a_socket_without_a_peer_has_no_address() -> None:
     transport = SocketTransport(socket.socket())
     assert "socket" in str(transport.remote)
     await transport.abort()

@@ -1,4 +1,4 @@
-"""Streams of users: each looks the same from the inside."""
+"""Transports over streams: all streams look the same to a connection."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ async def test_F7_errors_become_one(
 
 @pytest.mark.parametrize("size", [None, 4])
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-async def test_a_stream_of_other_buffers(kind: type[Any], size: int | None) -> None:
+async def test_a_stream_that_returns_other_buffers(
+    kind: type[Any], size: int | None
+) -> None:
     ours, theirs = stream_pair()
     receive = ours.receive
 
@@ -72,7 +74,7 @@ async def test_a_stream_of_other_buffers(kind: type[Any], size: int | None) -> N
     assert received == b"data"
 
 
-async def test_nobody_to_interrupt() -> None:
+async def test_interrupt_without_a_reader() -> None:
     ours, theirs = stream_pair()
     transport = transport_of(ours)
     transport.interrupt()

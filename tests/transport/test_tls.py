@@ -1,4 +1,4 @@
-"""TLS over our own sockets: a real one on both ends, and what may come between."""
+"""`TlsTransport` at both ends of a real connection, and what may disturb it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Ends(NamedTuple):
 async def strangers(
     client_tls: ssl.SSLContext, server_tls: ssl.SSLContext, name: str = "localhost"
 ) -> AsyncGenerator[Ends]:
-    """Two ends that have not shaken hands yet."""
+    """Two ends that have not done the TLS handshake yet."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = await connect("127.0.0.1", listener.getsockname()[1])
         sock, _ = listener.accept()
@@ -63,7 +63,7 @@ async def strangers(
 async def pair(
     client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
 ) -> AsyncGenerator[Ends]:
-    """Two ends that have shaken hands."""
+    """Two ends that have done the TLS handshake."""
     async with strangers(client_tls, server_tls) as ends:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ends.client.handshake)
@@ -104,7 +104,7 @@ async def test_more_than_a_record_and_more_than_was_asked_for(
                 assert await read(ends.server, 100_000, step) == BIG[:100_000]
 
 
-async def test_small_records_are_given_out_together(
+async def test_small_records_are_returned_together(
     client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
 ) -> None:
     async with pair(client_tls, server_tls) as ends:
@@ -119,7 +119,7 @@ async def test_small_records_are_given_out_together(
         assert scope.cancelled_caught
 
 
-async def test_F3_what_the_socket_does_not_take_is_kept(
+async def test_F3_unsent_records_are_kept(
     client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
 ) -> None:
     async with pair(client_tls, server_tls) as ends:
@@ -134,7 +134,7 @@ async def test_F3_what_the_socket_does_not_take_is_kept(
         assert not ends.client.unsent
 
 
-async def test_the_end_is_told(
+async def test_half_close_sends_close_notify(
     client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
 ) -> None:
     async with pair(client_tls, server_tls) as ends:
@@ -142,7 +142,7 @@ async def test_the_end_is_told(
         assert await ends.client.send_eof()
         assert await read(ends.server, 4) == b"last"
         assert await ends.server.receive(None) == b""
-        # It was only half of the end.
+        # Only one direction is closed.
         assert ends.server.write(b"answer")
         assert await read(ends.client, 6) == b"answer"
         await ends.server.send_eof()
