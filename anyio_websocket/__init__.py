@@ -1,4 +1,4 @@
-"""WebSocket client and server for anyio: one library under asyncio and under trio."""
+"""A WebSocket client and server for anyio, which runs on asyncio and on trio."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ from ._errors import (
     HandshakeError,
     WebSocketError,
 )
+from ._options import (
+    ClientOptions,
+    ConnectionOptions,
+    ServerOptions,
+    ServerStreamOptions,
+)
 from ._protocol import PerMessageDeflate
 from ._server import (
     WebSocketRequest,
@@ -30,14 +36,18 @@ from ._server import (
 )
 
 __all__ = [
+    "ClientOptions",
     "CloseReason",
     "ConnectionClosed",
+    "ConnectionOptions",
     "ConnectionRejected",
     "ConnectionTimeout",
     "DisconnectionTimeout",
     "Endpoint",
     "HandshakeError",
     "PerMessageDeflate",
+    "ServerOptions",
+    "ServerStreamOptions",
     "WebSocketConnection",
     "WebSocketError",
     "WebSocketRequest",
@@ -55,11 +65,11 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def _bring_home() -> None:
-    # A public name has one home, which reprs, tracebacks, pickles and the docs show.
+def _set_modules() -> None:
+    # Reprs, tracebacks, pickles and the docs show where users import a name from.
     for name in __all__:
         globals()[name].__module__ = __name__
 
 
-_bring_home()
-del _bring_home
+_set_modules()
+del _set_modules

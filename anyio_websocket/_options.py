@@ -1,78 +1,265 @@
-"""The numbers of a connection: every default with its unit and where it comes from.
+"""Every option of a client or a server: its meaning, its default and its check.
 
-In: what a user passed. Out: frozen, checked ``ConnectionSettings``.
+In: the keyword arguments of a public function. Out: frozen settings that hold only
+values that can work.
+
+A new option is a key of one of the public classes, which documents it, and a field of
+the settings behind it, which has its default and its check. The signatures of the
+public functions follow from these two (see `with_options`).
 """
 
 from __future__ import annotations
 
+import inspect
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from types import UnionType
-from typing import Final
+from typing import Any, Final, Literal, TypedDict, TypeVar
+
+from ._protocol import (
+    Extension,
+    Extensions,
+    Origins,
+    PerMessageDeflate,
+    check_subprotocols,
+    validate_headers,
+)
+from ._types import Header
 
 MESSAGE_QUEUE_SIZE: Final = 16  # messages; what websockets ships
 MAX_MESSAGE_SIZE: Final = 2**20  # bytes (1 MiB); what trio-websocket ships
-# bytes: few large reads cost less CPU for each. With what Python and malloc put around
-# it, this is a block of just less than 128 KiB; a larger one is mapped anew each time
+# bytes; few large reads cost less CPU for each. With what Python and malloc put around
+# it, this is a block of just less than 128 KiB; malloc maps a larger block afresh each
+# time.
 RECEIVE_BUFFER_SIZE: Final = 131_000
-CONNECT_TIMEOUT: Final = 10.0  # seconds; websockets' open timeout
 DISCONNECT_TIMEOUT: Final = 10.0  # seconds; websockets' close timeout
-PING_INTERVAL: Final = 20.0  # seconds; websockets' default, below any proxy's idle time
-PING_TIMEOUT: Final = 20.0  # seconds; websockets' default
-# handshakes of a server that are not answered yet; some 32 KiB each, and no peer's
-# library has a bound
-MAX_PENDING_HANDSHAKES: Final = 1000
 
-# seconds to wait for the peer's FIN once all is said, as Chromium does (2 s)
+# seconds to wait for the peer's FIN after both Closes, as Chromium does (2 s)
 LINGER_TIMEOUT: Final = 2.0
 # bytes; holds any ordinary handshake at once, and bounds what a peer that sends
 # frames too early can make us keep
 HANDSHAKE_RECEIVE_SIZE: Final = 8192
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionSettings:
-    """What a connection needs to know for life, checked once.
+# -- what users pass -----------------------------------------------------------
 
-    :param message_queue_size: received messages that may wait for the application;
-        0 hands each message over in person; ``math.inf`` for no bound by number
-    :param max_message_size: bytes of payload in one received message
-    :param receive_buffer_size: bytes to ask of the network at once; ``None`` leaves
-        it to the stream
-    :param connect_timeout: seconds until the connection must be open; ``None`` or
-        ``math.inf`` for no limit
-    :param disconnect_timeout: seconds that a whole close may take; ``None`` or
-        ``math.inf`` for no limit
-    :param ping_interval: seconds between the pings that keep the connection alive;
-        ``None`` for none
-    :param ping_timeout: seconds in which something must come from the peer then;
-        ``None`` for no limit
-    :raises ValueError: if a number is negative, NaN, or zero where that can't work
-    :raises TypeError: if a number is not one
+
+class _BufferOptions(TypedDict, total=False):
+    # In a class of their own because `wrap_server_stream` takes them by position.
+
+    message_queue_size: float
+    """How many received messages may wait until the application fetches them; default
+    16. When that many wait, or ``max_message_size`` bytes of them, reading stops, and
+    the peer has to wait. With 0 the connection reads only while a task waits in
+    `WebSocketConnection.get_message`, so Pongs and a Close wait, too. `math.inf`
+    removes the limit on the number.
+
+    It bounds the memory that a peer can fill by sending faster than the application
+    reads.
+    """
+
+    max_message_size: float
+    """The most bytes of payload that a received message may have, after decompression;
+    default 1048576 (1 MiB). A larger message closes the connection with code 1009.
+    `math.inf` removes the limit.
+
+    It bounds the memory that one message can take: a message of endless fragments, or
+    a small compressed one that inflates to gigabytes (a "zip bomb").
+    """
+
+    receive_buffer_size: int | None
+    """How many bytes to ask of the network at once; default 131000. `None` leaves the
+    size to the stream. Few large reads cost less CPU time than many small ones.
+
+    It bounds the memory that one read takes, whatever the peer sends.
+    """
+
+
+class _LifeOptions(TypedDict, total=False):
+    connect_timeout: float | None
+    """Seconds until the connection must be open; default 10. On a client this is one
+    deadline from looking up the name to the server's response. On a server it is the
+    time for TLS and the request, and again the time in which the client has to read
+    the response; the time that the handler takes in between is not in it. `None` or
+    `math.inf` sets no limit.
+
+    It bounds how long a host that does not answer, or a peer that sends its handshake
+    byte by byte ("slowloris"), can keep a task and a socket.
+    """
+
+    disconnect_timeout: float | None
+    """Seconds that a whole close may take, from our Close to the end of the stream;
+    default 10. After that the stream is closed without waiting for the peer. `None`
+    or `math.inf` sets no limit.
+
+    It bounds how long a peer that does not read, or that never answers a Close, can
+    keep a task and a socket.
+    """
+
+    compression: PerMessageDeflate | bool | None
+    """Whether messages may be compressed with permessage-deflate (RFC 7692): ``True``
+    for the defaults of `PerMessageDeflate`, or a `PerMessageDeflate` with settings of
+    your choice; default ``None``, no compression. A client offers it, a server accepts
+    a client's offer. What was agreed on is in `WebSocketConnection.compression`.
+
+    It is off by default because each connection then keeps buffers for it, and because
+    the size of a compressed message tells an attacker about secrets in it; see
+    `PerMessageDeflate`.
+    """
+
+    ping_interval: float | None
+    """Seconds from one Ping that keeps the connection alive to the next; default 20.
+    `None` sends no Pings.
+
+    It keeps proxies and NAT routers from dropping a connection because it is idle,
+    and it is how a peer that has vanished is noticed.
+    """
+
+    ping_timeout: float | None
+    """Seconds after such a Ping in which the peer must send something, else the
+    connection is closed with code 1006; default 20. Any byte counts. Time in which
+    nothing is read, because the application does not fetch what was received, does
+    not count. `None` sets no limit: Pings are sent, but need not be answered.
+
+    It bounds how long a peer whose machine or network has failed can keep a
+    connection. TCP alone notices this late, or never if nothing is sent.
+    """
+
+
+class ConnectionOptions(_BufferOptions, _LifeOptions, total=False):
+    """The options that clients and servers share.
+
+    All are optional. They can be passed as keyword arguments, one by one or
+    together: ``open_websocket_url(url, **options)``.
+
+    """
+
+
+class ClientOptions(ConnectionOptions, total=False):
+    """The options of `open_websocket`, `connect_websocket` and `wrap_client_stream`.
+
+    These are beside those of `ConnectionOptions`. All are optional.
+
+    """
+
+    subprotocols: Iterable[str] | None
+    """The subprotocols to offer, best first (RFC 6455 section 1.9); default ``None``,
+    none. What the server chose is in `WebSocketConnection.subprotocol`.
+
+    A server that chooses one that was not offered fails the handshake, so both sides
+    always speak the same protocol.
+    """
+
+    extra_headers: Iterable[Header] | None
+    """Headers to send beside those of the handshake, as pairs of ``bytes`` or of
+    ``str``; default ``None``, none. ``Host`` replaces the one that would be sent;
+    other headers of the handshake itself are refused.
+
+    Names and values that would break out of their line are refused, too, so that text
+    from elsewhere cannot inject a header. Errors do not show values, which may be
+    secrets.
+    """
+
+    extensions: Iterable[Extension] | None
+    """Extensions to offer instead of ``compression``, as objects of
+    `wsproto.extensions.Extension`; default ``None``, none. They keep state, so each
+    connection needs new ones.
+
+    A server that chooses one that was not offered fails the handshake.
+    """
+
+
+class ServerStreamOptions(_LifeOptions, total=False):
+    """The options of `wrap_server_stream` that have no place by position.
+
+    These are beside those of `ConnectionOptions`. All are optional.
+
+    """
+
+    origins: Iterable[str] | str | None
+    """The web pages whose scripts may connect, as origins such as
+    ``https://example.org:8443``; ``"*"`` for all pages. By default, ``None``, a page
+    may connect to the host that it came from. Others get a response with status 403.
+    A client that sends no Origin is not a browser and is always let in.
+
+    It prevents cross-site WebSocket hijacking (RFC 6455 section 10.2): browsers send a
+    user's cookies along, whichever page connects.
+    """
+
+
+class ServerOptions(_BufferOptions, ServerStreamOptions, total=False):
+    """The options of `serve_websocket` and `WebSocketServer`.
+
+    These are beside those of `ConnectionOptions` and `ServerStreamOptions`. All are
+    optional.
+
+    """
+
+    handler_errors: Literal["log", "raise"]
+    """What an exception of a handler does. ``"log"``, the default, logs it with its
+    traceback and closes that connection with code 1011. ``"raise"`` lets it end the
+    server as well.
+
+    By default a request that makes the handler fail ends its own connection only.
+    """
+
+    max_connections: int | None
+    """How many clients may be connected at once, in their handshake or open; default
+    ``None``, no limit. At the limit the server accepts no more until a client leaves;
+    new ones wait in the kernel.
+
+    It bounds the files, the tasks and the memory that all clients together can take.
+    """
+
+    max_pending_handshakes: int | None
+    """How many clients may be in their handshake at once, TLS included; default 1000,
+    at some 32 KiB each. At the limit the server accepts no more until a handshake is
+    done, or the client has left; ``connect_timeout`` bounds how long that takes if the
+    handler is quick. ``None`` sets no limit.
+
+    It bounds what clients can take that connect and say nothing, and the work that a
+    crowd makes that reconnects at the same moment.
+    """
+
+
+# -- what is made of it --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ConnectionSettings:
+    """What a connection needs to know, checked; see `ConnectionOptions`.
+
+    :raises ValueError: if an option has a value that cannot work
+    :raises TypeError: if an option has a value of the wrong type
 
     """
 
     message_queue_size: float = MESSAGE_QUEUE_SIZE
     max_message_size: float = MAX_MESSAGE_SIZE
     receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE
-    connect_timeout: float | None = CONNECT_TIMEOUT
+    connect_timeout: float | None = 10.0  # websockets' open timeout
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT
-    ping_interval: float | None = PING_INTERVAL
-    ping_timeout: float | None = PING_TIMEOUT
+    compression: PerMessageDeflate | bool | None = None
+    ping_interval: float | None = 20.0  # websockets'; below any proxy's idle time
+    ping_timeout: float | None = 20.0  # websockets'
+    #: what may be negotiated in the handshake
+    negotiable: Extensions = field(init=False)
 
     def __post_init__(self) -> None:
         check("message_queue_size", self.message_queue_size, zero=True)
         check("max_message_size", self.max_message_size)
-        if self.receive_buffer_size is not None:
-            check("receive_buffer_size", self.receive_buffer_size, kind=int)
-        for name in (
-            "connect_timeout",
-            "disconnect_timeout",
-            "ping_interval",
-            "ping_timeout",
-        ):
-            if getattr(self, name) is not None:
-                check(name, getattr(self, name))
+        check("receive_buffer_size", self.receive_buffer_size, kind=int, none=True)
+        check("connect_timeout", self.connect_timeout, none=True)
+        check("disconnect_timeout", self.disconnect_timeout, none=True)
+        check("ping_interval", self.ping_interval, none=True)
+        check("ping_timeout", self.ping_timeout, none=True)
+        self._set(negotiable=Extensions.from_arguments(self.compression))
+
+    def _set(self, **values: object) -> None:
+        """Set fields while the object is constructed; after that it is frozen."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     @property
     def connect_seconds(self) -> float:
@@ -85,26 +272,152 @@ class ConnectionSettings:
         return math.inf if self.disconnect_timeout is None else self.disconnect_timeout
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ClientSettings(ConnectionSettings):
+    """What a client needs to know, checked; see `ClientOptions`."""
+
+    subprotocols: Iterable[str] | None = None
+    extra_headers: Iterable[Header] | None = None
+    extensions: Iterable[Extension] | None = None
+
+    def __post_init__(self) -> None:
+        ConnectionSettings.__post_init__(self)
+        # An iterator can be read only once, so what was read is kept.
+        self._set(
+            subprotocols=check_subprotocols(self.subprotocols),
+            extra_headers=validate_headers(self.extra_headers),
+        )
+        if self.extensions is not None:
+            self._set(
+                negotiable=Extensions.from_arguments(self.compression, self.extensions)
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ServerSettings(ConnectionSettings):
+    """What a server needs to know, checked; see `ServerOptions`."""
+
+    origins: Iterable[str] | str | None = None
+    handler_errors: Literal["log", "raise"] = "log"
+    max_connections: int | None = None
+    # Some 32 KiB each, and no other library has a limit to compare with.
+    max_pending_handshakes: int | None = 1000
+    #: `origins`, checked
+    allowed_origins: Origins = field(init=False)
+
+    def __post_init__(self) -> None:
+        ConnectionSettings.__post_init__(self)
+        self._set(allowed_origins=Origins(self.origins))
+        if self.handler_errors not in ("log", "raise"):
+            raise ValueError(
+                f'handler_errors must be "log" or "raise", not {self.handler_errors!r}'
+            )
+        check("max_connections", self.max_connections, kind=int, none=True)
+        check(
+            "max_pending_handshakes", self.max_pending_handshakes, kind=int, none=True
+        )
+
+
 def check(
     name: str,
-    value: float,
+    value: float | None,
     *,
     zero: bool = False,
     kind: type | UnionType = int | float,
+    none: bool = False,
 ) -> None:
-    """Check that a number of a user's can be right.
+    """Check a number that a user passed.
 
-    :param name: what it is called there
-    :param value: what was passed
+    :param name: the name of the option
+    :param value: its value
     :param zero: whether it may be zero
-    :param kind: of which type it must be; a bool is none
-    :raises ValueError: if it is negative, NaN, or zero where that can't work
-    :raises TypeError: if it is not of that type
+    :param kind: the type that it must have; a bool does not count as an int
+    :param none: whether it may be ``None``
+    :raises ValueError: if it is negative, NaN, or zero where that cannot work
+    :raises TypeError: if it is of another type
 
     """
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if value is None and none:
+        return
+    otherwise = f"{' or None' * none}, not {value!r}"
+    if value is None or not isinstance(value, kind) or isinstance(value, bool):
         what = "an int" if kind is int else "a number"
-        raise TypeError(f"{name} must be {what}, not {value!r}")
+        raise TypeError(f"{name} must be {what}{otherwise}")
     if not (value > 0 or (zero and value == 0)):  # NaN compares false with everything
         least = "zero or more" if zero else "more than zero"
-        raise ValueError(f"{name} must be {least}, not {value!r}")
+        raise ValueError(f"{name} must be {least}{otherwise}")
+
+
+# -- from the one to the other -------------------------------------------------
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Settings = TypeVar("_Settings", bound=ConnectionSettings)
+
+
+def with_options(
+    options: type, settings: type[ConnectionSettings]
+) -> Callable[[_Function], _Function]:
+    """Show the options in the signature of a function that takes ``**options``.
+
+    So `inspect.signature`, ``help()`` and Sphinx see each keyword with its type and
+    its default, although the function's source names none of them.
+
+    :param options: the class that documents the options
+    :param settings: the class that has their defaults
+
+    """
+    keywords = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=settings.__dataclass_fields__[name].default,
+            annotation=getattr(hint, "__forward_arg__", hint),
+        )
+        for name, hint in options.__annotations__.items()
+    ]
+
+    def decorate(function: _Function) -> _Function:
+        signature = inspect.signature(function)
+        *named, _ = signature.parameters.values()
+        function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*named, *keywords]
+        )
+        return function
+
+    return decorate
+
+
+def checked(
+    settings: type[_Settings], function: Callable[..., Any], options: Mapping[str, Any]
+) -> _Settings:
+    """Make settings of the options that a user passed.
+
+    :param settings: the class of the settings
+    :param function: the function that the user called, which `with_options` decorates;
+        errors name it
+    :param options: the keyword arguments
+    :raises ValueError: if an option has a value that cannot work
+    :raises TypeError: if an option has a value of the wrong type, or does not exist
+
+    """
+    known: Mapping[str, object] = function.__signature__.parameters  # type: ignore[attr-defined]
+    for name in options:
+        if name not in known:
+            raise TypeError(_unexpected(function, name, known))
+    try:
+        return settings(**options)
+    except (TypeError, ValueError) as exc:
+        error = ValueError if isinstance(exc, ValueError) else TypeError
+        raise error(f"{_name(function)}(): {exc}") from exc.__cause__
+
+
+def _unexpected(function: Callable[..., Any], name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # costs time; few programs need it
+
+    text = f"{_name(function)}() got an unexpected keyword argument {name!r}"
+    matches = get_close_matches(name, known, n=1)
+    return text + "".join(f". Did you mean {match!r}?" for match in matches)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return function.__qualname__.removesuffix(".__init__")

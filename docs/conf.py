@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import typing
 from pathlib import Path
 
 import wsproto.extensions
@@ -22,6 +23,7 @@ exclude_patterns = ["_build"]
 
 default_role = "py:obj"
 add_module_names = False
+python_maximum_signature_line_length = 72
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 
@@ -41,10 +43,34 @@ for _path in sorted(_root.rglob("*.py")):
     _home.attr_docs.update(_analyzer.attr_docs)
     _home.tagorder.update(_analyzer.tagorder)
 
+# Options that `wrap_server_stream` takes by position, and those that it takes by
+# keyword, are in two private classes. All are options of every connection.
+for (_class, _key), _doc in list(_home.attr_docs.items()):
+    if _class in ("_BufferOptions", "_LifeOptions"):
+        _home.attr_docs["ConnectionOptions", _key] = _doc
+        _home.tagorder[f"ConnectionOptions.{_key}"] = _home.tagorder[f"{_class}.{_key}"]
+
 # The package leaves wsproto to type checkers; see _protocol/_extensions.py.
 for _name, _module in list(sys.modules.items()):
     if _name.startswith("anyio_websocket.") and hasattr(_module, "Extension"):
         vars(_module)["Extension"] = wsproto.extensions.Extension
+
+# Sphinx evaluates the annotations of a function, but not those that the library adds to
+# its signature for the options.
+_types = typing.get_type_hints(anyio_websocket.ClientOptions)
+_types |= typing.get_type_hints(anyio_websocket.ServerOptions)
+for _name in anyio_websocket.__all__:
+    _public = getattr(anyio_websocket, _name)
+    _function = _public.__init__ if isinstance(_public, type) else _public
+    if _signature := getattr(_function, "__signature__", None):
+        _function.__signature__ = _signature.replace(
+            parameters=[
+                _parameter.replace(annotation=_types[_option])
+                if (_option := _parameter.name) in _types
+                else _parameter
+                for _parameter in _signature.parameters.values()
+            ]
+        )
 
 nitpicky = True
 # The build must not need the network, so names of other projects lead nowhere. A
@@ -52,7 +78,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(abc|anyio|collections|contextlib|random|ssl|trio|types|typing|wsproto)\..*",
+        r"(abc|anyio|asyncio|collections|contextlib|math|random|ssl|trio|types|typing|wsproto)\..*",
     ),
     (r"py:.*", r"(ipaddress\.)?IPv[46]Address|ipaddress"),
     (r"py:.*", r"KeyboardInterrupt|\w*Error|Exception|None|object|type"),

@@ -392,6 +392,16 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "one connection receives bursts of tiny frames",
             "the other tasks keep running in between",
         ),
+        "F14": (
+            (
+                "inside the block of ``open_websocket()`` an `asyncio.TaskGroup` "
+                "cancels the task, or a timeout does, and the program goes on"
+            ),
+            (
+                "the block is left as if nothing had been: the library never cancels "
+                "the task that runs it"
+            ),
+        ),
     },
     "Servers under load": {
         "G1": (

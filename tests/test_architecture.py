@@ -29,8 +29,9 @@ MAY_USE: dict[str, set[str]] = {
     "_transport": set(),
     "_protocol": set(),
 }
-# A shelf imports nothing of ours, but that the options' types are the protocol's.
-SHELVES_MAY_USE = {"_options": {"_protocol"}}
+# A shelf imports nothing of ours, except that options are of the protocol's types and
+# of those that users pass, and are checked by the protocol.
+SHELVES_MAY_USE = {"_options": {"_protocol", "_types"}}
 
 # What knows an event loop, or does I/O.
 BACKENDS = {"asyncio", "sniffio", "trio", "uvloop"}

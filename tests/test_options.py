@@ -1,23 +1,55 @@
-"""H3: settings that cannot work are refused where they are made."""
+"""Options: their defaults and checks, and how public functions show and take them."""
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 
-from anyio_websocket._options import ConnectionSettings
+import anyio_websocket
+from anyio_websocket import (
+    ClientOptions,
+    PerMessageDeflate,
+    ServerOptions,
+    ServerStreamOptions,
+    WebSocketServer,
+    _options,
+    connect_websocket,
+    connect_websocket_url,
+    open_websocket,
+    open_websocket_url,
+    serve_websocket,
+    wrap_client_stream,
+    wrap_server_stream,
+)
+from anyio_websocket._options import ClientSettings, ConnectionSettings, ServerSettings
+
+# -- settings ------------------------------------------------------------------
 
 
 def test_defaults_are_valid() -> None:
-    options = ConnectionSettings()
-    assert options.connect_seconds == options.connect_timeout == 10
-    assert options.disconnect_seconds == options.disconnect_timeout == 10
+    settings = ConnectionSettings()
+    assert settings.connect_seconds == settings.connect_timeout == 10
+    assert settings.disconnect_seconds == settings.disconnect_timeout == 10
+    assert not any(settings.negotiable)
 
 
 def test_no_limits() -> None:
-    options = ConnectionSettings(math.inf, math.inf, None, None, None)
-    assert options.connect_seconds == options.disconnect_seconds == math.inf
+    settings = ConnectionSettings(
+        message_queue_size=math.inf,
+        max_message_size=math.inf,
+        receive_buffer_size=None,
+        connect_timeout=None,
+        disconnect_timeout=None,
+    )
+    assert settings.connect_seconds == settings.disconnect_seconds == math.inf
     assert ConnectionSettings(connect_timeout=math.inf, disconnect_timeout=math.inf)
     assert ConnectionSettings(message_queue_size=0).message_queue_size == 0
 
@@ -30,11 +62,14 @@ def test_no_limits() -> None:
         ("receive_buffer_size", [0, -1]),
         ("connect_timeout", [0, -1, math.nan]),
         ("disconnect_timeout", [0, -0.1, math.nan]),
+        ("ping_interval", [0, -1]),
+        ("ping_timeout", [0, -1]),
     ],
 )
 def test_H3_impossible_settings(name: str, values: list[float]) -> None:
     for value in values:
-        with pytest.raises(ValueError, match=name):
+        least = "zero or more" if name == "message_queue_size" else "more than zero"
+        with pytest.raises(ValueError, match=f"^{name} must be {least}.*, not {value}"):
             ConnectionSettings(**{name: value})  # type: ignore[arg-type]
 
 
@@ -44,11 +79,216 @@ def test_H3_impossible_settings(name: str, values: list[float]) -> None:
         ("message_queue_size", "1"),
         ("message_queue_size", None),
         ("max_message_size", True),
+        ("max_message_size", None),
         ("receive_buffer_size", 1.5),
         ("connect_timeout", "10"),
         ("disconnect_timeout", b"10"),
+        ("ping_interval", [20]),
+        ("ping_timeout", False),
+        ("compression", "deflate"),
     ],
 )
 def test_H3_wrong_types(name: str, value: object) -> None:
-    with pytest.raises(TypeError, match=name):
+    with pytest.raises(TypeError, match=f"^{name} must be .*, not ") as caught:
         ConnectionSettings(**{name: value})  # type: ignore[arg-type]
+    assert str(caught.value).endswith(f"not {value!r}")
+
+
+def test_settings_are_frozen() -> None:
+    for settings in (ConnectionSettings(), ClientSettings(), ServerSettings()):
+        with pytest.raises(FrozenInstanceError):
+            settings.max_message_size = 1  # type: ignore[misc]
+
+
+def test_what_an_iterator_yields_is_kept() -> None:
+    settings = ClientSettings(
+        subprotocols=iter(["chat"]), extra_headers=iter([("X-A", "b")])
+    )
+    for _ in range(2):
+        assert list(settings.subprotocols or ()) == ["chat"]
+        assert list(settings.extra_headers or ()) == [(b"X-A", b"b")]
+
+
+def test_compression_is_negotiable() -> None:
+    assert ClientSettings(compression=True).negotiable.deflate == PerMessageDeflate()
+    level = PerMessageDeflate(level=9)
+    assert ServerSettings(compression=level).negotiable.deflate == level
+
+
+# -- the public classes --------------------------------------------------------
+
+FUNCTIONS: list[tuple[Callable[..., Any], Any, type[ConnectionSettings]]] = [
+    (open_websocket, ClientOptions, ClientSettings),
+    (open_websocket_url, ClientOptions, ClientSettings),
+    (connect_websocket, ClientOptions, ClientSettings),
+    (connect_websocket_url, ClientOptions, ClientSettings),
+    (wrap_client_stream, ClientOptions, ClientSettings),
+    (serve_websocket, ServerOptions, ServerSettings),
+    (WebSocketServer, ServerOptions, ServerSettings),
+    (wrap_server_stream, ServerStreamOptions, ServerSettings),
+]
+
+
+def fields_of(settings: type[ConnectionSettings]) -> dict[str, Any]:
+    """Give the default of each option by its name."""
+    fields = settings.__dataclass_fields__.values()
+    return {field.name: field.default for field in fields if field.init}
+
+
+def test_keys_are_the_fields_of_the_settings() -> None:
+    assert ClientOptions.__optional_keys__ == fields_of(ClientSettings).keys()
+    assert ServerOptions.__optional_keys__ == fields_of(ServerSettings).keys()
+    shared = anyio_websocket.ConnectionOptions.__optional_keys__
+    assert shared == fields_of(ConnectionSettings).keys()
+    assert ServerStreamOptions.__optional_keys__ < ServerOptions.__optional_keys__
+
+
+@pytest.mark.parametrize(("function", "options", "settings"), FUNCTIONS)
+def test_signatures_show_every_option(
+    function: Callable[..., Any], options: Any, settings: type[ConnectionSettings]
+) -> None:
+    parameters = inspect.signature(function).parameters
+    assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    defaults = fields_of(settings)
+    for name, hint in options.__annotations__.items():
+        parameter = parameters[name]
+        assert parameter.kind is parameter.KEYWORD_ONLY
+        assert parameter.default == defaults[name]
+        assert parameter.annotation == hint.__forward_arg__
+    for name in parameters.keys() & defaults.keys():
+        assert parameters[name].default == defaults[name]
+
+
+def test_every_option_is_described() -> None:
+    """A string follows each key, and says the default that the settings have."""
+    defaults = fields_of(ClientSettings) | fields_of(ServerSettings)
+    described: set[str] = set()
+    tree = ast.parse(Path(_options.__file__).read_text("utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Options"):
+            for key, text in zip(node.body, node.body[1:], strict=False):
+                if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name):
+                    assert isinstance(text, ast.Expr), key.target.id
+                    assert isinstance(text.value, ast.Constant)
+                    words = " ".join(str(text.value.value).split())
+                    assert "default" in words, key.target.id
+                    default = defaults[key.target.id]
+                    if default is not None:
+                        shown = default if isinstance(default, str) else int(default)
+                        assert str(shown) in words, key.target.id
+                    described.add(key.target.id)
+    assert described == defaults.keys()
+
+
+# -- errors at the call --------------------------------------------------------
+
+
+def call(function: Callable[..., Any], **options: Any) -> None:
+    """Call a public function with options, which are checked before all else."""
+    arguments: dict[Any, tuple[Any, ...]] = {
+        open_websocket: ("x.invalid", 80, "/"),
+        open_websocket_url: ("ws://x.invalid",),
+        connect_websocket: (None, "x.invalid", 80, "/"),
+        connect_websocket_url: (None, "ws://x.invalid"),
+        wrap_client_stream: (None, None, "x", "/"),
+        serve_websocket: (None, "x.invalid", 0, None),
+        WebSocketServer: (None, [None]),
+        wrap_server_stream: (None, None),
+    }
+    if function in (open_websocket, connect_websocket):
+        options["use_ssl"] = False
+    result = function(*arguments[function], **options)
+    if inspect.iscoroutine(result):
+
+        async def run() -> None:
+            await result
+
+        anyio.run(run)
+
+
+@pytest.mark.parametrize("function", [function for function, *_ in FUNCTIONS])
+def test_errors_name_the_function_and_the_option(function: Callable[..., Any]) -> None:
+    name = function.__name__
+    with pytest.raises(TypeError) as unknown:
+        call(function, ping_intervall=5)
+    assert str(unknown.value) == (
+        f"{name}() got an unexpected keyword argument 'ping_intervall'. "
+        "Did you mean 'ping_interval'?"
+    )
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got .* 'xyzzy'$"):
+        call(function, xyzzy=5)
+    with pytest.raises(ValueError) as value:  # noqa: PT011 - compared below
+        call(function, ping_timeout=-5)
+    assert str(value.value) == (
+        f"{name}(): ping_timeout must be more than zero or None, not -5"
+    )
+    with pytest.raises(TypeError) as kind:
+        call(function, connect_timeout="5")
+    assert str(kind.value) == (
+        f"{name}(): connect_timeout must be a number or None, not '5'"
+    )
+    with pytest.raises(ValueError, match=rf"^{name}\(\): max_message_size .* not 0$"):
+        call(function, max_message_size=0)
+
+
+def test_options_of_the_other_side_do_not_exist() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'origins'"):
+        call(open_websocket_url, origins="*")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'subprotocols'"):
+        call(WebSocketServer, subprotocols=[])
+    with pytest.raises(TypeError, match="argument 'max_connections'"):
+        call(wrap_server_stream, max_connections=5)
+
+
+@pytest.mark.parametrize(
+    ("option", "error", "text"),
+    [
+        ({"subprotocols": "chat"}, TypeError, "subprotocols must be a list"),
+        ({"subprotocols": ["a b"]}, ValueError, "subprotocol 'a b' is not a token"),
+        (
+            {"extra_headers": [("A b", "c")]},
+            ValueError,
+            "'A b' is not a valid",
+        ),
+        ({"extensions": [object()]}, TypeError, "wsproto.extensions.Extension"),
+        ({"compression": 5}, TypeError, "compression must be None, True or"),
+    ],
+)
+def test_a_clients_options(
+    option: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=rf"^open_websocket_url\(\): .*{text}"):
+        call(open_websocket_url, **option)
+
+
+@pytest.mark.parametrize(
+    ("option", "error", "text"),
+    [
+        ({"origins": "https://a.example"}, TypeError, "origins must be a list"),
+        ({"origins": ["a.example"]}, ValueError, "'a.example' is no"),
+        ({"handler_errors": "ignore"}, ValueError, 'handler_errors must be "log" or'),
+        ({"max_connections": 0}, ValueError, "max_connections must be more than zero"),
+        ({"max_pending_handshakes": 1.5}, TypeError, "must be an int or None"),
+    ],
+)
+def test_a_servers_options(
+    option: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=rf"^WebSocketServer\(\): .*{text}"):
+        call(WebSocketServer, **option)
+
+
+def test_errors_do_not_show_the_values_of_headers() -> None:
+    for headers in (
+        [("Authorization", "secret\n")],
+        [("Authorization", "secret\u20ac")],
+    ):
+        with pytest.raises(ValueError, match="Authorization") as caught:
+            call(open_websocket_url, extra_headers=headers)
+        assert "secret" not in str(caught.value)
+        assert "secret" not in repr(caught.value.__cause__)
+
+
+def test_settings_do_not_show_headers() -> None:
+    settings = ClientSettings(extra_headers=[("Authorization", "secret")])
+    assert "secret" not in repr(settings)

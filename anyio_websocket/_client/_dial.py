@@ -1,37 +1,40 @@
-"""Dialing: from a server's name to a stream that the handshake can use.
+"""Dialing: from a server's address to a transport for the handshake.
 
-In: host, port, and how to use TLS. Out: a transport.
+In: a host, a port and whether to use TLS. Out: a transport, connected and encrypted.
+
+`Dialer` decides where to connect and puts TLS on top. Below it, ``_transport.connect``
+makes the TCP connection. A proxy belongs between the two: in `Dialer.dial`, in place
+of ``connect``, because TLS is spoken with the server and not with the proxy.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
 
 import anyio
 
 from .._errors import HandshakeError
-from .._protocol import ClientHandshake, Extensions
 from .._transport import (
     StreamTransport,
     TlsTransport,
     Transport,
     TransportLost,
     can_wait_for_sockets,
+    check_ssl_context,
     connect,
 )
-from .._types import Header
 from . import _url
 
 
 class Dialer:
-    """Where a connection goes; every argument is checked before anything is sent.
+    """Connects to one server; its arguments are checked before anything is sent.
 
     :param host: the server's name or IP address
     :param port: the server's TCP port
-    :param use_ssl: whether and how to use TLS
-    :raises ValueError: if the address cannot be one
-    :raises TypeError: if ``use_ssl`` is neither a bool nor a context
+    :param use_ssl: ``False`` for no TLS, ``True`` for the system's settings, or an
+        `ssl.SSLContext`
+    :raises ValueError: if the host or the port is not valid
+    :raises TypeError: if an argument has the wrong type
 
     """
 
@@ -44,31 +47,37 @@ class Dialer:
             self._context = use_ssl
         else:
             raise TypeError("`use_ssl` argument must be bool or ssl.SSLContext")
+        #: what the request says in Host
         self.host_header = _url.host_header(host, port)
         self._host = host
         self._port = port
 
-    def handshake(
-        self,
-        resource: str,
-        subprotocols: Iterable[str] | None,
-        extra_headers: Iterable[Header] | None,
-        extensions: Extensions,
-    ) -> ClientHandshake:
-        """Write the request to that server."""
-        return ClientHandshake(
-            host=self.host_header,
-            target=_url.check_resource(resource),
-            subprotocols=subprotocols,
-            extra_headers=extra_headers,
-            extensions=extensions,
-        )
+    @classmethod
+    def for_url(cls, target: _url.Target, ssl_context: object) -> Dialer:
+        """Make the dialer for a URL.
+
+        :param target: the URL's parts
+        :param ssl_context: an `ssl.SSLContext`; ``None`` for the system's settings if
+            the URL is a ``wss:`` one
+        :raises ValueError: if there is a context, but the URL is a ``ws:`` one
+        :raises TypeError: if the context is not an `ssl.SSLContext`
+
+        """
+        use_ssl: bool | ssl.SSLContext = target.is_secure
+        if not target.is_secure:
+            if ssl_context is not None:
+                raise ValueError("SSL context must be None for ws: URL scheme")
+        elif ssl_context is not None and ssl_context is not True:
+            # False means "no TLS" above, so it must not get there: this is wss:.
+            use_ssl = check_ssl_context(ssl_context)
+        return cls(target.host, target.port, use_ssl)
 
     async def dial(self) -> Transport:
-        """Connect, with TLS if wanted.
+        """Connect, with TLS if it is used.
 
         :raises OSError: if the server cannot be reached, or TLS fails
-        :raises HandshakeError: if the server leaves in the middle of TLS
+        :raises HandshakeError: if the server closes the connection during the TLS
+            handshake
 
         """
         if not can_wait_for_sockets():

@@ -1,214 +1,99 @@
-"""The client's front door: dial, shake hands, hand over a connection.
+"""Opening a connection as a client: the public functions, and what they share.
 
-In: a URL, or host, port and resource, or a stream. Out: a ``WebSocketConnection``.
+In: a URL, or host, port and resource, or a stream. Out: a `WebSocketConnection`.
+
+Each function checks its arguments, makes an `_Attempt` and lets it connect. What
+differs is where the connection lives: for a block, or in a nursery.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import cast
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Unpack
 
-from anyio import create_task_group, move_on_after
+from anyio import move_on_after
 
 from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
 from .._errors import ConnectionTimeout, DisconnectionTimeout, HandshakeError
-from .._options import (
-    CONNECT_TIMEOUT,
-    DISCONNECT_TIMEOUT,
-    MAX_MESSAGE_SIZE,
-    MESSAGE_QUEUE_SIZE,
-    PING_INTERVAL,
-    PING_TIMEOUT,
-    RECEIVE_BUFFER_SIZE,
-    ConnectionSettings,
-)
-from .._protocol import (
-    Accepted,
-    ClientHandshake,
-    Extension,
-    Extensions,
-    PerMessageDeflate,
-)
-from .._transport import AnyStream, Transport, check_ssl_context, transport_of
-from .._types import Header, Nursery
+from .._options import ClientOptions, ClientSettings, checked, with_options
+from .._protocol import Accepted, ClientHandshake
+from .._transport import AnyStream, Transport, transport_of
+from .._types import Nursery
 from . import _url
 from ._dial import Dialer
 from ._handshake import rejection, request_upgrade
+from ._nursery import PrivateNursery
+
+_with_client_options = with_options(ClientOptions, ClientSettings)
 
 
-@asynccontextmanager
-async def open_websocket(
+@_with_client_options
+def open_websocket(
     host: str,
     port: int,
     resource: str,
     *,
     use_ssl: bool | ssl.SSLContext,
-    subprotocols: Iterable[str] | None = None,
-    extra_headers: Iterable[Header] | None = None,
-    message_queue_size: float = MESSAGE_QUEUE_SIZE,
-    max_message_size: float = MAX_MESSAGE_SIZE,
-    receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
-    connect_timeout: float | None = CONNECT_TIMEOUT,
-    disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
-    compression: PerMessageDeflate | bool | None = None,
-    extensions: Iterable[Extension] | None = None,
-    ping_interval: float | None = PING_INTERVAL,
-    ping_timeout: float | None = PING_TIMEOUT,
-) -> AsyncGenerator[WebSocketConnection]:
-    """Open a connection for the time of an ``async with`` block.
+    **options: Unpack[ClientOptions],
+) -> AbstractAsyncContextManager[WebSocketConnection]:
+    """Open a connection for the duration of an ``async with`` block.
 
-    Leaving the block closes the connection with code 1000. If the block is left by a
-    cancellation or by an exception such as `KeyboardInterrupt`, the stream is closed
-    at once. An exception of the block always comes out as it is.
+    Leaving the block closes the connection with code 1000. If the block is cancelled,
+    or left by an exception such as `KeyboardInterrupt`, the stream is closed at once.
+    An exception of the block always comes out as it is. The arguments are checked
+    when the function is called, the connection is made when the block is entered.
+
+    The options are described in `ClientOptions` and `ConnectionOptions`.
 
     :param host: the server's name or IP address, IPv6 without brackets
     :param port: the server's TCP port
-    :param resource: the path to ask for, with the query if there is one
-    :param use_ssl: ``False`` for a plain connection, ``True`` for TLS that verifies
-        the server as the system does, or the context to use
-    :param subprotocols: the subprotocols to offer, best first; ``None`` for none
-    :param extra_headers: headers to send beside those of the handshake, as pairs of
-        ``bytes`` or of ``str``; ``None`` for none. ``Host`` replaces ours
-    :param message_queue_size: received messages that may wait while the application
-        does not fetch them; when they do, no more is read. ``math.inf`` for no bound;
-        with 0 nothing is read, not even a Pong or a Close, but for a task that waits
-        in `WebSocketConnection.get_message`
-    :param max_message_size: bytes of payload in a received message; a larger one ends
-        the connection with code 1009. ``math.inf`` for no limit
-    :param receive_buffer_size: bytes to ask of the network at once, ``None`` to leave
-        it to the stream
-    :param connect_timeout: seconds until the connection must be open, from the look-up
-        of the name to the server's answer; ``None`` for no limit
-    :param disconnect_timeout: seconds that closing may take; ``None`` for no limit
-    :param compression: ``True`` to offer permessage-deflate with the defaults of
-        `PerMessageDeflate`, or settings of your own; ``None`` for none. Which was
-        agreed on is in `WebSocketConnection.compression`
-    :param extensions: extensions of your own to offer, as wsproto has them, instead of
-        ``compression``; new objects for each connection. ``None`` for none
-    :param ping_interval: seconds from one Ping that keeps the connection alive to the
-        next; ``None`` for none
-    :param ping_timeout: seconds in which something must come from the peer then, else
-        the connection is ended with code 1006; any byte counts, and the time in which
-        we do not read because the application does not fetch what was received does
-        not. ``None`` for no limit
-    :raises HandshakeError: if no connection could be made, with the error of the
-        network or of TLS as ``__cause__``
-    :raises ConnectionTimeout: if none was made in time
-    :raises ConnectionRejected: if the server refused
-    :raises DisconnectionTimeout: on leaving the block, if the server did not answer
-        the closing handshake in time and the block raised nothing
-    :raises ValueError: if an argument cannot be right; nothing was sent then
-    :raises TypeError: if an argument is of the wrong type
+    :param resource: the path to request, with the query if there is one
+    :param use_ssl: ``False`` for no TLS; ``True`` for TLS that verifies the server
+        with the system's certificates; or the context to use
+    :raises ValueError: if an argument has a value that cannot work; nothing was sent
+    :raises TypeError: if an argument has the wrong type, or does not exist
+    :raises HandshakeError: if the connection could not be made; ``__cause__`` is the
+        error of the network or of TLS, if there was one
+    :raises ConnectionTimeout: if it was not open within ``connect_timeout``
+    :raises ConnectionRejected: if the server responded with another status than 101
+    :raises DisconnectionTimeout: if the block ended without an exception, and the
+        server did not finish the closing handshake within ``disconnect_timeout``
 
     """
-    options = ConnectionSettings(
-        message_queue_size,
-        max_message_size,
-        receive_buffer_size,
-        connect_timeout,
-        disconnect_timeout,
-        ping_interval,
-        ping_timeout,
-    )
+    settings = checked(ClientSettings, open_websocket, options)
     dialer = Dialer(host, port, use_ssl)
-    handshake = dialer.handshake(
-        resource,
-        subprotocols,
-        extra_headers,
-        Extensions.from_arguments(compression, extensions),
-    )
-    try:
-        transport, accepted = await _establish(dialer.dial, handshake, options)
-    except OSError as exc:
-        raise HandshakeError(
-            f"could not connect to {dialer.host_header}: {exc}"
-        ) from exc
-    error: BaseException | None = None  # of the block, which always comes out
-    internal: BaseException | None = None  # of the task group
-    core: ConnectionCore | None = None
-    open_until_now = True
-    try:
-        async with create_task_group() as nursery:
-            core = _core(nursery, transport, accepted, options)
-            try:
-                yield _connection(core, handshake, accepted)
-            except BaseException as exc:
-                error = exc
-            open_until_now = not core.close_state.closed
-            try:
-                if error is None or isinstance(error, Exception):
-                    await core.close(1000, "")
-                else:
-                    await core.abort()
-            except BaseException as exc:  # cancelled: it is closed all the same
-                error = error or exc
-            # Only our own task is left in there, and it has nothing more to do.
-            nursery.cancel_scope.cancel()
-    except BaseException as exc:
-        internal = exc
-    if internal is not None:
-        error = _combined(error, internal)
-    if error is not None:
-        raise error
-    # An explicit aclose() in the block that took too long has returned, and no more.
-    if core is not None and open_until_now and core.close_state.timed_out:
-        raise DisconnectionTimeout(
-            "the server did not finish the closing handshake within "
-            f"{disconnect_timeout} seconds"
-        )
+    return _open(_Attempt(dialer.dial, dialer.host_header, resource, settings))
 
 
+@_with_client_options
 def open_websocket_url(
     url: str,
     ssl_context: ssl.SSLContext | None = None,
-    *,
-    subprotocols: Iterable[str] | None = None,
-    extra_headers: Iterable[Header] | None = None,
-    message_queue_size: float = MESSAGE_QUEUE_SIZE,
-    max_message_size: float = MAX_MESSAGE_SIZE,
-    receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
-    connect_timeout: float | None = CONNECT_TIMEOUT,
-    disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
-    compression: PerMessageDeflate | bool | None = None,
-    extensions: Iterable[Extension] | None = None,
-    ping_interval: float | None = PING_INTERVAL,
-    ping_timeout: float | None = PING_TIMEOUT,
+    **options: Unpack[ClientOptions],
 ) -> AbstractAsyncContextManager[WebSocketConnection]:
-    """Open a connection to a URL for the time of an ``async with`` block.
+    """Open a connection to a URL for the duration of an ``async with`` block.
 
-    Everything else is as with `open_websocket`.
+    This is `open_websocket` for a URL; what is said there holds here as well. The
+    options are described in `ClientOptions` and `ConnectionOptions`.
 
-    :param url: a ``ws:`` or ``wss:`` URL, or an object whose ``str()`` is one; a
-        fragment and userinfo are left out
-    :param ssl_context: the TLS context for ``wss:``; ``None`` for one that verifies
-        the server as the system does
-    :raises ValueError: at the call, if the URL is none, or a context is given for
-        ``ws:``
-    :raises TypeError: at the call, if the context is none
+    :param url: a ``ws:`` or ``wss:`` URL, or an object whose ``str()`` is one; its
+        fragment, user name and password are not sent
+    :param ssl_context: the TLS context for a ``wss:`` URL; ``None`` verifies the
+        server with the system's certificates
+    :raises ValueError: if the URL is not valid, if there is a context for a ``ws:``
+        URL, or if an option has a value that cannot work; nothing was sent
+    :raises TypeError: if an argument has the wrong type, or does not exist
 
     """
+    settings = checked(ClientSettings, open_websocket_url, options)
     target = _url.parse(url)
-    return open_websocket(
-        target.host,
-        target.port,
-        target.resource,
-        use_ssl=_ssl_of(target, ssl_context),
-        subprotocols=subprotocols,
-        extra_headers=extra_headers,
-        message_queue_size=message_queue_size,
-        max_message_size=max_message_size,
-        receive_buffer_size=receive_buffer_size,
-        connect_timeout=connect_timeout,
-        disconnect_timeout=disconnect_timeout,
-        compression=compression,
-        extensions=extensions,
-        ping_interval=ping_interval,
-        ping_timeout=ping_timeout,
-    )
+    dialer = Dialer.for_url(target, ssl_context)
+    return _open(_Attempt(dialer.dial, dialer.host_header, target.resource, settings))
 
 
+@_with_client_options
 async def connect_websocket(
     nursery: Nursery,
     host: str,
@@ -216,234 +101,206 @@ async def connect_websocket(
     resource: str,
     *,
     use_ssl: bool | ssl.SSLContext,
-    subprotocols: Iterable[str] | None = None,
-    extra_headers: Iterable[Header] | None = None,
-    message_queue_size: float = MESSAGE_QUEUE_SIZE,
-    max_message_size: float = MAX_MESSAGE_SIZE,
-    receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
-    connect_timeout: float | None = CONNECT_TIMEOUT,
-    disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
-    compression: PerMessageDeflate | bool | None = None,
-    extensions: Iterable[Extension] | None = None,
-    ping_interval: float | None = PING_INTERVAL,
-    ping_timeout: float | None = PING_TIMEOUT,
+    **options: Unpack[ClientOptions],
 ) -> WebSocketConnection:
-    """Open a connection that lives in a nursery, until somebody closes it.
+    """Open a connection that lives in a nursery until it is closed.
 
-    One task is started in the nursery, once the connection is open; it ends when the
-    connection is closed. If the nursery is cancelled, so is the connection (1006).
-    Every other parameter is as with `open_websocket`.
+    Once the connection is open, one task is started in the nursery; it ends when the
+    connection is closed. Cancelling the nursery closes the connection at once (1006).
+
+    The options are described in `ClientOptions` and `ConnectionOptions`.
 
     :param nursery: an anyio task group or a trio nursery
-    :raises OSError: if the server cannot be reached or TLS fails
-    :raises HandshakeError: if there is no handshake to be had with the server
-    :raises ConnectionTimeout: if the connection was not open in time
-    :raises ConnectionRejected: if the server refused
-    :raises ValueError: if an argument cannot be right; nothing was sent then
-    :raises TypeError: if an argument is of the wrong type
+    :param host: the server's name or IP address, IPv6 without brackets
+    :param port: the server's TCP port
+    :param resource: the path to request, with the query if there is one
+    :param use_ssl: ``False`` for no TLS; ``True`` for TLS that verifies the server
+        with the system's certificates; or the context to use
+    :raises ValueError: if an argument has a value that cannot work; nothing was sent
+    :raises TypeError: if an argument has the wrong type, or does not exist
+    :raises OSError: if the server cannot be reached, or TLS fails
+    :raises HandshakeError: if the server's response is not valid, or it closes the
+        connection during the handshake
+    :raises ConnectionTimeout: if the connection was not open within
+        ``connect_timeout``
+    :raises ConnectionRejected: if the server responded with another status than 101
 
     """
-    options = ConnectionSettings(
-        message_queue_size,
-        max_message_size,
-        receive_buffer_size,
-        connect_timeout,
-        disconnect_timeout,
-        ping_interval,
-        ping_timeout,
-    )
+    settings = checked(ClientSettings, connect_websocket, options)
     dialer = Dialer(host, port, use_ssl)
-    handshake = dialer.handshake(
-        resource,
-        subprotocols,
-        extra_headers,
-        Extensions.from_arguments(compression, extensions),
-    )
-    transport, accepted = await _establish(dialer.dial, handshake, options)
-    return _connection(
-        _core(nursery, transport, accepted, options), handshake, accepted
-    )
+    attempt = _Attempt(dialer.dial, dialer.host_header, resource, settings)
+    return await attempt.connect(nursery)
 
 
+@_with_client_options
 async def connect_websocket_url(
     nursery: Nursery,
     url: str,
     ssl_context: ssl.SSLContext | None = None,
-    *,
-    subprotocols: Iterable[str] | None = None,
-    extra_headers: Iterable[Header] | None = None,
-    message_queue_size: float = MESSAGE_QUEUE_SIZE,
-    max_message_size: float = MAX_MESSAGE_SIZE,
-    receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
-    connect_timeout: float | None = CONNECT_TIMEOUT,
-    disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
-    compression: PerMessageDeflate | bool | None = None,
-    extensions: Iterable[Extension] | None = None,
-    ping_interval: float | None = PING_INTERVAL,
-    ping_timeout: float | None = PING_TIMEOUT,
+    **options: Unpack[ClientOptions],
 ) -> WebSocketConnection:
-    """Open a connection to a URL that lives in a nursery.
+    """Open a connection to a URL that lives in a nursery until it is closed.
 
-    Everything else is as with `connect_websocket`, ``url`` and ``ssl_context`` as with
-    `open_websocket_url`.
+    This is `connect_websocket` for a URL; what is said there holds here as well. The
+    options are described in `ClientOptions` and `ConnectionOptions`.
 
     :param nursery: an anyio task group or a trio nursery
-    :param url: a ``ws:`` or ``wss:`` URL, or an object whose ``str()`` is one
-    :param ssl_context: the TLS context for ``wss:``; ``None`` for one that verifies
-        the server as the system does
-    :raises ValueError: if the URL is none, or a context is given for ``ws:``
-    :raises TypeError: if the context is none
+    :param url: a ``ws:`` or ``wss:`` URL, or an object whose ``str()`` is one; its
+        fragment, user name and password are not sent
+    :param ssl_context: the TLS context for a ``wss:`` URL; ``None`` verifies the
+        server with the system's certificates
+    :raises ValueError: if the URL is not valid, if there is a context for a ``ws:``
+        URL, or if an option has a value that cannot work; nothing was sent
+    :raises TypeError: if an argument has the wrong type, or does not exist
 
     """
+    settings = checked(ClientSettings, connect_websocket_url, options)
     target = _url.parse(url)
-    return await connect_websocket(
-        nursery,
-        target.host,
-        target.port,
-        target.resource,
-        use_ssl=_ssl_of(target, ssl_context),
-        subprotocols=subprotocols,
-        extra_headers=extra_headers,
-        message_queue_size=message_queue_size,
-        max_message_size=max_message_size,
-        receive_buffer_size=receive_buffer_size,
-        connect_timeout=connect_timeout,
-        disconnect_timeout=disconnect_timeout,
-        compression=compression,
-        extensions=extensions,
-        ping_interval=ping_interval,
-        ping_timeout=ping_timeout,
-    )
+    dialer = Dialer.for_url(target, ssl_context)
+    attempt = _Attempt(dialer.dial, dialer.host_header, target.resource, settings)
+    return await attempt.connect(nursery)
 
 
+@_with_client_options
 async def wrap_client_stream(
     nursery: Nursery,
     stream: AnyStream,
     host: str,
     resource: str,
-    *,
-    subprotocols: Iterable[str] | None = None,
-    extra_headers: Iterable[Header] | None = None,
-    message_queue_size: float = MESSAGE_QUEUE_SIZE,
-    max_message_size: float = MAX_MESSAGE_SIZE,
-    receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
-    connect_timeout: float | None = CONNECT_TIMEOUT,
-    disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
-    compression: PerMessageDeflate | bool | None = None,
-    extensions: Iterable[Extension] | None = None,
-    ping_interval: float | None = PING_INTERVAL,
-    ping_timeout: float | None = PING_TIMEOUT,
+    **options: Unpack[ClientOptions],
 ) -> WebSocketConnection:
-    """Open a connection over a stream that is connected already.
+    """Open a connection over a stream that is already connected.
 
-    The stream belongs to the connection from now on: it is closed with it, and also
-    if the handshake fails. Every other parameter is as with `connect_websocket`.
+    From now on the stream belongs to the connection: it is closed with it, and also
+    if the handshake fails. Otherwise this is `connect_websocket`. The options are
+    described in `ClientOptions` and `ConnectionOptions`.
 
     :param nursery: an anyio task group or a trio nursery
     :param stream: an :class:`anyio.abc.ByteStream` or a ``trio.abc.Stream``
-    :param host: what to say in the ``Host`` header, with the port if it matters
-    :param resource: the path to ask for, with the query if there is one
+    :param host: the value of the ``Host`` header, with the port if it is not the
+        default
+    :param resource: the path to request, with the query if there is one
+    :raises ValueError: if an argument has a value that cannot work; nothing was sent
+    :raises TypeError: if an argument has the wrong type, or does not exist
+    :raises HandshakeError: if the server's response is not valid, or it closes the
+        stream during the handshake
+    :raises ConnectionTimeout: if the connection was not open within
+        ``connect_timeout``
+    :raises ConnectionRejected: if the server responded with another status than 101
 
     """
-    options = ConnectionSettings(
-        message_queue_size,
-        max_message_size,
-        receive_buffer_size,
-        connect_timeout,
-        disconnect_timeout,
-        ping_interval,
-        ping_timeout,
-    )
+    settings = checked(ClientSettings, wrap_client_stream, options)
     transport = transport_of(stream)
-    handshake = ClientHandshake(
-        host=host,
-        target=_url.check_resource(resource),
-        subprotocols=subprotocols,
-        extra_headers=extra_headers,
-        extensions=Extensions.from_arguments(compression, extensions),
-    )
 
-    async def connected() -> Transport:
+    async def dial() -> Transport:
         return transport
 
-    _, accepted = await _establish(connected, handshake, options)
-    return _connection(
-        _core(nursery, transport, accepted, options), handshake, accepted
-    )
+    return await _Attempt(dial, host, resource, settings).connect(nursery)
 
 
-def _combined(error: BaseException | None, internal: BaseException) -> BaseException:
-    """Choose what comes out of the block when our task group raises as well."""
-    if not isinstance(internal, BaseExceptionGroup):
-        return error or internal  # a cancellation
-    # Our task never raises, so this is Ctrl-C that hit it, or a bug.
-    group = cast("BaseExceptionGroup[BaseException]", internal)
-    if error is not None:
-        error.__context__ = group
-        return error
-    if group.subgroup(KeyboardInterrupt) is not None:
-        interrupt = KeyboardInterrupt()
-        interrupt.__cause__ = group
-        return interrupt
-    return group
+class _Attempt:
+    """One attempt to open a connection.
 
+    :param dial: makes the transport
+    :param host: the value of the Host header
+    :param resource: path and query
+    :param settings: the options, checked
+    :raises ValueError: if host or resource cannot be sent
+    :raises TypeError: if the resource is not a ``str``
 
-def _ssl_of(target: _url.Target, ssl_context: object) -> bool | ssl.SSLContext:
-    if not target.is_secure:
-        if ssl_context is not None:
-            raise ValueError("SSL context must be None for ws: URL scheme")
-        return False
-    if ssl_context is None or ssl_context is True:
-        return True
-    # What means "no TLS" to `Dialer` must not slip through: this is a wss: URL.
-    return check_ssl_context(ssl_context)
+    """
 
-
-async def _establish(
-    dial: Callable[[], Awaitable[Transport]],
-    handshake: ClientHandshake,
-    options: ConnectionSettings,
-) -> tuple[Transport, Accepted]:
-    """Connect and shake hands within one deadline; leave nothing behind otherwise."""
-    transport: Transport | None = None
-    try:
-        with move_on_after(options.connect_seconds):
-            transport = await dial()
-            return transport, await request_upgrade(transport, handshake)
-        if partial := handshake.partial_rejection():
-            raise rejection(partial)  # only its body was slow
-        raise ConnectionTimeout(
-            f"no connection was open within {options.connect_timeout} seconds"
+    def __init__(
+        self,
+        dial: Callable[[], Awaitable[Transport]],
+        host: str,
+        resource: str,
+        settings: ClientSettings,
+    ) -> None:
+        self.host = host
+        self.settings = settings
+        self._dial = dial
+        self._handshake = ClientHandshake(
+            host=host,
+            target=_url.check_resource(resource),
+            subprotocols=settings.subprotocols,
+            extra_headers=settings.extra_headers,
+            extensions=settings.negotiable,
         )
-    except BaseException:
-        if transport is not None:
-            await transport.abort()
-        raise
+
+    async def connect(self, nursery: Nursery) -> WebSocketConnection:
+        """Establish the connection, and start its background task in a nursery."""
+        _, connection = self.start(nursery, *await self.establish())
+        return connection
+
+    async def establish(self) -> tuple[Transport, Accepted]:
+        """Dial and do the handshake, both within ``connect_timeout``.
+
+        If this raises, the transport is closed.
+        """
+        transport: Transport | None = None
+        try:
+            with move_on_after(self.settings.connect_seconds):
+                transport = await self._dial()
+                return transport, await request_upgrade(transport, self._handshake)
+            if partial := self._handshake.partial_rejection():
+                raise rejection(partial)  # only its body was slow
+            raise ConnectionTimeout(
+                "the connection was not open within "
+                f"{self.settings.connect_timeout} seconds (connect_timeout)"
+            )
+        except BaseException:
+            if transport is not None:
+                await transport.abort()
+            raise
+
+    def start(
+        self, nursery: Nursery, transport: Transport, accepted: Accepted
+    ) -> tuple[ConnectionCore, WebSocketConnection]:
+        """Start the background task of a connection that was established."""
+        core = open_core(
+            transport,
+            accepted.extensions,
+            BackgroundTask(nursery, self.settings),
+            self.settings,
+            is_client=True,
+            trailing=accepted.trailing,
+        )
+        connection = WebSocketConnection(
+            core,
+            path=self._handshake.target,
+            subprotocol=accepted.subprotocol,
+            compression=accepted.extensions.deflate,
+            handshake_headers=accepted.headers,
+        )
+        return core, connection
 
 
-def _core(
-    nursery: Nursery,
-    transport: Transport,
-    accepted: Accepted,
-    options: ConnectionSettings,
-) -> ConnectionCore:
-    return open_core(
-        transport,
-        accepted.extensions,
-        BackgroundTask(nursery, options),
-        options,
-        is_client=True,
-        trailing=accepted.trailing,
-    )
-
-
-def _connection(
-    core: ConnectionCore, handshake: ClientHandshake, accepted: Accepted
-) -> WebSocketConnection:
-    return WebSocketConnection(
-        core,
-        path=handshake.target,
-        subprotocol=accepted.subprotocol,
-        compression=accepted.extensions.deflate,
-        handshake_headers=accepted.headers,
-    )
+@asynccontextmanager
+async def _open(attempt: _Attempt) -> AsyncGenerator[WebSocketConnection]:
+    """Keep a connection open while a block runs; see `open_websocket`."""
+    try:
+        established = await attempt.establish()
+    except OSError as exc:
+        raise HandshakeError(f"could not connect to {attempt.host}: {exc}") from exc
+    async with PrivateNursery() as nursery:
+        core, connection = attempt.start(nursery, *established)
+        try:
+            yield connection
+        except BaseException as exc:
+            # The connection is closed even if this is cancelled, and the block's
+            # exception matters more than one of closing.
+            with suppress(BaseException):
+                if isinstance(exc, Exception):
+                    await core.close(1000, "")
+                else:
+                    await core.abort()
+            raise
+        # After an explicit aclose() in the block, nothing is left that can time out.
+        was_open = not core.close_state.closed
+        await core.close(1000, "")
+    if was_open and core.close_state.timed_out:
+        raise DisconnectionTimeout(
+            "the server did not finish the closing handshake within "
+            f"{attempt.settings.disconnect_timeout} seconds (disconnect_timeout)"
+        )

@@ -6,7 +6,13 @@ may use the names below, and only those.
 
 from __future__ import annotations
 
-from ._client_handshake import Accepted, ClientHandshake, HandshakeFailure, Rejected
+from ._client_handshake import (
+    Accepted,
+    ClientHandshake,
+    HandshakeFailure,
+    Rejected,
+    check_subprotocols,
+)
 from ._close import close_code_to_send, close_reason_to_send
 from ._codec import (
     MAX_CONTROL_PAYLOAD,
@@ -21,6 +27,7 @@ from ._codec import (
 from ._engine import NO_COPY_SIZE, Engine, Event, Failure, open_engine
 from ._extensions import Extension, Extensions
 from ._frames import FrameCodec
+from ._http import validate_headers
 from ._origins import Origins
 from ._permessage_deflate import PerMessageDeflate
 from ._server_handshake import Rejection, Request, ServerHandshake
@@ -50,7 +57,9 @@ __all__ = [
     "Rejection",
     "Request",
     "ServerHandshake",
+    "check_subprotocols",
     "close_code_to_send",
     "close_reason_to_send",
     "open_engine",
+    "validate_headers",
 ]

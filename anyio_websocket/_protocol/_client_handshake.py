@@ -86,7 +86,7 @@ class ClientHandshake:
             raise ValueError("the target cannot be sent in a request line")
         #: path and query
         self.target = target
-        self._subprotocols = _checked_subprotocols(subprotocols)
+        self._subprotocols = check_subprotocols(subprotocols)
         header, self._extensions = extensions.offer()
         self._key = generate_key()
         extra = validate_headers(extra_headers)
@@ -249,7 +249,13 @@ _HANDSHAKE_HEADERS: Final = frozenset(
 )
 
 
-def _checked_subprotocols(subprotocols: Iterable[str] | None) -> tuple[str, ...]:
+def check_subprotocols(subprotocols: Iterable[str] | None) -> tuple[str, ...]:
+    """Check the subprotocols that a client is to offer.
+
+    :raises ValueError: if one cannot be sent, or is there twice
+    :raises TypeError: if they are one text, or one of them is not a text
+
+    """
     if subprotocols is None:
         return ()
     if isinstance(subprotocols, str):

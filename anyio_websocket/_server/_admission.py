@@ -22,8 +22,6 @@ from typing import Final
 
 from anyio import Event, current_time
 
-from .._options import check
-
 _logger = logging.getLogger("anyio_websocket")
 
 # Seconds between two warnings. A server may be full for hours, and each client that
@@ -60,16 +58,14 @@ class Admission:
     :param max_connections: clients that may have a slot at once; ``None`` for no limit
     :param max_pending_handshakes: how many of them may be in the opening handshake, TLS
         included; ``None`` for no limit
-    :raises ValueError: if a number is not above zero
-    :raises TypeError: if a number is not an ``int``
 
     """
 
     def __init__(
         self, max_connections: int | None, max_pending_handshakes: int | None
     ) -> None:
-        self._max_connections = _bound("max_connections", max_connections)
-        self._max_pending = _bound("max_pending_handshakes", max_pending_handshakes)
+        self._max_connections = _bound(max_connections)
+        self._max_pending = _bound(max_pending_handshakes)
         self._connections = 0
         self._pending = 0
         self._slot_free: Event | None = None
@@ -121,8 +117,5 @@ class Admission:
             self._slot_free = None
 
 
-def _bound(name: str, value: int | None) -> float:
-    if value is None:
-        return math.inf
-    check(name, value, kind=int)
-    return value
+def _bound(value: int | None) -> float:
+    return math.inf if value is None else value

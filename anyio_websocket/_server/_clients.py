@@ -24,15 +24,15 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from anyio import CancelScope, Event, create_task_group, move_on_after
 from anyio.streams.tls import TLSStream
 
 from .._connection import BackgroundTask
 from .._errors import HandshakeError
-from .._options import ConnectionSettings
-from .._protocol import Extensions, Origins, ServerHandshake
+from .._options import ServerSettings
+from .._protocol import ServerHandshake
 from .._transport import SocketTransport, TlsTransport, Transport, transport_of
 from .._types import Nursery
 from ._admission import Admission
@@ -48,11 +48,7 @@ class ClientTasks:
     """The tasks of a server's clients.
 
     :param handler: called with each request
-    :param handler_errors: ``"raise"`` if an exception of a handler is to leave the
-        handler's task, and so end the server
-    :param origins: which web pages may connect
-    :param extensions: the extensions that may be used
-    :param options: the limits of each connection
+    :param settings: the server's options, checked
     :param admission: told when a handshake is done and when a client is gone
     :param nursery: the nursery in which the handlers and the background task run
 
@@ -61,23 +57,17 @@ class ClientTasks:
     def __init__(
         self,
         handler: Handler,
-        handler_errors: Literal["log", "raise"],
-        origins: Origins,
-        extensions: Extensions,
-        options: ConnectionSettings,
+        settings: ServerSettings,
         admission: Admission,
         nursery: Nursery,
     ) -> None:
         self._handler = handler
-        self._handler_errors = handler_errors
-        self._origins = origins
-        self._extensions = extensions
-        self._options = options
+        self._settings = settings
         self._admission = admission
         self._tasks: dict[CancelScope, CancelScope | PendingRequest] = {}
         self._stopped = False
         self._empty: Event | None = None
-        self._background = BackgroundTask(nursery, options, on_cancel=self._on_cancel)
+        self._background = BackgroundTask(nursery, settings, on_cancel=self._on_cancel)
 
     def __enter__(self) -> None:
         """Keep the background task running until the block ends."""
@@ -152,26 +142,27 @@ class ClientTasks:
         """Read a request within the time limit; ``None`` if there is none."""
         handshake: ServerHandshake | None = None
         try:
-            with move_on_after(self._options.connect_seconds) as reading:
+            with move_on_after(self._settings.connect_seconds) as reading:
                 self._tasks[scope] = reading
                 if self._stopped:  # accepted while `_close_all` was running
                     reading.cancel()
                 if context is not None:
                     transport = await _start_tls(stream, context)
                 handshake = ServerHandshake(
-                    origins=self._origins, extensions=self._extensions
+                    origins=self._settings.allowed_origins,
+                    extensions=self._settings.negotiable,
                 )
                 request = await read_request(transport, handshake)
                 if not self._stopped:
                     return PendingRequest(
                         *(transport, handshake, request),
-                        *(self._background, self._options),
+                        *(self._background, self._settings),
                         self._admission.handshake_done,
                     )
             if not self._stopped:
                 _logger.debug("%s sent no complete request in time", transport.remote)
             elif handshake is not None and not handshake.rejected:
-                with move_on_after(self._options.disconnect_seconds):
+                with move_on_after(self._settings.disconnect_seconds):
                     await respond_and_close(transport, handshake.reject(503))
         except HandshakeError as exc:
             _logger.debug("%s: %s", transport.remote, exc)
@@ -188,7 +179,7 @@ class ClientTasks:
         except Exception as exc:
             if not _consists_of(pending.only_reports_end, exc):
                 code = 1011
-                if self._handler_errors == "raise":
+                if self._settings.handler_errors == "raise":
                     with CancelScope(shield=True):
                         await pending.close(code=code, status_code=500)
                     raise

@@ -1,16 +1,16 @@
-"""The server's front door: accept, read the request, let a handler decide.
+"""Serving: the public functions of the server, and the life of a server.
 
-In: listeners, or a stream. Out: a ``WebSocketRequest`` for the handler, and from it a
-``WebSocketConnection``.
+In: listeners, or a stream. Out: a `WebSocketRequest` for the handler, which makes a
+`WebSocketConnection` of it.
 """
 
 from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import anyio
 from anyio import (
@@ -27,25 +27,18 @@ from .._connection import BackgroundTask
 from .._endpoint import Endpoint
 from .._errors import ConnectionTimeout
 from .._options import (
-    CONNECT_TIMEOUT,
     DISCONNECT_TIMEOUT,
     MAX_MESSAGE_SIZE,
-    MAX_PENDING_HANDSHAKES,
     MESSAGE_QUEUE_SIZE,
-    PING_INTERVAL,
-    PING_TIMEOUT,
     RECEIVE_BUFFER_SIZE,
-    ConnectionSettings,
+    ServerOptions,
+    ServerSettings,
+    ServerStreamOptions,
     check,
+    checked,
+    with_options,
 )
-from .._protocol import (
-    Extensions,
-    Origins,
-    PerMessageDeflate,
-    ServerHandshake,
-    close_code_to_send,
-    close_reason_to_send,
-)
+from .._protocol import ServerHandshake, close_code_to_send, close_reason_to_send
 from .._transport import (
     AnyStream,
     SocketTransportListener,
@@ -60,69 +53,71 @@ from ._handshake import read_request
 from ._listeners import acceptors_of
 from ._request import PendingRequest, WebSocketRequest
 
+_with_server_options = with_options(ServerOptions, ServerSettings)
 
+
+@with_options(ServerStreamOptions, ServerSettings)
 async def wrap_server_stream(
     nursery: Nursery,
     stream: AnyStream,
     message_queue_size: float = MESSAGE_QUEUE_SIZE,
     max_message_size: float = MAX_MESSAGE_SIZE,
     receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
-    *,
-    connect_timeout: float | None = CONNECT_TIMEOUT,
-    disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
-    origins: Iterable[str] | str | None = None,
-    compression: PerMessageDeflate | bool | None = None,
-    ping_interval: float | None = PING_INTERVAL,
-    ping_timeout: float | None = PING_TIMEOUT,
+    **options: Unpack[ServerStreamOptions],
 ) -> WebSocketRequest:
-    """Read a client's request from a stream.
+    """Read a client's request from a stream that is already connected.
 
-    The stream belongs to the request and its connection from now on: it is closed
-    with them, and also if there is no valid request, which is answered first. Once
-    the request is accepted, one task is started in the nursery; it ends when the
-    connection is closed. The other parameters are as with `serve_websocket`.
+    From now on the stream belongs to the request and its connection: it is closed
+    with them, and also if there is no valid request; a client that sent an invalid one
+    is told so first. Once the request is accepted, one task is started in the nursery;
+    it ends when the connection is closed.
+
+    The options are described in `ServerStreamOptions` and `ConnectionOptions`.
 
     :param nursery: an anyio task group or a trio nursery
     :param stream: an :class:`anyio.abc.ByteStream` or a ``trio.abc.Stream``
-    :raises HandshakeError: if the client left, or what it sent was no valid request
-    :raises ConnectionTimeout: if the request was not complete in time
-    :raises ValueError: if an argument cannot be right
-    :raises TypeError: if an argument is of the wrong type
+    :param message_queue_size: see `ConnectionOptions`
+    :param max_message_size: see `ConnectionOptions`
+    :param receive_buffer_size: see `ConnectionOptions`
+    :raises ValueError: if an argument has a value that cannot work
+    :raises TypeError: if an argument has the wrong type, or does not exist
+    :raises HandshakeError: if the client closed the stream, or its request is not
+        valid
+    :raises ConnectionTimeout: if the request was not complete within
+        ``connect_timeout``
 
     """
-    options = ConnectionSettings(
-        message_queue_size,
-        max_message_size,
-        receive_buffer_size,
-        connect_timeout,
-        disconnect_timeout,
-        ping_interval,
-        ping_timeout,
+    settings = checked(
+        ServerSettings,
+        wrap_server_stream,
+        {
+            "message_queue_size": message_queue_size,
+            "max_message_size": max_message_size,
+            "receive_buffer_size": receive_buffer_size,
+            **options,
+        },
     )
     transport = transport_of(stream)
     handshake = ServerHandshake(
-        origins=Origins(origins), extensions=Extensions.from_arguments(compression)
+        origins=settings.allowed_origins, extensions=settings.negotiable
     )
     try:
-        with move_on_after(options.connect_seconds):
+        with move_on_after(settings.connect_seconds):
             request = await read_request(transport, handshake)
+            background = BackgroundTask(nursery, settings)
             return WebSocketRequest(
-                PendingRequest(
-                    transport,
-                    handshake,
-                    request,
-                    BackgroundTask(nursery, options),
-                    options,
-                )
+                PendingRequest(transport, handshake, request, background, settings)
             )
         raise ConnectionTimeout(
-            f"no request was complete within {connect_timeout} seconds"
+            "the client's request was not complete within "
+            f"{settings.connect_timeout} seconds (connect_timeout)"
         )
     except BaseException:
         await transport.abort()
         raise
 
 
+@_with_server_options
 async def serve_websocket(
     handler: Handler,
     host: str | None,
@@ -130,76 +125,37 @@ async def serve_websocket(
     ssl_context: ssl.SSLContext | None,
     *,
     handler_nursery: Nursery | None = None,
-    message_queue_size: float = MESSAGE_QUEUE_SIZE,
-    max_message_size: float = MAX_MESSAGE_SIZE,
-    receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
-    connect_timeout: float | None = CONNECT_TIMEOUT,
-    disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
     task_status: TaskStatus = TASK_STATUS_IGNORED,
-    origins: Iterable[str] | str | None = None,
-    handler_errors: Literal["log", "raise"] = "log",
-    compression: PerMessageDeflate | bool | None = None,
-    ping_interval: float | None = PING_INTERVAL,
-    ping_timeout: float | None = PING_TIMEOUT,
-    max_connections: int | None = None,
-    max_pending_handshakes: int | None = MAX_PENDING_HANDSHAKES,
+    **options: Unpack[ServerOptions],
 ) -> None:
-    """Serve WebSockets on a TCP port, until cancelled or told to stop.
+    """Serve WebSockets on a TCP port until cancelled or stopped.
 
-    To be started with ``server = await nursery.start(serve_websocket, ...)``, which
-    returns a `WebSocketServer` once clients can connect. It serves until
-    `WebSocketServer.aclose`, and returns then.
+    Start it with ``server = await nursery.start(serve_websocket, ...)``, which returns
+    a `WebSocketServer` once clients can connect. It serves until
+    `WebSocketServer.aclose` is called, and then returns.
 
-    When it is cancelled, every client is sent a Close with code 1001 and given
-    ``disconnect_timeout`` to answer, or a 503 if it is in its handshake; then the
-    handlers are cancelled.
+    When it is cancelled, each client is sent a Close with code 1001 and has
+    ``disconnect_timeout`` to answer it; a client that is in its handshake is sent a
+    response with status 503. Then the handlers are cancelled.
 
-    :param handler: called with a `WebSocketRequest` in a task for each client. When it
-        returns, the connection is closed with code 1000, or the request answered with
-        500 if the handler did not answer it
-    :param host: the address or name to listen on, ``None`` for all interfaces
-    :param port: the port to listen on, 0 for one that the system chooses
-    :param ssl_context: the TLS context, ``None`` for plain TCP
-    :param handler_nursery: where the handlers run, so that they may outlive the
-        server; ``None`` for a nursery of the server's own
-    :param message_queue_size: received messages that may wait while the application
-        does not fetch them; when they do, no more is read. ``math.inf`` for no bound;
-        with 0 nothing is read, not even a Pong or a Close, but for a task that waits
-        in `WebSocketConnection.get_message`
-    :param max_message_size: bytes of payload in a received message; a larger one ends
-        the connection with code 1009. ``math.inf`` for no limit
-    :param receive_buffer_size: bytes to ask of the network at once, ``None`` to leave
-        it to the stream
-    :param connect_timeout: seconds until TLS and the request must be complete, and for
-        an answer to be read; ``None`` for no limit
-    :param disconnect_timeout: seconds that closing may take; ``None`` for no limit
-    :param task_status: what ``nursery.start()`` passes
-    :param origins: web pages whose scripts may connect, as ``https://host:port``;
-        ``None`` for those of the host that they connect to, ``"*"`` for all. A client
-        that names no origin, which no browser does, is always let in
-    :param handler_errors: ``"log"`` to log an exception of a handler and close its
-        connection with code 1011, ``"raise"`` to let it end the server as well
-    :param compression: ``True`` to take up a client's offer of permessage-deflate with
-        the defaults of `PerMessageDeflate`, or settings of your own; ``None`` to
-        decline it. Which was agreed on is in `WebSocketConnection.compression`
-    :param ping_interval: seconds from one Ping that keeps a connection alive to the
-        next; ``None`` for none
-    :param ping_timeout: seconds in which something must come from the client then, else
-        the connection is ended with code 1006; any byte counts, and the time in which
-        we do not read because the application does not fetch what was received does
-        not. ``None`` for no limit
-    :param max_connections: clients that may be there at once, open or in their
-        handshake; when they are, no more is accepted until one leaves, so others wait
-        in the kernel. ``None`` for no limit
-    :param max_pending_handshakes: how many of them may be without an answer yet, TLS
-        included; when they are, no more is accepted until one is answered or has left,
-        which takes ``connect_timeout`` at the most if the handler does not take longer.
-        ``None`` for no limit
+    The options are described in `ServerOptions`, `ServerStreamOptions` and
+    `ConnectionOptions`.
+
+    :param handler: called with a `WebSocketRequest`, in a task for each client. When
+        it returns, the connection is closed with code 1000; if it has neither accepted
+        nor rejected the request, the client is sent a response with status 500
+    :param host: the address or name to listen on; ``None`` listens on all interfaces
+    :param port: the port to listen on; 0 lets the system choose one
+    :param ssl_context: the TLS context; ``None`` for no TLS
+    :param handler_nursery: where the handlers run, if they should be able to outlive
+        the server; ``None`` runs them in a nursery inside the server
+    :param task_status: passed by ``nursery.start()``
     :raises OSError: if the port cannot be listened on
-    :raises ValueError: if an argument cannot be right
-    :raises TypeError: if an argument is of the wrong type
+    :raises ValueError: if an argument has a value that cannot work
+    :raises TypeError: if an argument has the wrong type, or does not exist
 
     """
+    settings = checked(ServerSettings, serve_websocket, options)
     if ssl_context is not None:
         check_ssl_context(ssl_context)
     listener: Any = await anyio.create_tcp_listener(local_host=host, local_port=port)
@@ -207,95 +163,63 @@ async def serve_websocket(
         listener = MultiListener(
             [SocketTransportListener(part) for part in listener.listeners]
         )
-    try:
-        if ssl_context is not None:
-            listener = TLSListener(listener, ssl_context, standard_compatible=False)
-        server = WebSocketServer(
-            handler,
-            [listener],
-            handler_nursery=handler_nursery,
-            message_queue_size=message_queue_size,
-            max_message_size=max_message_size,
-            receive_buffer_size=receive_buffer_size,
-            connect_timeout=connect_timeout,
-            disconnect_timeout=disconnect_timeout,
-            origins=origins,
-            handler_errors=handler_errors,
-            compression=compression,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            max_connections=max_connections,
-            max_pending_handshakes=max_pending_handshakes,
-        )
-    except BaseException:
-        await listener.aclose()
-        raise
+    if ssl_context is not None:
+        listener = TLSListener(listener, ssl_context, standard_compatible=False)
+    server = WebSocketServer.__new__(WebSocketServer)
+    server._set_up(handler, [listener], handler_nursery, settings)  # pyright: ignore[reportPrivateUsage]
     await server.run(task_status=task_status)
 
 
 class WebSocketServer:
-    """A server, also over listeners of your own: UNIX sockets, several ports, ...
+    """A server on listeners that you made: UNIX sockets, several ports, and so on.
 
-    The parameters are as with `serve_websocket`.
+    The options are described in `ServerOptions`, `ServerStreamOptions` and
+    `ConnectionOptions`.
 
-    :param handler: called with a `WebSocketRequest` in a task for each client
+    :param handler: called with a `WebSocketRequest`, in a task for each client; see
+        `serve_websocket`
     :param listeners: anyio listeners, trio listeners, or any objects with ``accept()``
-        or ``serve()``; the server closes them in the end
-    :raises ValueError: if there is no listener, or an argument cannot be right
-    :raises TypeError: if an argument is of the wrong type
+        or ``serve()``; the server closes them when it ends
+    :param handler_nursery: where the handlers run; see `serve_websocket`
+    :raises ValueError: if there is no listener, or an option has a value that cannot
+        work
+    :raises TypeError: if a listener cannot accept connections, or if an option has the
+        wrong type or does not exist
 
     """
 
+    @_with_server_options
     def __init__(
         self,
         handler: Handler,
         listeners: Sequence[Any],
         *,
         handler_nursery: Nursery | None = None,
-        message_queue_size: float = MESSAGE_QUEUE_SIZE,
-        max_message_size: float = MAX_MESSAGE_SIZE,
-        receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
-        connect_timeout: float | None = CONNECT_TIMEOUT,
-        disconnect_timeout: float | None = DISCONNECT_TIMEOUT,
-        origins: Iterable[str] | str | None = None,
-        handler_errors: Literal["log", "raise"] = "log",
-        compression: PerMessageDeflate | bool | None = None,
-        ping_interval: float | None = PING_INTERVAL,
-        ping_timeout: float | None = PING_TIMEOUT,
-        max_connections: int | None = None,
-        max_pending_handshakes: int | None = MAX_PENDING_HANDSHAKES,
+        **options: Unpack[ServerOptions],
+    ) -> None:
+        settings = checked(ServerSettings, WebSocketServer.__init__, options)
+        self._set_up(handler, listeners, handler_nursery, settings)
+
+    def _set_up(
+        self,
+        handler: Handler,
+        listeners: Sequence[Any],
+        handler_nursery: Nursery | None,
+        settings: ServerSettings,
     ) -> None:
         if len(listeners) == 0:
             raise ValueError("Listeners must contain at least one item.")
-        if handler_errors not in ("log", "raise"):
-            raise ValueError(
-                f'handler_errors must be "log" or "raise", not {handler_errors!r}'
-            )
         self._handler_nursery = handler_nursery
-        self._admission = Admission(max_connections, max_pending_handshakes)
-        self._make_clients = partial(
-            ClientTasks,
-            handler,
-            handler_errors,
-            Origins(origins),
-            Extensions.from_arguments(compression),
-            ConnectionSettings(
-                message_queue_size,
-                max_message_size,
-                receive_buffer_size,
-                connect_timeout,
-                disconnect_timeout,
-                ping_interval,
-                ping_timeout,
-            ),
-            self._admission,
+        self._admission = Admission(
+            settings.max_connections, settings.max_pending_handshakes
         )
+        self._make_clients = partial(ClientTasks, handler, settings, self._admission)
         self._acceptors = [
             acceptor for listener in listeners for acceptor in acceptors_of(listener)
         ]
-        self._clients: ClientTasks | None = None  # once it runs
-        self._accepting: CancelScope | None = None  # and so here
-        self._listeners_closed: Event | None = None  # set when the listeners are closed
+        self._clients: ClientTasks | None = None  # while it runs
+        self._accepting: CancelScope | None = None  # while it runs
+        self._listeners_closed: Event | None = None  # made when it runs
         self._closing = False
 
     @property

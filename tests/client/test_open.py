@@ -23,7 +23,6 @@ from anyio_websocket import (
     open_websocket_url,
     wrap_client_stream,
 )
-from anyio_websocket._client._open import _combined
 
 from ..support.frames import CLOSE
 from ..support.peer import RawPeer, response
@@ -230,22 +229,6 @@ async def test_F6_keyboard_interrupt_in_the_block() -> None:
                 raise KeyboardInterrupt
         assert ws.closed is not None
         assert ws.closed.code == 1006
-
-
-def test_F6_ctrl_c_in_our_own_task() -> None:
-    # Whatever comes out of the task group that is no cancellation.
-    group = BaseExceptionGroup("", [BaseExceptionGroup("", [KeyboardInterrupt()])])
-    interrupt = _combined(None, group)
-    assert isinstance(interrupt, KeyboardInterrupt)
-    assert interrupt.__cause__ is group
-    mine = KeyError("mine")
-    assert _combined(mine, group) is mine
-    assert mine.__context__ is group
-    bug = ExceptionGroup("", [RuntimeError("a bug")])
-    assert _combined(None, bug) is bug
-    cancellation = BaseException("cancelled")
-    assert _combined(None, cancellation) is cancellation
-    assert _combined(mine, cancellation) is mine
 
 
 async def test_F6_cancelled_while_leaving() -> None:

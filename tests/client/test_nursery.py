@@ -1,0 +1,254 @@
+"""The nursery behind `open_websocket`: which exception comes out, and no cancelling."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, NoReturn, TypeVar
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from anyio_websocket import ConnectionClosed, WebSocketRequest, open_websocket_url
+from anyio_websocket._client._nursery import PrivateNursery, choose
+
+from ..support.backends import under_asyncio
+from ..support.servers import serving
+
+T = TypeVar("T")
+
+# -- nothing of ours cancels the user's task -----------------------------------
+
+
+async def close_at_once(request: WebSocketRequest) -> None:
+    await request.accept()
+
+
+@under_asyncio
+async def test_F14_a_task_group_of_asyncio_in_the_block() -> None:
+    async def use(port: int) -> list[BaseException]:
+        failures: list[BaseException] = []
+        async with open_websocket_url(f"ws://127.0.0.1:{port}") as ws:
+
+            async def read() -> NoReturn:
+                while True:
+                    await ws.get_message()
+
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(read())
+                    tasks.create_task(asyncio.sleep(100))
+            except* ConnectionClosed as group:
+                failures += group.exceptions
+            # Before Python 3.13 asyncio's group does not take back that it cancelled
+            # this task, so a cancellation of ours would look like the user's.
+            before = current_task().cancelling()
+        await asyncio.sleep(0.01)  # a cancellation that was left would come here
+        assert current_task().cancelling() == before
+        return failures
+
+    async with serving(close_at_once) as port:
+        for _ in range(3):
+            (failure,) = await run_in_a_task(use(port))
+            assert isinstance(failure, ConnectionClosed)
+
+
+def current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+async def run_in_a_task(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a task of its own, which nothing may cancel.
+
+    To await the task would not do: the cancellation that it raises then could be taken
+    for one of the test's task group, and the test would pass.
+    """
+    task = asyncio.create_task(coroutine)
+    await asyncio.wait({task})
+    assert not task.cancelled()
+    return task.result()
+
+
+@under_asyncio
+async def test_F14_a_cancellation_was_swallowed_before() -> None:
+    async def use(port: int, uncancel: bool) -> int:
+        task = current_task()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(100)
+        if uncancel:
+            task.uncancel()
+        for _ in range(2):
+            async with open_websocket_url(f"ws://127.0.0.1:{port}") as ws:
+                await ws.send_message("hello")
+                assert await ws.get_message() == "hello"
+        with pytest.raises(KeyError):
+            async with open_websocket_url(f"ws://127.0.0.1:{port}"):
+                raise KeyError
+        await asyncio.sleep(0.01)
+        return task.cancelling()
+
+    async with serving() as port:
+        assert await run_in_a_task(use(port, uncancel=False)) == 1
+        assert await run_in_a_task(use(port, uncancel=True)) == 0
+
+
+@under_asyncio
+async def test_F14_a_cancellation_is_swallowed_in_the_block() -> None:
+    async def use(port: int) -> None:
+        async with open_websocket_url(f"ws://127.0.0.1:{port}") as ws:
+            current_task().cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await ws.get_message()
+            await ws.send_message("hello")
+            assert await ws.get_message() == "hello"
+        await asyncio.sleep(0.01)
+
+    async with serving() as port:
+        await run_in_a_task(use(port))
+
+
+@under_asyncio
+async def test_F14_a_timeout_of_asyncio_in_the_block() -> None:
+    async with serving() as port:
+        async with open_websocket_url(f"ws://127.0.0.1:{port}") as ws:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await ws.get_message()
+        async with asyncio.timeout(0.05) as timeout:
+            async with open_websocket_url(f"ws://127.0.0.1:{port}"):
+                with pytest.raises(asyncio.CancelledError):
+                    await asyncio.sleep(100)
+        assert timeout.expired()
+        await asyncio.sleep(0.01)
+        assert current_task().cancelling() == 0
+
+
+async def test_F14_a_task_group_in_the_block() -> None:
+    async with serving(close_at_once) as port:
+        failures: list[BaseException] = []
+        async with open_websocket_url(f"ws://127.0.0.1:{port}") as ws:
+
+            async def read() -> NoReturn:
+                while True:
+                    await ws.get_message()
+
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(read)
+                    tasks.start_soon(anyio.sleep, 100)
+            except* ConnectionClosed as group:
+                failures += group.exceptions
+            await anyio.lowlevel.checkpoint()
+        assert [type(exc) for exc in failures] == [ConnectionClosed]
+        await anyio.sleep(0.01)
+
+
+def test_F14_a_nursery_of_trio_in_the_block() -> None:
+    trio = pytest.importorskip("trio")
+
+    async def main() -> None:
+        async with serving(close_at_once) as port:
+            failures: list[BaseException] = []
+            async with open_websocket_url(f"ws://127.0.0.1:{port}") as ws:
+                try:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(ws.get_message)
+                        nursery.start_soon(trio.sleep_forever)
+                except* ConnectionClosed as group:
+                    failures += group.exceptions
+            assert [type(exc) for exc in failures] == [ConnectionClosed]
+            with trio.move_on_after(0.05) as scope:
+                async with open_websocket_url(f"ws://127.0.0.1:{port}"):
+                    await trio.sleep_forever()
+            assert scope.cancelled_caught
+
+    trio.run(main)
+
+
+async def test_F14_leaving_waits_for_the_background_task() -> None:
+    ended: list[str] = []
+
+    async def work() -> None:
+        await anyio.sleep(0.05)
+        ended.append("work")
+
+    async with PrivateNursery() as nursery:
+        nursery.start_soon(work)
+    assert ended == ["work"]
+    with pytest.raises(KeyError):
+        async with PrivateNursery() as nursery:
+            nursery.start_soon(work)
+            raise KeyError
+    assert ended == ["work", "work"]
+
+
+# -- the background task raises nonetheless ------------------------------------
+
+
+async def broken() -> NoReturn:
+    raise RuntimeError("a bug")
+
+
+async def test_F6_an_error_of_the_background_task_ends_the_block() -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        async with PrivateNursery() as nursery:
+            nursery.start_soon(broken)
+            await anyio.sleep_forever()
+    assert [str(exc) for exc in caught.value.exceptions] == ["a bug"]
+
+
+async def test_F6_the_blocks_exception_comes_first() -> None:
+    error = KeyError("mine")
+    error.__context__ = before = ValueError("before")
+    with pytest.raises(KeyError) as caught:
+        async with PrivateNursery() as nursery:
+            nursery.start_soon(broken)
+            try:
+                await anyio.sleep_forever()
+            finally:
+                error.__context__ = before
+                raise error
+    assert caught.value is error
+    internal = error.__context__
+    assert isinstance(internal, ExceptionGroup)
+    assert str(internal.exceptions[0]) == "a bug"
+
+
+def test_F6_ctrl_c_in_the_background_task() -> None:
+    # On asyncio it ends the event loop instead.
+    trio = pytest.importorskip("trio")
+
+    async def interrupted() -> NoReturn:
+        raise KeyboardInterrupt
+
+    async def main() -> None:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            async with PrivateNursery() as nursery:
+                nursery.start_soon(interrupted)
+                await anyio.sleep_forever()
+        assert isinstance(caught.value.__cause__, BaseExceptionGroup)
+
+    trio.run(main)
+
+
+async def test_F6_which_exception_comes_out() -> None:
+    group = BaseExceptionGroup("", [BaseExceptionGroup("", [KeyboardInterrupt()])])
+    interrupt = choose(None, group)
+    assert isinstance(interrupt, KeyboardInterrupt)
+    assert interrupt.__cause__ is group
+    mine = KeyError("mine")
+    assert choose(mine, group) is mine
+    assert mine.__context__ is group
+    bug = ExceptionGroup("", [RuntimeError("a bug")])
+    assert choose(None, bug) is bug
+    cancellation = anyio.get_cancelled_exc_class().__new__(
+        anyio.get_cancelled_exc_class()
+    )
+    # The block was cancelled because the task raised, so that is what is told.
+    assert choose(cancellation, bug) is bug
+    assert choose(None, cancellation) is cancellation
+    assert choose(mine, cancellation) is mine

@@ -1,0 +1,90 @@
+"""Wrappers that users write around the options, as type checkers see them.
+
+mypy and pyright check this module, both strictly: each line that is wrong has to be
+found, and no other. That it runs as well is the lesser part.
+"""
+
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=true
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Unpack
+
+import pytest
+
+from anyio_websocket import (
+    ClientOptions,
+    ConnectionOptions,
+    PerMessageDeflate,
+    ServerOptions,
+    ServerStreamOptions,
+    WebSocketConnection,
+    WebSocketRequest,
+    WebSocketServer,
+    connect_websocket_url,
+    open_websocket,
+    open_websocket_url,
+    wrap_server_stream,
+)
+
+URL = "ws://x.invalid/"
+SHARED: ConnectionOptions = {"max_message_size": 1000, "ping_interval": None}
+LIMITS: ClientOptions = {"max_message_size": 1000, "subprotocols": ["chat"]}
+SERVER: ServerOptions = {"origins": "*", "compression": PerMessageDeflate()}
+
+
+def open_chat(
+    path: str, **options: Unpack[ClientOptions]
+) -> AbstractAsyncContextManager[WebSocketConnection]:
+    """Pass options on, with others as defaults."""
+    merged: ClientOptions = {**LIMITS, **options}
+    return open_websocket("x.invalid", 80, path, use_ssl=False, **merged)
+
+
+async def connect_chat(
+    nursery: Any, **options: Unpack[ClientOptions]
+) -> WebSocketConnection:
+    return await connect_websocket_url(nursery, URL, **options)
+
+
+async def read_request(
+    nursery: Any, stream: Any, **options: Unpack[ServerStreamOptions]
+) -> WebSocketRequest:
+    return await wrap_server_stream(nursery, stream, 1, 1000, None, **options)
+
+
+class ChatServer(WebSocketServer):
+    def __init__(
+        self,
+        handler: Callable[[WebSocketRequest], Awaitable[object]],
+        listeners: list[Any],
+        **options: Unpack[ServerOptions],
+    ) -> None:
+        super().__init__(handler, listeners, **options)
+
+
+def test_wrappers() -> None:
+    open_websocket_url(URL, **LIMITS)
+    open_websocket_url(URL, **SHARED)
+    open_chat("/", connect_timeout=5)
+
+    async def handler(request: WebSocketRequest) -> None:
+        await request.accept(subprotocol="chat")
+
+    class Listener:
+        async def accept(self) -> Any: ...
+
+    ChatServer(handler, [Listener()], **SERVER)
+    WebSocketServer(handler, [Listener()], **SHARED)
+
+
+def test_mistakes() -> None:
+    wrong: ClientOptions = {"max_message_size": "1000"}  # type: ignore[typeddict-item]
+    with pytest.raises(TypeError, match="max_message_size"):
+        open_websocket_url(URL, **wrong)
+    with pytest.raises(TypeError, match="ping_interval"):
+        open_websocket_url(URL, ping_intervall=5)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="connect_timeout"):
+        open_chat("/", connect_timeout="5")  # type: ignore[arg-type]
