@@ -39,7 +39,7 @@ def answered(
     rest: bytes = b"",
     offer: list[str] | None = None,
 ) -> Accepted | Rejected | None:
-    """Answer a client in several ways, and demand one outcome."""
+    """Respond to a client in several ways, and require the same outcome of all."""
     outcomes: list[Accepted | Rejected | None] = []
     for cut in range(3):
         handshake = ask(offer=offer)
@@ -67,7 +67,7 @@ def fails(
         answered(make, *lines, before=before, offer=offer)
 
 
-def test_what_a_client_asks() -> None:
+def test_the_request_of_a_client() -> None:
     handshake = ClientHandshake(
         host="example.org:8000",
         target="/a?b",
@@ -96,7 +96,7 @@ def test_what_a_client_asks() -> None:
     assert isinstance(serve(handshake.request())[1], Request)
 
 
-def test_settled_8_host_replaces_ours() -> None:
+def test_an_extra_host_replaces_ours() -> None:
     handshake = ClientHandshake(
         host="example.org", target="/", extra_headers=[("host", "other")]
     )
@@ -109,7 +109,7 @@ def test_settled_8_host_replaces_ours() -> None:
 
 
 @pytest.mark.parametrize("offer", [[""], ["a b"], ["a,b"], ["é"], ["a", "a"]])
-def test_B8_subprotocols_that_cannot_be(offer: list[str]) -> None:
+def test_B8_invalid_subprotocols_are_an_error(offer: list[str]) -> None:
     with pytest.raises(ValueError, match="subprotocol"):
         ask(offer=offer)
 
@@ -120,7 +120,7 @@ def test_B8_subprotocols_of_the_wrong_type(offer: list[str]) -> None:
         ask(offer=offer)
 
 
-def test_accepted() -> None:
+def test_a_response_that_accepts() -> None:
     assert answered(None, b"X: y", b"Set-Cookie: a=b") == Accepted(
         None, ((b"x", b"y"), (b"set-cookie", b"a=b")), NO_EXTENSIONS, b""
     )
@@ -128,11 +128,11 @@ def test_accepted() -> None:
     assert outcome == Accepted("b", (), NO_EXTENSIONS, b"")
 
 
-def test_accept_of_the_rfc() -> None:
+def test_the_accept_key_of_the_rfc() -> None:
     assert accept_of(KEY) == SAMPLE_ACCEPT
 
 
-def test_B9_frames_glued_to_the_101() -> None:
+def test_B9_frames_behind_the_101_are_kept() -> None:
     assert answered(rest=b"\x81\x02hi") == Accepted(
         None, (), NO_EXTENSIONS, b"\x81\x02hi"
     )
@@ -152,11 +152,11 @@ def test_B9_frames_glued_to_the_101() -> None:
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 20_000,
     ],
 )
-def test_B3_garbage(data: bytes) -> None:
+def test_B3_a_response_must_be_http_1_1(data: bytes) -> None:
     fails(data, match=r"HTTP/1\.1")
 
 
-def test_B3_http_1_0() -> None:
+def test_B3_an_upgrade_over_http_1_0_fails() -> None:
     handshake = ask()
     answer = response(handshake.request()).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
     with pytest.raises(HandshakeFailure):
@@ -219,7 +219,7 @@ def test_B5_a_redirect_is_a_rejection() -> None:
     assert outcome.status_code == 302
 
 
-def test_B2_eof_before_the_answer() -> None:
+def test_B2_the_stream_ends_before_the_response() -> None:
     whole = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
     for cut in range(len(whole)):
         handshake = ask()
@@ -239,7 +239,7 @@ def test_B2_eof_before_the_answer() -> None:
         (b"Sec-WebSocket-Protocol: \xe9",),
     ],
 )
-def test_B6_answers_that_are_wrong(lines: tuple[bytes, ...]) -> None:
+def test_B6_wrong_responses_fail(lines: tuple[bytes, ...]) -> None:
     fails(None, *lines)
 
 
@@ -252,7 +252,7 @@ def test_B6_answers_that_are_wrong(lines: tuple[bytes, ...]) -> None:
         (b"Sec-WebSocket-Protocol: a", b"Sec-WebSocket-Protocol: b"),
     ],
 )
-def test_B6_subprotocols_that_were_not_offered(chosen: tuple[bytes, ...]) -> None:
+def test_B6_the_subprotocol_must_have_been_offered(chosen: tuple[bytes, ...]) -> None:
     fails(None, *chosen, offer=["a", "b"], match="subprotocol")
 
 
@@ -268,7 +268,7 @@ def test_B6_subprotocols_that_were_not_offered(chosen: tuple[bytes, ...]) -> Non
         (b"Upgrade: websocket", b"Upgrade: \xe9"),
     ],
 )
-def test_B6_what_a_101_must_say(old: bytes, new: bytes) -> None:
+def test_B6_headers_that_a_101_must_have(old: bytes, new: bytes) -> None:
     handshake = ask()
     answer = response(handshake.request())
     assert old in answer
@@ -276,7 +276,7 @@ def test_B6_what_a_101_must_say(old: bytes, new: bytes) -> None:
         handshake.receive_data(answer.replace(old, new, 1))
 
 
-def test_B7_interim_answers_are_skipped() -> None:
+def test_B7_interim_responses_are_skipped() -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: </x>\r\n\r\n"
     assert isinstance(answered(before=interim * 5), Accepted)
     fails(before=interim * 6, match="interim")

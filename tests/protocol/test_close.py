@@ -13,7 +13,7 @@ def test_E10_codes_that_may_be_sent(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", [1005, 1006, 1015])
-def test_E10_codes_that_stand_for_no_close(code: int) -> None:
+def test_E10_codes_that_are_never_sent_become_1000(code: int) -> None:
     assert close_code_to_send(code) == 1000
 
 
@@ -24,12 +24,12 @@ def test_E10_codes_that_may_not_be_sent(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", ["1000", None, True, 1000.0])
-def test_E10_codes_that_are_none(code: object) -> None:
+def test_E10_codes_of_the_wrong_type(code: object) -> None:
     with pytest.raises(TypeError):
         close_code_to_send(code)
 
 
-def test_E10_reasons() -> None:
+def test_E10_a_reason_is_cut_to_fit() -> None:
     assert close_reason_to_send(None) == ""
     assert close_reason_to_send("x" * 123) == "x" * 123
     assert close_reason_to_send("x" * 124) == "x" * 123

@@ -1,7 +1,7 @@
-"""Both codecs by the same table: frames, limits, and what breaks the protocol.
+"""Both codecs: frames, limits, and violations of the protocol.
 
-What holds for one of them alone is in test_frames.py; where they agree on frames that
-nobody thought of, in test_oracle.py.
+test_frames.py has what only `FrameCodec` promises, and test_oracle.py compares the two
+on arbitrary frames.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ..support.frames import frame
 
 
 class Make(Protocol):
-    """Makes one side's codec."""
+    """Makes the codec of one side."""
 
     def __call__(
         self, limit: float = 100, fragments: int = 5, *, is_client: bool = False
@@ -42,7 +42,7 @@ class Make(Protocol):
 
 @pytest.fixture(params=[WsprotoCodec, FrameCodec])
 def server(request: pytest.FixtureRequest) -> Make:
-    """A server's codec; also a client's, when asked for."""
+    """A function that makes the codec of a server or a client."""
 
     def make(
         limit: float = 100, fragments: int = 5, *, is_client: bool = False
@@ -107,7 +107,7 @@ def test_D1_exactly_the_limit_passes(server: Make, opcode: int) -> None:
     fragments = frame(opcode, b"x" * 60, fin=False) + frame(0, b"x" * 40)
     for chunks in cuts(fragments):
         assert len(feed(server(), *chunks)) == 1
-    for _ in range(3):  # the count starts anew with each message
+    for _ in range(3):  # each message is counted from zero
         assert len(feed(server(), fragments + fragments)) == 2
 
 
@@ -129,17 +129,17 @@ def test_D1_text_is_counted_in_bytes(server: Make) -> None:
 
 @pytest.mark.parametrize("length", [101, 2**31, 2**32, 2**53, 2**62, 2**63 - 1])
 @pytest.mark.parametrize("opcode", [1, 2])
-def test_C4_an_announced_length_fails_at_the_header(
+def test_C4_too_long_a_frame_fails_at_its_header(
     server: Make, opcode: int, length: int
 ) -> None:
     assert violation(server(), frame(opcode, length=length)).code == 1009
 
 
-def test_C4_most_significant_bit(server: Make) -> None:
+def test_C4_a_length_has_63_bits(server: Make) -> None:
     assert violation(server(), frame(2, length=2**63)).code == 1002
 
 
-def test_D2_number_of_fragments(server: Make) -> None:
+def test_D2_the_number_of_fragments_is_limited(server: Make) -> None:
     four = frame(2, b"a", fin=False) + frame(0, b"b", fin=False) * 3
     assert feed(server(), four + frame(0, b"c")) == [b"abbbc"]
     error = violation(server(), four + frame(0, fin=False) + frame(0, fin=False))
@@ -148,7 +148,7 @@ def test_D2_number_of_fragments(server: Make) -> None:
 
 
 BAD_CODES = (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535)
-# overlong, a surrogate, beyond U+10FFFF, stray, cut short
+# overlong, a surrogate, beyond U+10FFFF, a stray continuation byte, cut short
 BAD_TEXTS = (b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80", b"a\xe2\x82")
 
 
@@ -180,14 +180,14 @@ BAD_TEXTS = (b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80", b"a\xe2
         *((frame(1, fin=False) + frame(0, text), 1007) for text in BAD_TEXTS),
     ],
 )
-def test_violations(server: Make, data: bytes, code: int) -> None:
+def test_violations_fail_with_their_code(server: Make, data: bytes, code: int) -> None:
     for chunks in cuts(data):
         codec = server()
         with pytest.raises(ProtocolViolation) as caught:
             feed(codec, *chunks)
         assert caught.value.code == code
         assert caught.value.reason
-    closing = server()  # also while our own Close is out
+    closing = server()  # also after our Close was sent
     closing.frame_close(1000, "")
     assert violation(closing, data).code == code
 
@@ -198,7 +198,7 @@ def test_C1_a_server_must_not_mask(server: Make) -> None:
     assert violation(codec, frame(1, b"x")).code == 1002
 
 
-def test_C3_text_cut_anywhere(server: Make) -> None:
+def test_C3_text_may_be_cut_anywhere(server: Make) -> None:
     text = "aé€😀" * 5
     data = text.encode()
     for cut in range(len(data)):
@@ -207,20 +207,20 @@ def test_C3_text_cut_anywhere(server: Make) -> None:
             assert feed(server(), *chunks) == [Ping(b""), text]
 
 
-def test_C3_fails_no_later_than_the_frame(server: Make) -> None:
+def test_C3_invalid_text_fails_with_its_frame(server: Make) -> None:
     codec = server()
     data = frame(1, b"bad: \xff and more to come", fin=False)
     with pytest.raises(ProtocolViolation):
         feed(codec, data)
 
 
-def test_C5_good_codes(server: Make) -> None:
+def test_C5_valid_codes_are_received(server: Make) -> None:
     for code in (1000, 1001, 1002, 1003, 1007, 1011, 1013, 3000, 3999, 4000, 4999):
         payload = struct.pack("!H", code) + b"x" * 123
         assert feed(server(), frame(8, payload)) == [Close(code, "x" * 123)]
 
 
-def test_C7_a_mask_of_zeros_is_fine(server: Make) -> None:
+def test_C7_a_mask_key_of_zeros_is_valid(server: Make) -> None:
     assert feed(server(), frame(1, b"x", mask=bytes(4))) == ["x"]
 
 
@@ -236,7 +236,7 @@ def test_C9_large_messages_in_pieces(server: Make) -> None:
             assert feed(codec, *chunks) == [payload]
 
 
-def test_close_without_a_code(server: Make) -> None:
+def test_a_close_without_a_code(server: Make) -> None:
     assert feed(server(), frame(8)) == [Close(1005, "")]
 
 
@@ -260,9 +260,9 @@ def test_C7_mask_keys_differ(server: Make) -> None:
     assert len(keys) > 9_990  # 2**32 keys: a repeat among 10 000 is rare
 
 
-def test_users_extensions_count_after_decoding() -> None:
-    # The announced length is that of the compressed payload, and may be larger than
-    # the message; so only what comes out counts.
+def test_with_extensions_the_limit_counts_decoded_bytes() -> None:
+    # The length in the header is that of the compressed payload, which may be longer
+    # than the message. So the limit counts the decoded bytes.
     class Plain(PerMessageDeflate):
         def frame_outbound(
             self, proto: object, opcode: object, rsv: RsvBits, data: bytes, fin: bool
@@ -279,7 +279,9 @@ def test_users_extensions_count_after_decoding() -> None:
 
 
 @pytest.mark.parametrize("chunk", [65536, 4096])
-def test_D1_memory(server: Make, chunk: int) -> None:
+def test_D1_a_large_message_takes_little_more_than_its_size(
+    server: Make, chunk: int
+) -> None:
     limit = 2**20
     codec = server(limit)
     data = frame(2, bytes(limit), mask=b"\0\0\0\0")
@@ -331,6 +333,6 @@ def test_large_messages_are_framed_alike(
         assert feed(other, data) == [message]
 
 
-def test_large_messages_with_extensions_of_a_user() -> None:
+def test_large_messages_with_custom_extensions() -> None:
     codec = WsprotoCodec(is_client=False, max_message_size=2**20, max_fragments=10)
     assert codec.frame_large("text") == codec.frame_message("text")

@@ -1,4 +1,4 @@
-"""permessage-deflate: what is agreed on, what is sent, and what a peer may not do."""
+"""Compressed messages: what is sent, what is received, and what a peer may not do."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from ..support.frames import MASK, frame, masked, take_frame
 
 @pytest.fixture(params=["zlib", "isal"], autouse=True, scope="module")
 def compressor(request: pytest.FixtureRequest) -> Iterator[str]:
-    """What compresses; where the faster one is installed, both have to do."""
+    """The compressor; both are tested if the faster one is installed."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "zlib":
             patch.setattr(_deflate, "isal_zlib", None)
@@ -137,7 +137,7 @@ def test_D8_against_plain_zlib(
     mask = MASK if is_client else None
     for message in sent:
         payload = message.encode() if isinstance(message, str) else message
-        # what the codec sends, plain zlib reads
+        # zlib decompresses what the codec sends
         wire = bytearray(sender.frame_message(message))
         is_compressed = bool(wire[0] & 0x40)
         found = take_frame(wire)
@@ -150,7 +150,7 @@ def test_D8_against_plain_zlib(
             if forgets:
                 inflate = zlib.decompressobj(-bits)
         assert plain == payload
-        # and what plain zlib sends, the codec reads, in fragments cut anywhere
+        # and the codec decompresses what zlib compresses, in fragments cut anywhere
         blob = flushed(compress, payload) if payload else b"\x00"
         if forgets:
             compress = zlib.compressobj(wbits=-bits)
@@ -165,7 +165,7 @@ def test_D8_against_plain_zlib(
 
 
 @given(any_parameters, any_parameters, messages, st.booleans())
-def test_D8_what_is_sent_arrives(
+def test_D8_what_is_sent_is_received(
     client: PerMessageDeflate,
     server: PerMessageDeflate,
     sent: list[bytes | str],
@@ -185,7 +185,7 @@ def test_D8_what_is_sent_arrives(
 HELLO = bytes.fromhex("f248cdc9c90700")
 
 
-def test_rfc_examples() -> None:
+def test_the_examples_of_the_rfc() -> None:
     assert feed(codec_of(), frame(1, HELLO, rsv=RSV1)) == ["Hello"]
     pieces = frame(1, HELLO[:3], rsv=RSV1, fin=False) + frame(0, HELLO[3:])
     assert feed(codec_of(), pieces) == ["Hello"]
@@ -209,7 +209,7 @@ BOMB = deflated(bytes(2**28), level=9)
 @pytest.mark.parametrize("is_client", [False, True])
 @pytest.mark.parametrize("opcode", [1, 2])
 @pytest.mark.parametrize("size", [10**9, 65_536, 999])
-def test_D1_a_bomb(is_client: bool, opcode: int, size: int) -> None:
+def test_D1_a_bomb_is_not_decompressed(is_client: bool, opcode: int, size: int) -> None:
     data = frame(opcode, BOMB, rsv=RSV1, mask=None if is_client else bytes(4))
     for limit in (LIMIT, len(BOMB) // 2):
         codec = codec_of(is_client, limit)
@@ -250,7 +250,7 @@ def test_D1_exactly_the_limit(is_client: bool, limit: int) -> None:
 
 
 @pytest.mark.parametrize("is_client", [False, True])
-def test_C9_a_text_that_is_wrong_and_then_too_long(is_client: bool) -> None:
+def test_C9_invalid_text_fails_before_the_limit_does(is_client: bool) -> None:
     payload = deflated(b"\xc3\xc3" + bytes(3000))
     mask = None if is_client else MASK
     data = frame(1, payload, rsv=RSV1, mask=mask)
@@ -259,7 +259,7 @@ def test_C9_a_text_that_is_wrong_and_then_too_long(is_client: bool) -> None:
         assert failure(codec, data[:place], data[place:]) == 1007
 
 
-def test_D1_memory_of_a_message_that_does_not_shrink() -> None:
+def test_D1_a_message_that_does_not_shrink_takes_little_memory() -> None:
     content = random.Random(4).randbytes(LIMIT)
     data = frame(2, deflated(content), rsv=RSV1, mask=bytes(4))
     for size in (10**9, 65_536):
@@ -276,13 +276,13 @@ def test_D1_memory_of_a_message_that_does_not_shrink() -> None:
         assert peak <= 3 * LIMIT + 65_536
 
 
-def test_no_limit() -> None:
+def test_there_may_be_no_limit() -> None:
     codec = codec_of(limit=math.inf)
     data = frame(2, deflated(bytes(10**7)), rsv=RSV1)
     assert feed(codec, data) == [bytes(10**7)]
 
 
-def test_C4_compressed_bytes_have_a_limit_as_well() -> None:
+def test_C4_compressed_bytes_have_a_limit_too() -> None:
     most = 2 * 1000 + 1024
     for length in (most + 1, 2**62, 2**63 - 1):
         assert failure(codec_of(limit=1000), frame(2, rsv=4, length=length)) == 1009
@@ -294,11 +294,11 @@ def test_C4_compressed_bytes_have_a_limit_as_well() -> None:
     assert feed(codec, frame(0, length=most - 1500)) == []
     codec = codec_of(limit=1000)
     assert failure(codec, data + frame(0, length=most - 1499)) == 1009
-    # what is not compressed keeps its own
+    # an uncompressed message has its own limit
     assert failure(codec_of(limit=1000), frame(2, length=1001)) == 1009
 
 
-def test_limits_of_many_fragments() -> None:
+def test_the_limits_hold_over_many_fragments() -> None:
     stream = zlib.compressobj(wbits=-15)
     blobs = [stream.compress(b"x") + stream.flush(2) for _ in range(1000)]
     blobs[-1] = blobs[-1][:-4]
@@ -312,7 +312,7 @@ def test_limits_of_many_fragments() -> None:
 # -- D4, D5, D6 -------------------------------------------------------------------
 
 
-def test_D4_the_bit_of_compression() -> None:
+def test_D4_the_reserved_bit_of_compression() -> None:
     begun = frame(2, HELLO[:2], rsv=RSV1, fin=False)
     for data in (
         frame(1, HELLO, rsv=2),
@@ -339,7 +339,7 @@ def test_compressed_and_plain_messages_take_turns() -> None:
         assert feed(codec_of(), *chunks) == ["plain", "Hello", "plain"]
 
 
-def test_D5_control_frames_inside_of_a_message() -> None:
+def test_D5_control_frames_inside_a_message() -> None:
     blob = deflated(b"hello hello hello")
     data = (
         frame(2, blob[:4], fin=False, rsv=RSV1)
@@ -380,11 +380,11 @@ DYNAMIC = b"".join(b"%d bottles of beer on the wall; " % i for i in range(200))
         (DYNAMIC * 20, {}),
     ],
 )
-def test_D6_cut_short(
+def test_D6_messages_cut_short_fail(
     content: bytes, how: dict[str, Any], agreed: PerMessageDeflate
 ) -> None:
     blob = deflated(content, 12, **how)
-    # A stored block begins with the very byte that ends a message.
+    # A stored block begins with the byte that ends a message.
     first = 2 if blob[0] == 0 else 0
     assert feed(codec_of(deflate=agreed), frame(2, blob, rsv=RSV1)) == [content]
     for size in range(first, len(blob), max(1, len(blob) // 300)):
@@ -392,7 +392,7 @@ def test_D6_cut_short(
         assert failure(codec_of(deflate=agreed), data) == 1007
 
 
-def test_D6_damaged() -> None:
+def test_D6_damaged_messages_fail() -> None:
     dice = random.Random(6)
     blob = deflated(DYNAMIC)
     for _ in range(500):
@@ -406,13 +406,13 @@ def test_D6_damaged() -> None:
 
 
 @given(st.binary(max_size=50))
-def test_D6_noise(noise: bytes) -> None:
+def test_D6_noise_raises_nothing_else(noise: bytes) -> None:
     results, code = codes_of(frame(2, noise, rsv=RSV1))
     assert code in (None, 1007, 1008)
     assert len(results) == (code is None)
 
 
-def test_D6_text_that_is_not_utf8() -> None:
+def test_D6_compressed_text_must_be_utf8() -> None:
     for bad in (b"\xff", b"a\xe2\x82", b"x" * 70_000 + b"\xed\xa0\x80"):
         assert failure(codec_of(), frame(1, deflated(bad), rsv=RSV1)) == 1007
     text = "aé€😀" * 9000
@@ -421,7 +421,7 @@ def test_D6_text_that_is_not_utf8() -> None:
         assert feed(codec_of(), *chunks) == [text]
 
 
-def test_D6_beyond_the_window() -> None:
+def test_D6_a_distance_beyond_the_window_fails() -> None:
     stream = zlib.compressobj(wbits=-15)
     random_bytes = random.Random(7).randbytes(3000)
     first = flushed(stream, random_bytes + bytes(20_000))
@@ -431,7 +431,7 @@ def test_D6_beyond_the_window() -> None:
     codec = codec_of(deflate=agreed)
     assert len(feed(codec, frame(2, first, rsv=RSV1))) == 1
     assert failure(codec, frame(2, second, rsv=RSV1)) == 1007
-    # and before the beginning
+    # and before the start of the data
     assert failure(codec_of(), frame(2, second, rsv=RSV1)) == 1007
 
 
@@ -441,7 +441,7 @@ def final(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("agreed", [PerMessageDeflate(), PerMessageDeflate(True, True)])
-def test_D6_final_blocks(agreed: PerMessageDeflate) -> None:
+def test_D6_final_blocks_are_accepted(agreed: PerMessageDeflate) -> None:
     codec = codec_of(deflate=agreed)
     for blob, text in (
         (final(b"one") + b"\x00", "one"),  # RFC 7692 section 7.2.3.4
@@ -464,7 +464,7 @@ def test_D6_final_blocks(agreed: PerMessageDeflate) -> None:
     assert failure(codec_of(), frame(1, final(b"x")[:-1], rsv=RSV1)) == 1007
 
 
-def test_D6_many_final_blocks() -> None:
+def test_D6_final_blocks_are_limited() -> None:
     blob = final(b"x") * 64
     assert feed(codec_of(), frame(1, blob, rsv=RSV1)) == ["x" * 64]
     assert failure(codec_of(), frame(1, blob + final(b"x"), rsv=RSV1)) == 1008
@@ -472,7 +472,7 @@ def test_D6_many_final_blocks() -> None:
     assert failure(codec_of(), frame(1, flood, rsv=RSV1)) == 1008
 
 
-def test_the_inflater_gives_one_more_than_there_is_room_for() -> None:
+def test_the_inflater_yields_one_byte_more_than_the_budget() -> None:
     for room in (0, 1, 32_767, 32_768, 99_999):
         inflater = Inflater(PerMessageDeflate(), is_client=False)
         parts = list(inflater.inflate(BOMB, room))
@@ -486,7 +486,7 @@ def is_compressed(data: bytes) -> bool:
     return bool(data[0] & 0x40)
 
 
-def test_the_threshold() -> None:
+def test_short_messages_are_not_compressed() -> None:
     kept = codec_of()
     assert is_compressed(kept.frame_message("x"))
     assert not is_compressed(kept.frame_message(""))
@@ -496,7 +496,7 @@ def test_the_threshold() -> None:
     assert is_compressed(forgetful.frame_message("x" * 1024))
     assert is_compressed(forgetful.frame_message("x" * 100, compress=True))
     assert not is_compressed(forgetful.frame_message("x" * 5000, compress=False))
-    # What does not shrink goes as it is, where no window has to be kept in step.
+    # Without context takeover a message that does not shrink is not compressed.
     assert not is_compressed(forgetful.frame_message(random.Random(8).randbytes(5000)))
     assert not is_compressed(forgetful.frame_message("x", compress=True))
     chosen = codec_of(deflate=PerMessageDeflate(threshold=100))
@@ -504,7 +504,7 @@ def test_the_threshold() -> None:
     assert is_compressed(chosen.frame_message("x" * 100))
 
 
-def test_D7_messages_that_are_not_compressed_do_not_disturb() -> None:
+def test_D7_uncompressed_messages_may_come_between() -> None:
     one, other = codec_of(True), codec_of(False)
     for i in range(20):
         message = f"message {i} of many"
@@ -526,7 +526,7 @@ def test_D9_memory_between_messages(forgets: bool, compressor: str) -> None:
         kept = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    # Here are one compressor and one decompressor, which is what a side has.
+    # One compressor and one decompressor, as one side has.
     if forgets:
         assert kept <= 4096
     else:
@@ -539,12 +539,12 @@ def test_the_faster_compressor_is_used(compressor: str) -> None:
     wire = codec_of(deflate=agreed).frame_message(text)
     by_zlib = deflated(DYNAMIC, 12, level=6, memLevel=5)
     assert wire.endswith(by_zlib) == (compressor == "zlib")
-    # which has no levels that are as small as zlib's
+    # ISA-L has no level that compresses as well as this one.
     wire = codec_of(deflate=PerMessageDeflate(level=7)).frame_message(text)
     assert wire.endswith(deflated(DYNAMIC, 12, level=7, memLevel=5))
 
 
-def test_the_mask_is_over_the_compressed_bytes() -> None:
+def test_the_compressed_bytes_are_masked() -> None:
     wire = codec_of(True).frame_message("x" * 1000)
     assert wire[0] == 0xC1
     assert wire[1] == 0x80 | len(wire) - 6

@@ -78,7 +78,7 @@ def test_messages_are_taken_up_to_a_number() -> None:
     assert engine.next_event() == Ping(b"")
 
 
-def test_C8_nothing_counts_after_a_close(engine: Engine) -> None:
+def test_C8_bytes_after_a_close_are_ignored(engine: Engine) -> None:
     data = frame(1, b"a") + CLOSE + frame(1, b"b")
     assert events(engine, data, frame(1, b"c")) == ["a", Close(1000, "")]
     assert engine.close_received == Close(1000, "")
@@ -86,7 +86,7 @@ def test_C8_nothing_counts_after_a_close(engine: Engine) -> None:
     assert not engine.failed
 
 
-def test_C8_nothing_counts_after_a_mistake(engine: Engine) -> None:
+def test_C8_bytes_after_a_violation_are_ignored(engine: Engine) -> None:
     (failure,) = events(engine, frame(3) + frame(1, b"a"), frame(1, b"b"))
     assert isinstance(failure, Failure)
     assert failure.code == 1002
@@ -115,7 +115,7 @@ def test_close_is_sent_once(engine: Engine) -> None:
     assert engine.close_sent == Close(1001, "bye")
 
 
-def test_E8_a_ping_is_not_answered_after_our_close(engine: Engine) -> None:
+def test_E8_no_pong_is_sent_after_our_close(engine: Engine) -> None:
     assert engine.frame_pong(b"1") == b"\x8a\x011"
     engine.frame_close(1000, "")
     assert events(engine, frame(9, b"1")) == [Ping(b"1")]
@@ -133,7 +133,7 @@ def test_a_close_without_a_code_gets_one_without_a_code(engine: Engine) -> None:
     assert engine.close_sent == Close(1005, "")
 
 
-def test_what_is_framed(engine: Engine) -> None:
+def test_what_an_engine_frames(engine: Engine) -> None:
     assert engine.frame_message("a") == b"\x81\x01a"
     assert engine.frame_message(b"a") == b"\x82\x01a"
     assert engine.frame_ping(b"a") == b"\x89\x01a"

@@ -1,4 +1,4 @@
-"""Sec-WebSocket-Extensions: what is offered, what is answered, and what holds then."""
+"""Sec-WebSocket-Extensions: offers, responses, and the agreed extensions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOTHING = Extensions()
 
 
 class Named(Extension):
-    """An extension that does nothing, and says what it is told to say."""
+    """An extension that does nothing, with the offers and responses of a test."""
 
     def __init__(self, name: str, *, says: Any = True) -> None:
         self.name = name
@@ -67,7 +67,7 @@ def header_of(head: bytes) -> bytes | None:
 
 
 def answered(wanted: Extensions, *offers: bytes) -> tuple[bytes | None, Extensions]:
-    """Return the header that a server sends, and what holds for it."""
+    """Return the header that a server sends, and the extensions it agreed to."""
     handshake = ServerHandshake(origins=Origins(None), extensions=wanted)
     lines = [b"Sec-WebSocket-Extensions: " + offer for offer in offers]
     assert isinstance(handshake.receive_data(request(*lines)), Request)
@@ -76,7 +76,7 @@ def answered(wanted: Extensions, *offers: bytes) -> tuple[bytes | None, Extensio
 
 
 def agreed(wanted: Extensions, *answers: bytes) -> Extensions:
-    """Return what holds for a client that is answered so."""
+    """Return the extensions that a client agreed to after this response."""
     handshake = ClientHandshake(host="x", target="/", extensions=wanted)
     lines = [b"Sec-WebSocket-Extensions: " + answer for answer in answers]
     outcome = handshake.receive_data(response(handshake.request(), *lines))
@@ -87,7 +87,7 @@ def agreed(wanted: Extensions, *answers: bytes) -> Extensions:
 # -- what a user wants ---------------------------------------------------------
 
 
-def test_settings() -> None:
+def test_arguments_become_extensions() -> None:
     for nothing in (None, False):
         assert Extensions.from_arguments(nothing) == NOTHING
     assert Extensions.from_arguments(True).deflate == PerMessageDeflate()
@@ -103,7 +103,7 @@ def test_H3_compression_of_the_wrong_type(compression: Any) -> None:
         Extensions.from_arguments(compression)
 
 
-def test_H3_extensions_that_cannot_be() -> None:
+def test_H3_invalid_extensions_are_an_error() -> None:
     with pytest.raises(TypeError, match=r"is not a wsproto\.extensions\.Extension"):
         Extensions.from_arguments(None, [Named])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="two extensions have the same name"):
@@ -132,7 +132,7 @@ def test_offers() -> None:
 
 
 @pytest.mark.parametrize("bad", ["a\r\nX: y", "é", "a, b", "\0"])
-def test_B8_offers_that_cannot_be_sent(bad: str) -> None:
+def test_B8_invalid_extension_headers_are_an_error(bad: str) -> None:
     for extension in (Named("x", says=bad), Named(bad)):
         with pytest.raises(ValueError, match="cannot be sent in Sec-WebSocket-Ext"):
             offered(Extensions(custom=(extension,)))
@@ -140,7 +140,7 @@ def test_B8_offers_that_cannot_be_sent(bad: str) -> None:
         answered(Extensions(custom=(Named("x", says=bad),)), b"x")
 
 
-def test_answers() -> None:
+def test_the_response_of_a_server_is_checked() -> None:
     deflate = Extensions(PerMessageDeflate())
     assert agreed(deflate) == NOTHING
     assert agreed(
@@ -179,14 +179,14 @@ def test_answers() -> None:
         (Extensions(custom=(Named("a", says=False),)), [b"a"]),
     ],
 )
-def test_B6_answers_that_are_wrong(wanted: Extensions, answers: list[bytes]) -> None:
+def test_B6_wrong_responses_fail(wanted: Extensions, answers: list[bytes]) -> None:
     with pytest.raises(HandshakeFailure) as caught:
         agreed(wanted, *answers)
     assert "the server" in str(caught.value)
     assert isinstance(caught.value.__cause__, IndexError) == (answers == [b"a; bad"])
 
 
-def test_B6_the_text_of_a_failure_has_an_end() -> None:
+def test_B6_the_text_of_a_failure_is_short() -> None:
     with pytest.raises(HandshakeFailure) as caught:
         agreed(NOTHING, b"x" * 5000)
     assert len(str(caught.value)) < 200
@@ -195,7 +195,7 @@ def test_B6_the_text_of_a_failure_has_an_end() -> None:
 # -- a server ------------------------------------------------------------------
 
 
-def test_A10_what_a_server_answers() -> None:
+def test_A10_the_response_of_a_server() -> None:
     deflate = Extensions(PerMessageDeflate())
     assert answered(NOTHING, b"permessage-deflate") == (None, NOTHING)
     assert answered(deflate) == (None, NOTHING)
@@ -210,7 +210,7 @@ def test_A10_what_a_server_answers() -> None:
     )
 
 
-def test_A10_what_extensions_answer() -> None:
+def test_A10_the_response_of_custom_extensions() -> None:
     one = Named("a")
     other = Named("b", says="c=d")
     empty = Named("e", says="")
@@ -222,11 +222,11 @@ def test_A10_what_extensions_answer() -> None:
     assert taken == Extensions(custom=(one, other, empty))
     assert other.accepted == ["b; x=y"]
     assert unwilling.accepted == ["f; 1", "f; 2"]
-    assert broken.accepted == ["g"]  # who knows what state that left it in
+    assert broken.accepted == ["g"]  # not asked again: its state is unknown
     assert answered(Extensions(custom=(one,)), b"b") == (None, NOTHING)
 
 
-def test_extensions_of_one_answer() -> None:
+def test_extensions_of_one_response() -> None:
     handshake = ServerHandshake(
         origins=Origins(None), extensions=Extensions(PerMessageDeflate())
     )

@@ -1,4 +1,4 @@
-"""The production codec alone: every rule of frames, in both roles, cut anywhere."""
+"""`FrameCodec`: every rule of frames, on both sides, with input cut anywhere."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ Frames = Callable[..., bytes]
 
 @pytest.fixture(params=["server", "client"])
 def is_client(request: pytest.FixtureRequest) -> bool:
-    """Which side receives."""
+    """Whether the receiver is a client."""
     return bool(request.param == "client")
 
 
 @pytest.fixture
 def peer(is_client: bool) -> Frames:
-    """Frames as the peer of that side sends them."""
+    """A function that builds frames as the peer of that side sends them."""
 
     def build(opcode: int, payload: bytes = b"", **how: object) -> bytes:
         how.setdefault("mask", None if is_client else MASK)
@@ -71,7 +71,7 @@ def failure(codec: FrameCodec, *chunks: bytes) -> tuple[int, str]:
 
 
 def cuts(data: bytes) -> Iterator[list[bytes]]:
-    """Cut bytes in every way that matters: not at all, everywhere, at random."""
+    """Cut bytes in several ways: not at all, everywhere, at random."""
     yield [data]
     yield [data[i : i + 1] for i in range(len(data))]
     dice = random.Random(len(data))
@@ -80,7 +80,7 @@ def cuts(data: bytes) -> Iterator[list[bytes]]:
         yield [data[a:b] for a, b in pairwise([0, *places, len(data)])]
 
 
-# overlong, surrogates, beyond U+10FFFF, stray, cut short
+# overlong, surrogates, beyond U+10FFFF, stray continuation bytes, cut short
 BAD_TEXTS = (
     b"\xc0\xaf",
     b"\xe0\x80\xaf",
@@ -148,21 +148,21 @@ def _extended(build: Frames, code: int, length: int) -> bytes:
     ("code", "make"),
     [pytest.param(code, make, id=name) for name, code, make in VIOLATIONS],
 )
-def test_C1_to_C5_violations(
+def test_C1_to_C5_violations_fail_with_their_code(
     is_client: bool, peer: Frames, code: int, make: Callable[[Frames], bytes]
 ) -> None:
     for chunks in cuts(make(peer)):
         found, reason = failure(codec_of(is_client), *chunks)
         assert found == code
         assert 0 < len(reason) <= 123
-    # what came before counts, and what follows is not looked at
+    # frames before it are received, and those behind it are not parsed
     codec = codec_of(is_client)
     codec.feed(peer(9, b"p") + make(peer) + peer(9, b"q"))
     assert codec.next() == Ping(b"p")
     assert failure(codec)[0] == code
 
 
-def test_C1_the_mask_is_for_clients(is_client: bool) -> None:
+def test_C1_only_clients_mask(is_client: bool) -> None:
     wrong = MASK if is_client else None
     for chunks in cuts(frame(1, b"x", mask=wrong)):
         assert failure(codec_of(is_client), *chunks)[0] == 1002
@@ -171,7 +171,7 @@ def test_C1_the_mask_is_for_clients(is_client: bool) -> None:
         assert failure(codec_of(is_client), data)[0] == 1002
 
 
-def test_what_is_right(is_client: bool, peer: Frames) -> None:
+def test_valid_frames_are_received(is_client: bool, peer: Frames) -> None:
     data = (
         peer(1, "aé€😀".encode())
         + peer(2, bytes(range(256))[:100])
@@ -204,13 +204,17 @@ def test_what_is_right(is_client: bool, peer: Frames) -> None:
         assert [type(r) for r in results] == [type(e) for e in expected]
 
 
-def test_C3_fails_before_the_frame_is_complete(is_client: bool, peer: Frames) -> None:
+def test_C3_invalid_text_fails_before_the_frame_is_complete(
+    is_client: bool, peer: Frames
+) -> None:
     data = peer(1, b"bad: \xff and more to come", fin=False)
     assert failure(codec_of(is_client), data[:-5])[0] == 1007
 
 
 @pytest.mark.parametrize("length", [2**k for k in (31, 32, 53, 62)] + [101, 2**63 - 1])
-def test_C4_too_long_at_the_header(is_client: bool, peer: Frames, length: int) -> None:
+def test_C4_too_long_a_frame_fails_at_its_header(
+    is_client: bool, peer: Frames, length: int
+) -> None:
     for opcode in (1, 2):
         for chunks in cuts(peer(opcode, length=length)):
             assert failure(codec_of(is_client), *chunks) == (
@@ -226,14 +230,14 @@ def test_C4_too_long_at_the_header(is_client: bool, peer: Frames, length: int) -
 
 
 @pytest.mark.parametrize("length", [2**63, 2**64 - 1])
-def test_C4_most_significant_bit(is_client: bool, peer: Frames, length: int) -> None:
+def test_C4_a_length_has_63_bits(is_client: bool, peer: Frames, length: int) -> None:
     for limit in (LIMIT, math.inf):
         for opcode in (1, 2):
             codec = codec_of(is_client, limit)
             assert failure(codec, peer(opcode, length=length))[0] == 1002
 
 
-def test_C5_good_codes(is_client: bool, peer: Frames) -> None:
+def test_C5_valid_codes_are_received(is_client: bool, peer: Frames) -> None:
     good = [*range(1000, 1004), *range(1007, 1015), 3000, 3999, 4000, 4999]
     for code in good:
         data = peer(8, close_payload(code, "x" * 123))
@@ -241,7 +245,9 @@ def test_C5_good_codes(is_client: bool, peer: Frames) -> None:
     assert feed(codec_of(is_client), peer(8)) == [Close(1005, "")]
 
 
-def test_C6_nothing_is_delivered_before_its_end(is_client: bool, peer: Frames) -> None:
+def test_C6_a_message_is_delivered_when_it_is_complete(
+    is_client: bool, peer: Frames
+) -> None:
     parts = [
         peer(2, b"abc"),
         peer(1, b"de", fin=False) + peer(0, b"f"),
@@ -256,11 +262,11 @@ def test_C6_nothing_is_delivered_before_its_end(is_client: bool, peer: Frames) -
         assert len(results) == sum(end <= size for end in ends)
 
 
-def test_C7_a_mask_of_zeros_is_fine() -> None:
+def test_C7_a_mask_key_of_zeros_is_valid() -> None:
     assert feed(codec_of(False), frame(2, b"abc", mask=bytes(4))) == [b"abc"]
 
 
-def test_C7_keys_are_not_used_again() -> None:
+def test_C7_mask_keys_are_random() -> None:
     codec = codec_of(True)
     keys = [codec.frame_ping(b"")[2:] for _ in range(10_000)]
     assert all(len(key) == 4 for key in keys)
@@ -292,15 +298,15 @@ def test_decoding_is_lazy(is_client: bool, peer: Frames) -> None:
     codec = codec_of(is_client)
     codec.feed(peer(1, b"a") + peer(2, b"b") + peer(3))
     assert codec.next() == "a"
-    codec.feed(peer(9))  # which is behind the frame that is wrong
+    codec.feed(peer(9))  # behind the invalid frame
     assert codec.next() == b"b"
     assert failure(codec)[0] == 1002
 
 
 @pytest.mark.parametrize("opcode", [1, 2])
-def test_D1_the_limit(is_client: bool, peer: Frames, opcode: int) -> None:
+def test_D1_the_limit_is_exact(is_client: bool, peer: Frames, opcode: int) -> None:
     codec = codec_of(is_client)
-    for _ in range(3):  # the count starts anew with each message
+    for _ in range(3):  # each message is counted from zero
         for data in (
             peer(opcode, b"x" * 100),
             peer(opcode, b"x" * 60, fin=False) + peer(9, b"y") + peer(0, b"x" * 40),
@@ -318,14 +324,16 @@ def test_D1_the_limit(is_client: bool, peer: Frames, opcode: int) -> None:
     assert failure(codec, peer(1, ("é" * 51).encode()))[0] == 1009
 
 
-def test_no_limit(is_client: bool, peer: Frames) -> None:
+def test_there_may_be_no_limit(is_client: bool, peer: Frames) -> None:
     codec = codec_of(is_client, math.inf)
     assert feed(codec, peer(2, bytes(10**6))) == [bytes(10**6)]
     assert feed(codec, peer(2, length=2**63 - 1)) == []
 
 
 @pytest.mark.parametrize("size", [65_536, 4096, 10**9])
-def test_D1_memory(is_client: bool, peer: Frames, size: int) -> None:
+def test_D1_a_large_message_takes_little_more_than_its_size(
+    is_client: bool, peer: Frames, size: int
+) -> None:
     limit = 2**20
     for data in (
         peer(2, bytes(limit), mask=None if is_client else bytes(4)),
@@ -345,7 +353,7 @@ def test_D1_memory(is_client: bool, peer: Frames, size: int) -> None:
         assert peak <= 2.25 * limit + 65536
 
 
-def test_C4_memory_of_what_was_only_announced(is_client: bool, peer: Frames) -> None:
+def test_C4_an_announced_length_takes_no_memory(is_client: bool, peer: Frames) -> None:
     codec = codec_of(is_client, 2**30)
     data = peer(2, b"abc", length=2**30)
     tracemalloc.start()
@@ -357,7 +365,9 @@ def test_C4_memory_of_what_was_only_announced(is_client: bool, peer: Frames) -> 
 
 
 @pytest.mark.parametrize("opcode", [1, 2])
-def test_D3_memory_of_tiny_reads(is_client: bool, peer: Frames, opcode: int) -> None:
+def test_D3_tiny_reads_take_no_memory_of_their_own(
+    is_client: bool, peer: Frames, opcode: int
+) -> None:
     size = 2**17
     mask = None if is_client else bytes(4)
     codec = codec_of(is_client, size)
@@ -374,11 +384,11 @@ def test_D3_memory_of_tiny_reads(is_client: bool, peer: Frames, opcode: int) -> 
     finally:
         tracemalloc.stop()
     assert [len(result) for result in results] == [size]
-    # A text exists as bytes and as itself when it is complete.
+    # A complete text exists twice: as bytes and as a str.
     assert peak <= (2 if opcode == 2 else 2.2) * size
 
 
-def test_D2_fragments_cost_no_memory_of_their_own(
+def test_D2_fragments_take_no_memory_of_their_own(
     is_client: bool, peer: Frames
 ) -> None:
     count = 50_000
@@ -397,7 +407,7 @@ def test_D2_fragments_cost_no_memory_of_their_own(
     assert reason == "more than 50000 fragments"
 
 
-def test_D2_the_number_of_fragments(is_client: bool, peer: Frames) -> None:
+def test_D2_the_number_of_fragments_is_limited(is_client: bool, peer: Frames) -> None:
     four = peer(2, b"a", fin=False) + peer(0, b"b", fin=False) * 3
     codec = codec_of(is_client)
     for _ in range(3):
@@ -457,7 +467,7 @@ def test_frames_as_they_are_sent(is_client: bool, size: int) -> None:
     assert feed(codec_of(not is_client, math.inf), data) == [payload]
 
 
-def test_what_is_sent_arrives(is_client: bool) -> None:
+def test_what_is_sent_is_received(is_client: bool) -> None:
     codec = codec_of(is_client)
     data = (
         codec.frame_message("text é")
@@ -480,7 +490,7 @@ def test_what_is_sent_arrives(is_client: bool) -> None:
     ]
 
 
-def test_a_message_that_has_no_utf8_form(is_client: bool) -> None:
+def test_text_with_surrogates_is_an_error(is_client: bool) -> None:
     codec = codec_of(is_client)
     with pytest.raises(ValueError, match="surrogate"):
         codec.frame_message("\ud800")

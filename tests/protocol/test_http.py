@@ -1,4 +1,4 @@
-"""Heads, hosts and answers of HTTP/1.1, as both handshakes meet them."""
+"""Heads and headers of HTTP/1.1, as both handshakes read and write them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ..support.requests import serve
 
 
 def server(data: bytes, *, size: int | None = None) -> Request | Rejection | None:
-    """Feed a server in pieces until it has an opinion."""
+    """Feed a server in pieces until it returns something."""
     handshake = ServerHandshake(origins=Origins(None))
     for start in range(0, len(data), size or len(data)):
         outcome = handshake.receive_data(data[start : start + (size or len(data))])
@@ -49,7 +49,7 @@ def client(*, host: str = "example.org", target: str = "/") -> ClientHandshake:
     "line",
     [b"SSH-2.0-OpenSSH_9.2\r\n", b"GET /\r\n", b"220 mail ESMTP\r\n", b"\x16\x03\x01"],
 )
-def test_A4_noise_is_refused_before_its_head_ends(
+def test_A4_noise_is_rejected_before_its_head_ends(
     line: bytes, size: int | None
 ) -> None:
     outcome = server(line, size=size)
@@ -106,7 +106,7 @@ def test_a_head_is_found_wherever_it_is_cut(
         assert reader.trailing == b"rest\r\n"
 
 
-def test_A3_limits_to_the_byte() -> None:
+def test_A3_the_limits_are_exact() -> None:
     fits = b"GET / HTTP/1.1\r\n" + (b"A: " + b"b" * 8187 + b"\r\n") + b"C: "
     fits += b"d" * (16384 - len(fits) - 4) + b"\r\n\r\n"
     assert len(fits) == 16384
@@ -118,13 +118,13 @@ def test_A3_limits_to_the_byte() -> None:
 
 
 @pytest.mark.parametrize("host", [None, b"a\r\nHost: b"])
-def test_A5_the_answer_says_that_host_is_wrong(host: bytes | None) -> None:
+def test_A5_the_reason_names_the_host_header(host: bytes | None) -> None:
     outcome = server(request(host=host))
     assert isinstance(outcome, Rejection)
     assert "Host" in outcome.reason
 
 
-def test_A5_a_wrong_version_is_told_what_to_upgrade_to() -> None:
+def test_A5_the_response_names_the_supported_version() -> None:
     outcome = server(request(version=b"8"))
     assert isinstance(outcome, Rejection)
     assert b"\r\nUpgrade: websocket\r\n" in outcome.response  # RFC 9110 15.5.22
@@ -132,21 +132,21 @@ def test_A5_a_wrong_version_is_told_what_to_upgrade_to() -> None:
 
 
 @pytest.mark.parametrize("target", [b"ws://example.org/a?b", b"WSS://x:8000/a?b"])
-def test_A15_absolute_targets_of_websockets(target: bytes) -> None:
+def test_A15_absolute_targets_may_have_websocket_schemes(target: bytes) -> None:
     outcome = server(request(line=b"GET " + target + b" HTTP/1.1"))
     assert isinstance(outcome, Request)
     assert outcome.target == "/a?b"
 
 
 @pytest.mark.parametrize("host", ["", "x\r\nY: z", "a b", "é", "x\x7f"])
-def test_B8_hosts_that_cannot_be_sent(host: str) -> None:
+def test_B8_invalid_hosts_are_an_error(host: str) -> None:
     with pytest.raises(ValueError, match="Host") as caught:
         client(host=host)
     assert not host or host not in str(caught.value)
 
 
 @pytest.mark.parametrize("target", ["", "a", "/a b", "/\r\n", "/é", "/a#b", "*"])
-def test_B8_targets_that_cannot_be_sent(target: str) -> None:
+def test_B8_invalid_targets_are_an_error(target: str) -> None:
     with pytest.raises(ValueError, match="request line"):
         client(target=target)
 
@@ -155,7 +155,7 @@ def test_B8_targets_that_cannot_be_sent(target: str) -> None:
     "upgrade",
     [b"h2c, websocket", b"websocket\r\nUpgrade: h2c", b"websocket, websocket"],
 )
-def test_B6_more_protocols_than_asked_for(upgrade: bytes) -> None:
+def test_B6_an_upgrade_to_more_protocols_fails(upgrade: bytes) -> None:
     handshake = client()
     data = response(handshake.request())
     with pytest.raises(HandshakeFailure, match="Upgrade"):
@@ -163,7 +163,7 @@ def test_B6_more_protocols_than_asked_for(upgrade: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", [b"Protocol", b"Extensions"])
-def test_B6_failures_tell_little_of_what_the_server_said(name: bytes) -> None:
+def test_B6_failures_show_little_of_the_response(name: bytes) -> None:
     handshake = client()
     line = b"Sec-WebSocket-" + name + b": " + b"x" * 5000
     with pytest.raises(HandshakeFailure) as caught:
@@ -179,7 +179,7 @@ def test_B4_a_body_in_single_bytes_is_complete() -> None:
     assert outcomes[-1] == Rejected(503, ((b"content-length", b"3"),), b"abc")
 
 
-def test_answers_say_how_long_they_are() -> None:
+def test_a_response_has_its_content_length() -> None:
     assert serialize_response(418, [(b"A", b"b")], b"tea") == (
         b"HTTP/1.1 418 I'm a Teapot\r\nConnection: close\r\nContent-Length: 3\r\n"
         b"A: b\r\n\r\ntea"
@@ -208,7 +208,9 @@ BAD_HEADERS: list[tuple[object, object]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), BAD_HEADERS)
-def test_A12_B8_headers_that_may_not_be_sent(name: object, value: object) -> None:
+def test_A12_B8_invalid_and_reserved_headers_are_an_error(
+    name: object, value: object
+) -> None:
     headers: list[tuple[bytes, bytes]] = [(name, value)]  # type: ignore[list-item]
     handshake, _ = serve(request())
     with pytest.raises(ValueError):  # noqa: PT011 - of several kinds
@@ -219,7 +221,7 @@ def test_A12_B8_headers_that_may_not_be_sent(name: object, value: object) -> Non
         ClientHandshake(host="x", target="/", extra_headers=headers)
 
 
-def test_A12_B8_errors_do_not_tell_values() -> None:
+def test_A12_B8_errors_do_not_show_values() -> None:
     for value in ("secret\n", "secret\u20ac"):
         with pytest.raises(ValueError, match="Authorization") as caught:
             ClientHandshake(

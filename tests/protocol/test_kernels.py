@@ -1,4 +1,4 @@
-"""The innermost loops: what they do, in Python and in C."""
+"""Masking, parsing and building frames: the functions in Python and those in C."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def loops(request: pytest.FixtureRequest) -> ModuleType:
 
 
 def xor(data: bytes, key: bytes) -> bytes:
-    """RFC 6455 section 5.3, word for word."""
+    """Mask as RFC 6455 section 5.3 writes it."""
     return bytes(octet ^ key[i % 4] for i, octet in enumerate(data))
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_masked(loops: ModuleType, size: int) -> None:
+def test_payloads_are_masked(loops: ModuleType, size: int) -> None:
     data = os.urandom(size)
     assert loops.mask(data, KEY) == xor(data, KEY)
     assert loops.mask(bytearray(data), KEY) == xor(data, KEY)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_frame(loops: ModuleType, size: int) -> None:
+def test_frames_are_built(loops: ModuleType, size: int) -> None:
     payload = os.urandom(size)
     if size < 126:
         length = bytes([size])
@@ -63,7 +63,7 @@ def test_frame(loops: ModuleType, size: int) -> None:
 
 @pytest.mark.parametrize("mask_bit", [0, MASKED])
 @pytest.mark.parametrize("size", SIZES)
-def test_take(loops: ModuleType, size: int, mask_bit: int) -> None:
+def test_whole_messages_are_taken(loops: ModuleType, size: int, mask_bit: int) -> None:
     payload = b"a" * size
     key = KEY if mask_bit else None
     for first, message in ((WHOLE_TEXT, payload.decode()), (WHOLE_BINARY, payload)):
@@ -71,10 +71,10 @@ def test_take(loops: ModuleType, size: int, mask_bit: int) -> None:
         buffer = b"before" + frame + b"behind"
         taken = loops.take_messages(buffer, 6, mask_bit, size, 9)
         if loops is _pure and size > 125:
-            assert taken == ([], 6)  # for the loop that takes what comes in pieces
+            assert taken == ([], 6)  # next() returns those
         else:
             assert taken == ([message], 6 + len(frame))
-        # too long, not all there, or with the wrong mask bit
+        # too long, incomplete, or with the wrong mask bit
         assert not size or loops.take_messages(buffer, 6, mask_bit, size - 1, 9) == (
             [],
             6,
@@ -84,7 +84,7 @@ def test_take(loops: ModuleType, size: int, mask_bit: int) -> None:
 
 
 @pytest.mark.parametrize("key", [None, KEY])
-def test_take_many(loops: ModuleType, key: bytes | None) -> None:
+def test_several_messages_are_taken(loops: ModuleType, key: bytes | None) -> None:
     mask_bit = 0 if key is None else MASKED
     messages: list[str | bytes] = ["a", b"", "\xe9", b"bytes", ""]
     frames = [
@@ -105,7 +105,7 @@ def test_take_many(loops: ModuleType, key: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("first", [0x00, 0x80, 0x01, 0x02, 0x83, 0x88, 0x8A, 0xC1])
-def test_take_leaves_what_is_not_a_whole_message(loops: ModuleType, first: int) -> None:
+def test_other_frames_are_not_taken(loops: ModuleType, first: int) -> None:
     assert loops.take_messages(_pure.make_frame(first, b"", None), 0, 0, 100, 9) == (
         [],
         0,
@@ -125,7 +125,9 @@ def test_take_leaves_what_is_not_a_whole_message(loops: ModuleType, first: int) 
         b"\x81\x03\xed\xa0\x80",  # half of a surrogate pair
     ],
 )
-def test_take_leaves_what_is_wrong(loops: ModuleType, frame: bytes) -> None:
+def test_invalid_and_incomplete_frames_are_not_taken(
+    loops: ModuleType, frame: bytes
+) -> None:
     assert loops.take_messages(frame, 0, 0, sys.maxsize, 9) == ([], 0)
 
 
@@ -136,13 +138,13 @@ def test_take_leaves_what_is_wrong(loops: ModuleType, frame: bytes) -> None:
     limit=st.integers(0, 200),
     most=st.integers(0, 5),
 )
-def test_both_take_the_same(
+def test_c_and_python_take_the_same(
     buffer: bytes, start: int, mask_bit: int, limit: int, most: int
 ) -> None:
     if speedups is None:
         pytest.skip("_speedups is not built")
     start = min(start, len(buffer))
-    # Mostly frames, else hardly anything would ever be taken.
+    # Mostly frames: hardly any random bytes are a message.
     for data in (buffer, b"\x81\x80" + buffer, b"\x82\x05" + buffer):
         while True:
             messages, end = speedups.take_messages(data, start, mask_bit, limit, most)
@@ -150,7 +152,7 @@ def test_both_take_the_same(
             if len(found[0]) == len(messages):
                 assert found == (messages, end)
                 break
-            # The one in Python leaves longer messages to others.
+            # The function in Python does not take longer messages.
             assert messages[: len(found[0])] == found[0]
             assert data[found[1] + 1] & 0x7F > 125
             start, most = end, most - len(messages)
@@ -178,8 +180,10 @@ def test_both_take_the_same(
         ("make_frame", ("1", b"", None)),
     ],
 )
-def test_arguments_in_c(function: str, arguments: tuple[object, ...]) -> None:
-    # Nothing calls them so; but C that is called so must not read where nothing is.
+def test_c_functions_check_their_arguments(
+    function: str, arguments: tuple[object, ...]
+) -> None:
+    # No caller does this, but C must not read outside its buffers if one did.
     if speedups is None:
         pytest.skip("_speedups is not built")
     with pytest.raises((TypeError, ValueError, OverflowError)):
@@ -187,7 +191,7 @@ def test_arguments_in_c(function: str, arguments: tuple[object, ...]) -> None:
 
 
 @pytest.mark.parametrize("pure", ["0", "1"])
-def test_the_choice(pure: str) -> None:
+def test_the_environment_selects_python(pure: str) -> None:
     if pure == "0" and speedups is None:
         pytest.skip("_speedups is not built")
     code = "from anyio_websocket._protocol._kernels import mask; print(mask.__module__)"

@@ -1,12 +1,12 @@
-"""Whatever frames come, however cut: the production codec says what wsproto says.
+"""`FrameCodec` and wsproto agree on arbitrary frames, cut anywhere.
 
-Reviewed differences, kept out of the generated frames:
+Reviewed differences, which the generated frames do not contain:
 
-* A frame that may not be where it is fails by its header, in wsproto by its first byte
-  of payload.
-* Close code 1014: registered since RFC 6455; wsproto refuses it, we take it.
-* Compressed messages: wsproto's deflate takes data that were cut short and breaks a
-  message with a Ping in it, so only whole and right ones are compared.
+* A frame that is not allowed at its place fails by its header, in wsproto by its first
+  byte of payload.
+* Close code 1014 was registered after RFC 6455. wsproto rejects it, we accept it.
+* Compressed messages: wsproto's deflate accepts data that was cut short, and breaks a
+  message with a Ping in it, so only complete and valid ones are compared.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Outcome = tuple[list[Received], int | None]
 
 
 def outcome(codec: Codec, chunks: Iterable[bytes], at_once: int = AT_ONCE) -> Outcome:
-    """Say what a codec makes of bytes, and with which code it fails, if it does."""
+    """Return what a codec receives, and the code if it fails."""
     results: list[Received] = []
     for chunk in chunks:
         codec.feed(chunk)
@@ -49,7 +49,7 @@ def outcome(codec: Codec, chunks: Iterable[bytes], at_once: int = AT_ONCE) -> Ou
             for result in received(codec, at_once=at_once):
                 results.append(result)
                 if isinstance(result, Close):
-                    return results, None  # nothing counts after it
+                    return results, None  # bytes behind it are ignored
         except ProtocolViolation as exc:
             return results, exc.code
     return results, None
@@ -73,13 +73,13 @@ def test_the_codecs_agree(is_client: bool, data: st.DataObject) -> None:
     for pieces in ([wire], cut(wire, places), cut(wire, range(len(wire)))):
         for make in (WsprotoCodec, FrameCodec):
             assert result(make, *pieces, MORE) == expected
-        # The long way of a codec's, for messages that have a short one.
+        # Also with next() for messages that take_messages() would return.
         assert result(FrameCodec, *pieces, MORE, at_once=0) == expected
     assert result(FrameCodec, wire) in (result(WsprotoCodec, wire), expected)
 
 
 @pytest.mark.parametrize("is_client", [False, True])
-def test_1014(is_client: bool) -> None:
+def test_close_code_1014_is_accepted(is_client: bool) -> None:
     data = frame(8, close_payload(1014), mask=None if is_client else MASK)
     results = [
         outcome(make(is_client=is_client, max_message_size=9, max_fragments=9), [data])

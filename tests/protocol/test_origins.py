@@ -21,7 +21,7 @@ from ..support.requests import accepted, rejected
         (b"http://[::1]:8000", b"[::1]:8000"),
     ],
 )
-def test_A11_same_host(origin: bytes, host: bytes) -> None:
+def test_A11_pages_of_the_same_host_may_connect(origin: bytes, host: bytes) -> None:
     data = request(b"Origin: " + origin, host=host)
     assert accepted(data).origin == origin.decode()
 
@@ -44,16 +44,16 @@ def test_A11_same_host(origin: bytes, host: bytes) -> None:
         (b"http://example.org", b"%"),
     ],
 )
-def test_A11_other_hosts(origin: bytes, host: bytes) -> None:
+def test_A11_pages_of_other_hosts_are_rejected(origin: bytes, host: bytes) -> None:
     rejected(request(b"Origin: " + origin, host=host), 403)
 
 
-def test_A11_odd_host() -> None:
-    # It is a host as far as HTTP goes, but no URL can name it.
+def test_A11_a_host_that_no_url_can_have() -> None:
+    # It is a valid host for HTTP, but no URL can have it.
     rejected(request(b"Origin: http://x", host=b"[1.2]"), 403)
 
 
-def test_A11_listed_origins() -> None:
+def test_A11_listed_origins_may_connect() -> None:
     origins = ["https://example.org", "http://localhost:3000", "null"]
     for origin in (b"https://example.org:443", b"HTTP://LOCALHOST:3000", b"null"):
         accepted(request(b"Origin: " + origin, host=b"other"), origins)
@@ -65,12 +65,12 @@ def test_A11_listed_origins() -> None:
 
 
 @pytest.mark.parametrize("origin", ["example.org", "", "http://x/path", "http://[x"])
-def test_A11_settings_that_are_no_origins(origin: str) -> None:
+def test_A11_invalid_origins_are_an_error(origin: str) -> None:
     with pytest.raises(ValueError, match="not an origin"):
         Origins([origin])
 
 
-def test_A11_settings_of_the_wrong_type() -> None:
+def test_A11_origins_of_the_wrong_type() -> None:
     with pytest.raises(TypeError, match="origins must be"):
         Origins("https://example.org")
     with pytest.raises(TypeError, match="origin must be"):
@@ -89,11 +89,11 @@ def test_A11_settings_of_the_wrong_type() -> None:
         b"http:example.org",
     ],
 )
-def test_A11_origins_that_a_lenient_parser_would_mend(origin: bytes) -> None:
+def test_A11_origins_that_a_lenient_parser_would_accept(origin: bytes) -> None:
     rejected(request(b"Origin: " + origin), 403)
 
 
-def test_A11_international_settings() -> None:
+def test_A11_international_origins_may_be_listed() -> None:
     origins = Origins(["https://bücher.example:8443"])
     assert origins.allow("https://xn--bcher-kva.example:8443", "x")
     assert not origins.allow("https://bucher.example:8443", "x")

@@ -30,7 +30,7 @@ from ..support.costs import grows_linearly
         ("threshold", (-1,)),
     ],
 )
-def test_numbers_out_of_range(name: str, values: tuple[int, ...]) -> None:
+def test_numbers_must_be_in_range(name: str, values: tuple[int, ...]) -> None:
     for value in values:
         with pytest.raises(ValueError, match=f"{name} must be"):
             PerMessageDeflate(**{name: value})  # type: ignore[arg-type]
@@ -42,13 +42,13 @@ def test_numbers_out_of_range(name: str, values: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     "name", ["server_no_context_takeover", "client_no_context_takeover"]
 )
-def test_flags_are_bools(name: str) -> None:
+def test_flags_must_be_bools(name: str) -> None:
     for wrong in (0, None, "yes"):
         with pytest.raises(TypeError, match=f"{name} must be a bool"):
             PerMessageDeflate(**{name: wrong})  # type: ignore[arg-type]
 
 
-def test_settings_do_not_change() -> None:
+def test_parameters_are_immutable() -> None:
     settings = PerMessageDeflate()
     with pytest.raises(FrozenInstanceError):
         settings.level = 9  # type: ignore[misc]
@@ -93,7 +93,7 @@ def test_offers(settings: PerMessageDeflate, text: str) -> None:
 DEFAULTS = "permessage-deflate; server_max_window_bits=12"
 
 
-# to a client that cannot limit its window
+# offered by a client that cannot limit its window
 UNLIMITED = "permessage-deflate; client_no_context_takeover; server_max_window_bits=12"
 
 
@@ -146,7 +146,9 @@ UNLIMITED = "permessage-deflate; client_no_context_takeover; server_max_window_b
         (["Permessage-Deflate"], None),
     ],
 )
-def test_A10_offers_that_are_taken(offers: list[str], text: str | None) -> None:
+def test_A10_acceptable_offers_are_accepted(
+    offers: list[str], text: str | None
+) -> None:
     found = respond(PerMessageDeflate(), offers)
     assert (found and found[0]) == text
 
@@ -172,7 +174,7 @@ BAD_PARAMETERS = (
 
 
 @pytest.mark.parametrize("bad", [p[:60] for p in BAD_PARAMETERS])
-def test_A10_offers_that_are_declined(bad: str) -> None:
+def test_A10_unacceptable_offers_are_declined(bad: str) -> None:
     (parameters,) = {p for p in BAD_PARAMETERS if p[:60] == bad}
     wrong = f"permessage-deflate; {parameters}"
     assert respond(PerMessageDeflate(), [wrong]) is None
@@ -181,7 +183,7 @@ def test_A10_offers_that_are_declined(bad: str) -> None:
     assert found[0] == UNLIMITED
 
 
-def test_D9_a_client_that_cannot_limit_its_window_forgets_it() -> None:
+def test_D9_a_client_that_cannot_limit_its_window_drops_it() -> None:
     wide = PerMessageDeflate(client_max_window_bits=15)
     for settings, forgets in ((PerMessageDeflate(), True), (wide, False)):
         found = respond(settings, ["permessage-deflate"])
@@ -191,13 +193,13 @@ def test_D9_a_client_that_cannot_limit_its_window_forgets_it() -> None:
 
 
 @pytest.mark.parametrize("side", ["server", "client"])
-def test_A10_a_window_that_zlib_has_not(side: str) -> None:
+def test_A10_a_window_of_8_bits_is_declined(side: str) -> None:
     text = f"permessage-deflate; {side}_max_window_bits=8"
     assert respond(PerMessageDeflate(), [text]) is None
 
 
 @given(st.lists(st.text(alphabet='permessage-deflate; =,"0189\x00é\t', max_size=60)))
-def test_A10_any_text_is_an_offer(offers: list[str]) -> None:
+def test_A10_any_text_as_an_offer_raises_nothing(offers: list[str]) -> None:
     respond(PerMessageDeflate(), offers)
     respond(PerMessageDeflate(), [f"permessage-deflate;{text}" for text in offers])
 
@@ -218,7 +220,7 @@ def test_A10_many_offers_take_linear_time() -> None:
             "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12",
             PerMessageDeflate(),
         ),
-        # a server that knows no windows, and forgets instead
+        # from a server that cannot limit its window, and drops it instead
         (
             PerMessageDeflate(),
             "permessage-deflate; server_no_context_takeover",
@@ -237,13 +239,13 @@ def test_A10_many_offers_take_linear_time() -> None:
             ),
             PerMessageDeflate(True, True, 15, 9),
         ),
-        # RFC 7692 section 7.1.2.2: it may allow more than what was hinted at
+        # RFC 7692 section 7.1.2.2: the server may allow more than the client offered
         (
             PerMessageDeflate(),
             "permessage-deflate; client_max_window_bits=15; server_max_window_bits=9",
             PerMessageDeflate(server_max_window_bits=9),
         ),
-        # what is compressed with 8 bits can be read with 9
+        # a window of 9 bits decompresses what was compressed with 8
         (
             PerMessageDeflate(level=1, mem_level=9, threshold=7),
             "permessage-deflate; server_max_window_bits=8",
@@ -256,7 +258,7 @@ def test_A10_many_offers_take_linear_time() -> None:
         ),
     ],
 )
-def test_answers_that_are_taken(
+def test_valid_responses_are_accepted(
     settings: PerMessageDeflate, text: str, agreed: PerMessageDeflate
 ) -> None:
     assert accept_response(settings, [text]) == agreed
@@ -279,14 +281,14 @@ def test_a_server_may_decline() -> None:
         ["permessage-deflate; client_max_window_bits=8"],
     ],
 )
-def test_B6_answers_that_are_wrong(answers: list[str]) -> None:
+def test_B6_wrong_responses_fail(answers: list[str]) -> None:
     with pytest.raises(BadDeflate) as caught:
         accept_response(PerMessageDeflate(server_max_window_bits=15), answers)
     assert "99" not in str(caught.value)  # no words of the peer
 
 
 @pytest.mark.parametrize("bits", ["", "; server_max_window_bits=13"])
-def test_B6_neither_a_smaller_window_nor_a_forgotten_one(bits: str) -> None:
+def test_B6_a_server_must_limit_its_window_or_drop_it(bits: str) -> None:
     with pytest.raises(BadDeflate, match="server_max_window_bits is missing"):
         accept_response(PerMessageDeflate(), [f"permessage-deflate{bits}"])
     forgotten = f"permessage-deflate; server_no_context_takeover{bits}"
@@ -295,7 +297,7 @@ def test_B6_neither_a_smaller_window_nor_a_forgotten_one(bits: str) -> None:
     assert agreed.server_max_window_bits == int(bits[-2:] or 15)
 
 
-def test_B6_what_was_demanded_is_missing() -> None:
+def test_B6_a_required_parameter_is_missing() -> None:
     settings = PerMessageDeflate(server_no_context_takeover=True)
     with pytest.raises(BadDeflate, match="server_no_context_takeover is missing"):
         accept_response(settings, ["permessage-deflate"])

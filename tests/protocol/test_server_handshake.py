@@ -21,7 +21,7 @@ from ..support.requests import accepted, rejected, serve
 SAMPLE_ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # of RFC 6455 section 1.3
 
 
-def test_a_request_and_its_answer() -> None:
+def test_a_request_and_its_response() -> None:
     handshake, outcome = serve(
         request(
             b"X-First: 1",
@@ -82,7 +82,7 @@ def test_A3_long_head() -> None:
 
 
 @pytest.mark.parametrize("count", [101, 128, 5000])
-def test_A3_headers_too_many(count: int) -> None:
+def test_A3_too_many_headers(count: int) -> None:
     accepted(request(*[b"X%d: v" % i for i in range(95)]))  # and five of its own
     rejected(request(*[b"X%d: v" % i for i in range(count - 5)]), 431)
 
@@ -109,28 +109,28 @@ def test_A3_cpu_is_linear_byte_by_byte() -> None:
         b"GET / FTP/1.1\r\n\r\n",
     ],
 )
-def test_A4_not_http(data: bytes) -> None:
+def test_A4_other_protocols_are_rejected(data: bytes) -> None:
     rejected(data, 400)
 
 
-def test_A4_tls_is_refused_at_its_first_byte() -> None:
+def test_A4_tls_is_rejected_at_its_first_byte() -> None:
     assert isinstance(
         ServerHandshake(origins=Origins(None)).receive_data(b"\x16"), Rejection
     )
 
 
-def test_A5_method() -> None:
+def test_A5_the_method_must_be_get() -> None:
     for method in (b"POST", b"HEAD", b"CONNECT", b"get", b"BREW"):
         assert rejected(request(line=method + b" / HTTP/1.1"), 405)["allow"] == "GET"
 
 
-def test_A5_http_version() -> None:
+def test_A5_the_http_version_must_be_1_1() -> None:
     for version in (b"1.0", b"0.9", b"2.0"):
         rejected(request(line=b"GET / HTTP/" + version), 505)
     rejected(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505)  # A4: HTTP/2's preface
 
 
-def test_A5_websocket_version() -> None:
+def test_A5_the_websocket_version_must_be_13() -> None:
     rejected(request(version=None), 400)
     for version in (b"8", b"14", b"", b"13, 14", b"x"):
         headers = rejected(request(version=version), 426)
@@ -138,7 +138,7 @@ def test_A5_websocket_version() -> None:
     rejected(request(b"Sec-WebSocket-Version: 13"), 426)
 
 
-def test_A5_host() -> None:
+def test_A5_there_must_be_one_host() -> None:
     rejected(request(host=None), 400)
     rejected(request(b"Host: example.org"), 400)
     rejected(request(host=b""), 400)
@@ -154,7 +154,7 @@ def test_A5_host() -> None:
         (b"Upgrade\r\nConnection: keep-alive", b"websocket\r\nUpgrade: h2c"),
     ],
 )
-def test_A6_token_lists(connection: bytes, upgrade: bytes) -> None:
+def test_A6_the_tokens_may_be_in_lists(connection: bytes, upgrade: bytes) -> None:
     accepted(request(connection=connection, upgrade=upgrade))
 
 
@@ -170,7 +170,7 @@ def test_A6_token_lists(connection: bytes, upgrade: bytes) -> None:
         (b"", b""),
     ],
 )
-def test_A6_tokens_that_are_not_there(
+def test_A6_missing_tokens_are_rejected(
     connection: bytes | None, upgrade: bytes | None
 ) -> None:
     rejected(request(connection=connection, upgrade=upgrade), 400)
@@ -197,11 +197,11 @@ def test_A6_tokens_that_are_not_there(
         b"GET / HTTP/1.1\nHost: x\n\n",
     ],
 )
-def test_A7_smuggling(data: bytes) -> None:
+def test_A7_ambiguous_requests_are_rejected(data: bytes) -> None:
     rejected(data, 400)
 
 
-def test_A7_an_empty_body_is_none() -> None:
+def test_A7_an_empty_body_is_accepted() -> None:
     accepted(request(b"Content-Length: 0"))
 
 
@@ -219,11 +219,11 @@ def test_A7_an_empty_body_is_none() -> None:
         KEY + b", " + KEY,
     ],
 )
-def test_A8_keys(key: bytes | None) -> None:
+def test_A8_invalid_keys_are_rejected(key: bytes | None) -> None:
     rejected(request(key=key), 400)
 
 
-def test_A8_huge_key() -> None:
+def test_A8_a_huge_key_is_rejected() -> None:
     rejected(request(key=b"A" * 15_000), 431)
 
 
@@ -247,20 +247,20 @@ def test_A8_huge_key() -> None:
         request(line="GET /é HTTP/1.1".encode()),
     ],
 )
-def test_A9_bytes_that_do_not_belong(data: bytes) -> None:
+def test_A9_invalid_bytes_in_handshake_headers_are_rejected(data: bytes) -> None:
     rejected(data, 400)
 
 
-def test_A9_hosts_that_are_fine() -> None:
+def test_A9_valid_hosts_are_accepted() -> None:
     for host in (b"x", b"x.:80", b"[::1]:8000", b"xn--caf-dma.example", b"a_b:0"):
         assert accepted(request(host=host)).host == host.decode()
 
 
-def test_A9_other_headers_are_bytes() -> None:
+def test_A9_other_headers_may_have_any_bytes() -> None:
     assert (b"x", b"caf\xe9") in accepted(request(b"X: caf\xe9")).headers
 
 
-def test_A10_extensions_are_no_reason_to_refuse() -> None:
+def test_A10_bad_offers_do_not_reject_the_request() -> None:
     for offer in (
         b"permessage-deflate; client_max_window_bits=abc",
         b'permessage-deflate; server_max_window_bits="10"',
@@ -274,7 +274,7 @@ def test_A10_extensions_are_no_reason_to_refuse() -> None:
         assert b"Extensions" not in handshake.accept()[0]
 
 
-def test_A10_cpu_is_linear() -> None:
+def test_A10_many_offers_take_linear_time() -> None:
     def offers(size: int) -> None:
         for element in (b",", b"x;", b"permessage-deflate; a=b,"):
             offer = (element * size)[: 4000 * size // 1000]
@@ -284,7 +284,7 @@ def test_A10_cpu_is_linear() -> None:
     assert grows_linearly(offers, 1000)
 
 
-def test_A12_subprotocol_not_proposed() -> None:
+def test_A12_a_subprotocol_must_have_been_proposed() -> None:
     handshake, _ = serve(request(b"Sec-WebSocket-Protocol: a, b"))
     with pytest.raises(ValueError, match=r"'c' is not among .*: a, b"):
         handshake.accept(subprotocol="c")
@@ -293,7 +293,7 @@ def test_A12_subprotocol_not_proposed() -> None:
         handshake.accept(subprotocol="a")
 
 
-def test_reject() -> None:
+def test_a_response_that_rejects() -> None:
     handshake, _ = serve(request())
     assert handshake.reject(401, extra_headers=[("X", "y")], body=b"no") == (
         b"HTTP/1.1 401 Unauthorized\r\n"
@@ -305,13 +305,13 @@ def test_reject() -> None:
 
 
 @pytest.mark.parametrize("status_code", [0, 100, 101, 103, 199, 1000, -1])
-def test_A12_status_that_does_not_refuse(status_code: int) -> None:
+def test_A12_a_rejection_has_a_final_status(status_code: int) -> None:
     handshake, _ = serve(request())
     with pytest.raises(ValueError, match=str(status_code)):
         handshake.reject(status_code)
 
 
-def test_A12_body_where_none_may_be() -> None:
+def test_A12_some_statuses_have_no_body() -> None:
     handshake, _ = serve(request())
     for status_code in (204, 304):
         with pytest.raises(ValueError, match="no body"):
@@ -323,7 +323,7 @@ def test_A12_body_where_none_may_be() -> None:
         handshake.reject(400, body="text")  # type: ignore[arg-type]
 
 
-def test_A13_what_follows_the_request_is_kept() -> None:
+def test_A13_bytes_behind_the_request_are_kept() -> None:
     for chunk in (b"", b"\x81\x85", b"second GET / HTTP/1.1\r\n\r\n", bytes(8000)):
         handshake = ServerHandshake(origins=Origins(None))
         assert isinstance(handshake.receive_data(request() + chunk), Request)
@@ -342,14 +342,14 @@ def test_A13_what_follows_the_request_is_kept() -> None:
         (b"http://example.org?q", "/?q"),
     ],
 )
-def test_A15_targets(target: bytes, path: str) -> None:
+def test_A15_the_target_becomes_a_path(target: bytes, path: str) -> None:
     assert accepted(request(line=b"GET " + target + b" HTTP/1.1")).target == path
 
 
 @pytest.mark.parametrize(
     "target", [b"*", b"a", b"ftp://x/", b"/a#b", b"http:///a", b"?", b"/\x7f"]
 )
-def test_A15_targets_that_are_none(target: bytes) -> None:
+def test_A15_invalid_targets_are_rejected(target: bytes) -> None:
     rejected(request(line=b"GET " + target + b" HTTP/1.1"), 400)
 
 

@@ -1,4 +1,4 @@
-"""Pulling what a codec has to say, as a reader does."""
+"""Receiving from a codec as the reader does."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 from anyio_websocket._protocol import Close, Codec, Received
 
-AT_ONCE = 3  # messages; few, so that tests come across the bound
+AT_ONCE = 3  # messages; few, so that the tests exceed it
 
 
 def received(codec: Codec, *, at_once: int = AT_ONCE) -> Iterator[Received]:
-    """Yield all that was fed, up to a Close: the easy messages first, then the next.
+    """Yield everything that was fed, up to a Close.
 
-    :param codec: which was fed
-    :param at_once: easy messages to ask for; 0 for none, so that `next` has them all
+    :param codec: the codec that was fed
+    :param at_once: how many messages to ask `take_messages` for; 0 leaves all of them
+        to `next`
 
     """
     while True:

@@ -1,4 +1,4 @@
-"""Frames built and read by hand, right or wrong as a test wants them."""
+"""Building and reading frames by hand, valid and invalid ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def frame(
     mask: bytes | None = MASK,
     length: int | None = None,
 ) -> bytes:
-    """Build a frame; ``length`` is what it says, ``mask`` is ``None`` for none."""
+    """Build a frame; ``length`` replaces the length in the header, if given."""
     size = len(payload) if length is None else length
     head = bytes([fin << 7 | rsv << 4 | opcode])
     bit = 0 if mask is None else 0x80
@@ -41,17 +41,17 @@ def frame(
 
 
 def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
-    """Cut bytes at some places."""
+    """Cut bytes at the given offsets."""
     return [data[a:b] for a, b in pairwise([0, *sorted(places), len(data)])]
 
 
 def close_payload(code: int, reason: str = "") -> bytes:
-    """Build what a Close says."""
+    """Build the payload of a Close."""
     return struct.pack("!H", code) + reason.encode()
 
 
 class Frame(NamedTuple):
-    """A frame as it came."""
+    """A received frame."""
 
     opcode: int
     payload: bytes
@@ -60,7 +60,7 @@ class Frame(NamedTuple):
 
 
 def take_frame(buffer: bytearray) -> Frame | None:
-    """Take a frame from the front of a buffer, ``None`` if it is incomplete."""
+    """Remove a frame from the front of a buffer; ``None`` if it is incomplete."""
     if len(buffer) < 2:
         return None
     size, start = buffer[1] & 0x7F, 2

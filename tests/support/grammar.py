@@ -1,7 +1,7 @@
-"""Handshakes from a grammar: right ones, and those that are wrong in one or two places.
+"""Handshakes from a grammar: valid ones, and some with one or two mistakes.
 
-Out: strategies for Hypothesis, of lines or of bytes. In an answer ``ACCEPT`` stands for
-what depends on the request.
+These are strategies for Hypothesis, of lines or of bytes. In a response ``ACCEPT``
+stands for the accept key, which depends on the request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def one_of(*values: bytes) -> st.SearchStrategy[bytes]:
 
 
 def listed(*values: bytes) -> st.SearchStrategy[bytes]:
-    """Some elements of a list header, in any of the ways to write it."""
+    """Elements of a comma-separated header, in any valid form."""
     elements = st.lists(one_of(*values), max_size=3)
     return st.builds(bytes.join, one_of(b",", b", ", b" ,\t", b",,"), elements)
 
@@ -37,7 +37,7 @@ OFFERS = (
 
 
 class Part(NamedTuple):
-    """A header of a handshake: what may be there, and what is wrong about it else."""
+    """A header of a handshake, with its valid and its invalid values."""
 
     name: bytes
     right: st.SearchStrategy[bytes]
@@ -112,7 +112,7 @@ ANSWER = [
     Part(b"Connection", with_upgrade, one_of(b"", b"close", b"\xff")),
     Part(
         b"Sec-WebSocket-Accept",
-        one_of(b"ACCEPT"),  # which becomes what it must be
+        one_of(b"ACCEPT"),  # replaced by the right value
         one_of(b"", b"ACCEPT, ACCEPT", b"xACCEPT", b"\xff"),
     ),
     Part(
@@ -141,7 +141,7 @@ def heads(
     parts: list[Part],
     is_right: bool,
 ) -> list[bytes]:
-    """Draw the lines of a head, in any order, with one thing wrong if it is to be."""
+    """Draw the lines of a head in any order; with at most one mistake, or none."""
     chosen = [part for part in parts if part.is_needed or draw(st.booleans())]
     wrong = None if is_right else draw(st.sampled_from([None, None, *chosen]))
     lines = [
@@ -159,7 +159,7 @@ def heads(
 
 @st.composite
 def mutated(draw: st.DrawFn, heads: st.SearchStrategy[list[bytes]]) -> bytes:
-    """Draw a head with up to two changes of lines or of bytes."""
+    """Draw a head with up to two changed lines and up to two changed places."""
     lines = draw(heads)
     end = b"\r\n"
     for _ in range(draw(st.integers(0, 2))):
@@ -221,7 +221,7 @@ any_answers = mutated(
 
 
 def cutter(data: st.DataObject) -> Callable[[bytes], list[bytes]]:
-    """Cut anything at drawn places."""
+    """Return a function that cuts bytes at drawn places."""
 
     def pieces(wire: bytes) -> list[bytes]:
         places = data.draw(st.lists(st.integers(0, len(wire)), max_size=8))
