@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyio_websocket._protocol import _kernels_py as _pure
+from anyio_websocket._protocol import _kernels_py
 from anyio_websocket._protocol._kernels_py import MASKED, WHOLE_BINARY, WHOLE_TEXT
 
 try:
@@ -25,10 +25,10 @@ KEY = b"\x01\x80\xff\x7e"
 SIZES = [0, 1, 3, 7, 8, 9, 125, 126, 127, 2047, 2048, 65535, 65536, 200_001]
 
 
-@pytest.fixture(params=["pure", "speedups"])
-def loops(request: pytest.FixtureRequest) -> ModuleType:
-    if request.param == "pure":
-        return _pure
+@pytest.fixture(params=["python", "c"])
+def kernels(request: pytest.FixtureRequest) -> ModuleType:
+    if request.param == "python":
+        return _kernels_py
     if speedups is None:
         pytest.skip("_speedups is not built")
     return speedups
@@ -40,14 +40,14 @@ def xor(data: bytes, key: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_payloads_are_masked(loops: ModuleType, size: int) -> None:
+def test_payloads_are_masked(kernels: ModuleType, size: int) -> None:
     data = os.urandom(size)
-    assert loops.mask(data, KEY) == xor(data, KEY)
-    assert loops.mask(bytearray(data), KEY) == xor(data, KEY)
+    assert kernels.mask(data, KEY) == xor(data, KEY)
+    assert kernels.mask(bytearray(data), KEY) == xor(data, KEY)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_frames_are_built(loops: ModuleType, size: int) -> None:
+def test_frames_are_built(kernels: ModuleType, size: int) -> None:
     payload = os.urandom(size)
     if size < 126:
         length = bytes([size])
@@ -55,58 +55,67 @@ def test_frames_are_built(loops: ModuleType, size: int) -> None:
         length = b"\x7e" + size.to_bytes(2, "big")
     else:
         length = b"\x7f" + size.to_bytes(8, "big")
-    assert loops.make_frame(0xC1, payload, None) == b"\xc1" + length + payload
+    assert kernels.make_frame(0xC1, payload, None) == b"\xc1" + length + payload
     masked_length = bytes([length[0] | 0x80]) + length[1:]
     expected = b"\xc1" + masked_length + KEY + xor(payload, KEY)
-    assert loops.make_frame(0xC1, payload, KEY) == expected
+    assert kernels.make_frame(0xC1, payload, KEY) == expected
 
 
 @pytest.mark.parametrize("mask_bit", [0, MASKED])
 @pytest.mark.parametrize("size", SIZES)
-def test_whole_messages_are_taken(loops: ModuleType, size: int, mask_bit: int) -> None:
+def test_whole_messages_are_taken(
+    kernels: ModuleType, size: int, mask_bit: int
+) -> None:
     payload = b"a" * size
     key = KEY if mask_bit else None
     for first, message in ((WHOLE_TEXT, payload.decode()), (WHOLE_BINARY, payload)):
-        frame = _pure.make_frame(first, payload, key)
+        frame = _kernels_py.make_frame(first, payload, key)
         buffer = b"before" + frame + b"behind"
-        taken = loops.take_messages(buffer, 6, mask_bit, size, 9)
-        if loops is _pure and size > 125:
+        taken = kernels.take_messages(buffer, 6, mask_bit, size, 9)
+        if kernels is _kernels_py and size > 125:
             assert taken == ([], 6)  # next() returns those
         else:
             assert taken == ([message], 6 + len(frame))
         # too long, incomplete, or with the wrong mask bit
-        assert not size or loops.take_messages(buffer, 6, mask_bit, size - 1, 9) == (
+        assert not size or kernels.take_messages(buffer, 6, mask_bit, size - 1, 9) == (
             [],
             6,
         )
-        assert loops.take_messages(frame[:-1], 0, mask_bit, size, 9) == ([], 0)
-        assert loops.take_messages(frame, 0, mask_bit ^ MASKED, size, 9) == ([], 0)
+        assert kernels.take_messages(frame[:-1], 0, mask_bit, size, 9) == ([], 0)
+        assert kernels.take_messages(frame, 0, mask_bit ^ MASKED, size, 9) == ([], 0)
 
 
 @pytest.mark.parametrize("key", [None, KEY])
-def test_several_messages_are_taken(loops: ModuleType, key: bytes | None) -> None:
+def test_several_messages_are_taken(kernels: ModuleType, key: bytes | None) -> None:
     mask_bit = 0 if key is None else MASKED
     messages: list[str | bytes] = ["a", b"", "\xe9", b"bytes", ""]
     frames = [
-        _pure.make_frame(WHOLE_TEXT if isinstance(m, str) else WHOLE_BINARY, m, key)
+        _kernels_py.make_frame(
+            WHOLE_TEXT if isinstance(m, str) else WHOLE_BINARY, m, key
+        )
         for m in messages
     ]
     ends = [sum(map(len, frames[: i + 1])) for i in range(len(frames))]
-    ping = _pure.make_frame(0x89, b"", key)
+    ping = _kernels_py.make_frame(0x89, b"", key)
     for behind in (b"", ping, frames[0][:-1]):
         buffer = b"".join(frames) + behind
-        assert loops.take_messages(buffer, 0, mask_bit, 99, 9) == (messages, ends[-1])
-        assert loops.take_messages(buffer, 0, mask_bit, 99, 3) == (
+        assert kernels.take_messages(buffer, 0, mask_bit, 99, 9) == (messages, ends[-1])
+        assert kernels.take_messages(buffer, 0, mask_bit, 99, 3) == (
             messages[:3],
             ends[2],
         )
-        assert loops.take_messages(buffer, ends[0], mask_bit, 99, 1) == ([b""], ends[1])
-        assert loops.take_messages(buffer, 0, mask_bit, 99, 0) == ([], 0)
+        assert kernels.take_messages(buffer, ends[0], mask_bit, 99, 1) == (
+            [b""],
+            ends[1],
+        )
+        assert kernels.take_messages(buffer, 0, mask_bit, 99, 0) == ([], 0)
 
 
 @pytest.mark.parametrize("first", [0x00, 0x80, 0x01, 0x02, 0x83, 0x88, 0x8A, 0xC1])
-def test_other_frames_are_not_taken(loops: ModuleType, first: int) -> None:
-    assert loops.take_messages(_pure.make_frame(first, b"", None), 0, 0, 100, 9) == (
+def test_other_frames_are_not_taken(kernels: ModuleType, first: int) -> None:
+    assert kernels.take_messages(
+        _kernels_py.make_frame(first, b"", None), 0, 0, 100, 9
+    ) == (
         [],
         0,
     )
@@ -120,26 +129,26 @@ def test_other_frames_are_not_taken(loops: ModuleType, first: int) -> None:
         b"\x82\x7e\x00",
         b"\x82\x7e\x00\x01x",  # a length that has a shorter form
         b"\x82\x7f" + bytes(7) + b"\x01x",
-        b"\x82\x7f\xff" + bytes(7),  # over any limit
+        b"\x82\x7f\xff" + bytes(7),  # over any max_size
         b"\x81\x01\xff",  # no UTF-8
         b"\x81\x03\xed\xa0\x80",  # half of a surrogate pair
     ],
 )
 def test_invalid_and_incomplete_frames_are_not_taken(
-    loops: ModuleType, frame: bytes
+    kernels: ModuleType, frame: bytes
 ) -> None:
-    assert loops.take_messages(frame, 0, 0, sys.maxsize, 9) == ([], 0)
+    assert kernels.take_messages(frame, 0, 0, sys.maxsize, 9) == ([], 0)
 
 
 @given(
     buffer=st.binary(max_size=200),
     start=st.integers(0, 200),
     mask_bit=st.sampled_from([0, MASKED]),
-    limit=st.integers(0, 200),
-    most=st.integers(0, 5),
+    max_size=st.integers(0, 200),
+    max_count=st.integers(0, 5),
 )
 def test_c_and_python_take_the_same(
-    buffer: bytes, start: int, mask_bit: int, limit: int, most: int
+    buffer: bytes, start: int, mask_bit: int, max_size: int, max_count: int
 ) -> None:
     if speedups is None:
         pytest.skip("_speedups is not built")
@@ -147,15 +156,19 @@ def test_c_and_python_take_the_same(
     # Mostly frames: hardly any random bytes are a message.
     for data in (buffer, b"\x81\x80" + buffer, b"\x82\x05" + buffer):
         while True:
-            messages, end = speedups.take_messages(data, start, mask_bit, limit, most)
-            found = _pure.take_messages(data, start, mask_bit, limit, most)
+            messages, end = speedups.take_messages(
+                data, start, mask_bit, max_size, max_count
+            )
+            found = _kernels_py.take_messages(
+                data, start, mask_bit, max_size, max_count
+            )
             if len(found[0]) == len(messages):
                 assert found == (messages, end)
                 break
             # The function in Python does not take longer messages.
             assert messages[: len(found[0])] == found[0]
             assert data[found[1] + 1] & 0x7F > 125
-            start, most = end, most - len(messages)
+            start, max_count = end, max_count - len(messages)
 
 
 @pytest.mark.parametrize(
