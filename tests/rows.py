@@ -29,9 +29,9 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "handshake stalls"
             ),
             (
-                "it is disconnected when ``connect_timeout`` is over. The time counts "
-                "from the moment it was accepted, and received bytes do not extend it. "
-                "Less than 32 KiB are kept for it"
+                "it is disconnected when `~ConnectionOptions.connect_timeout` is over. "
+                "The time counts from the moment it was accepted, and received bytes "
+                "do not extend it. Less than 32 KiB are kept for it"
             ),
         ),
         "A2": (
@@ -103,7 +103,7 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "A14": (
             "the handler does not answer; the client does not read the response",
-            "500; the connection is closed within ``connect_timeout``",
+            "500; the connection is closed within `~ConnectionOptions.connect_timeout`",
         ),
         "A15": (
             "the request target is absolute, ``*``, too long, or lacks the slash",
@@ -220,8 +220,8 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Messages and compression": {
         "D1": (
             (
-                "a message is over ``max_message_size``, as one frame, in fragments, "
-                "or once it is decompressed"
+                "a message is over `~ConnectionOptions.max_message_size`, as one "
+                "frame, in fragments, or once it is decompressed"
             ),
             (
                 "a message of exactly the limit is delivered, one byte more closes "
@@ -277,7 +277,7 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Control frames, keepalive, closing": {
         "E1": (
             "the peer never replies to a Close frame, or keeps sending data instead",
-            "``aclose()`` returns within ``disconnect_timeout``",
+            "``aclose()`` returns within `~ConnectionOptions.disconnect_timeout`",
         ),
         "E2": (
             "the peer sends a Close frame but keeps the TCP connection open",
@@ -290,8 +290,8 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "E4": (
             "the peer is gone; the peer is slow; the application does not read",
             (
-                "closed within ``ping_interval`` plus ``ping_timeout``; not closed; "
-                "not closed"
+                "closed within `~ConnectionOptions.ping_interval` plus "
+                "`~ConnectionOptions.ping_timeout`; not closed; not closed"
             ),
         ),
         "E5": (
@@ -349,7 +349,7 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             ),
             (
                 "no `DisconnectionTimeout`. Closed after two seconds, and within "
-                "``disconnect_timeout``"
+                "`~ConnectionOptions.disconnect_timeout`"
             ),
         ),
     },
@@ -417,8 +417,8 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "G3": (
             (
-                "there are more clients than ``max_connections`` or "
-                "``max_pending_handshakes`` allow"
+                "there are more clients than `~ServerOptions.max_connections` or "
+                "`~ServerOptions.max_pending_handshakes` allow"
             ),
             "new clients wait to be accepted. Open connections are not affected",
         ),
