@@ -159,7 +159,11 @@ class Outbox:
                     self._batch_size = size
                     return
             first, second = data if isinstance(data, tuple) else (data, b"")
-            if self._write(first, second):
+            if self._batch or self._pong or self._ping:
+                is_written = self._write(first, second)
+            else:  # as in most cases: a call less
+                is_written = self._transport.write(first, second)
+            if is_written:
                 return
             lock = self._get_lock()
             lock.acquire_nowait()
