@@ -15,21 +15,21 @@ A connection ends in two steps, and each of them happens once.
 2. ``transport_closed()``: the transport is closed. ``closed`` is set, and the tasks in
    ``wait_closed()`` return.
 
-====================  ==========================================  ===================
-fact                  becomes true                                set by
-====================  ==========================================  ===================
-``reason``            with the first step                         who sees it first
-``by_us``             with it, if ``aclose()`` was first          ``Closing.close``
-``stream_lost``       when the stream fails or is of no more use  any part, any time
-``_claimed``          when a task starts on the second step       ``Closing.run``
-``timed_out``         if the closing handshake took too long      ``Closing.run``
-``closed``            with the second step                        ``Closing``, `abort`
-====================  ==========================================  ===================
+===============  =======================================  ===========================
+fact             is set                                   by
+===============  =======================================  ===========================
+``reason``       with the first step                      the part that sees it first
+``by_us``        with it, if ``aclose()`` came first      ``Closing.close``
+``stream_lost``  if the stream failed or cannot be used   any part, at any time
+``_claimed``     when a task starts on the second step    ``Closing.run``
+``timed_out``    if the closing handshake took too long   ``Closing.run``
+``closed``       with the second step                     ``Closing.run``, `abort`
+===============  =======================================  ===========================
 
 The first reason wins, with one exception, which settles the race in which both sides
-close at once: the peer's Close that answers ours replaces our own code and text,
-because RFC 6455 section 7.1.5 makes the received code *the* close code. A lost stream
-never replaces anything.
+close at once: the peer's Close replaces the code and text that we sent before, because
+RFC 6455 section 7.1.5 makes the received code *the* close code. A lost stream never
+replaces anything.
 
 Only one task leads the connection from the first step to the second (``claim()`` says
 which); the others wait for it. If that task is cancelled, it closes the transport at
@@ -108,7 +108,7 @@ class CloseState:
             self._connection.on_closing()
 
     def close_received(self, reason: CloseReason) -> None:
-        """Record the peer's Close, whether it was first or answers ours."""
+        """Record the peer's Close, whether it came first or is the reply to ours."""
         if self.by_us:
             self.reason = reason
         else:

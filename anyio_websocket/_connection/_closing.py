@@ -177,7 +177,7 @@ class Closing:
                 await checkpoint()
 
     async def _end_of_stream(self) -> None:
-        """Half-close if it is our turn or the stream can, and read to the end.
+        """Half-close if we close first and the stream can, and read to the end.
 
         :raises TransportLost: if the stream is lost meanwhile
         """
@@ -185,6 +185,6 @@ class Closing:
         if closes_first:
             half_closed = await self._transport.send_eof()
             if not (half_closed or self._engine.failed):
-                return  # the peer waits for us to close, and can only see all of it
+                return  # the peer waits for us, and only sees that all is closed
         while await self._transport.receive(self._settings.receive_buffer_size):
             pass  # RFC 6455 section 1.4: what follows a Close is discarded

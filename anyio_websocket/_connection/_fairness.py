@@ -17,11 +17,11 @@ LIMIT: Final = 100
 class FairnessBudget:
     """What one connection has done since other tasks ran; shared by both directions.
 
-    The reader and the outbox count by adding to the attributes and compare them with
-    `LIMIT` themselves: a call takes a twentieth of the time of a message of 125 bytes.
+    The reader and the outbox add to the attributes and compare them with `LIMIT`
+    themselves: a call takes a twentieth of the time of a message of 125 bytes.
 
     Events and sends are not added up, because an echo of a burst would then stop in the
-    middle of it, and its answers would leave in two writes instead of one.
+    middle of it, and its replies would leave in two writes instead of one.
 
     """
 

@@ -1,7 +1,7 @@
 """Sending: frames are written whole, one after the other, in the order of the calls.
 
-The application's messages and Pings come in here, and the Pongs and Closes that answer
-the peer. Bytes go out to the transport.
+What comes in are the application's messages and Pings, and the Pongs and Closes with
+which the reader replies to the peer. Bytes go out to the transport.
 
 Theory of operation
 -------------------
@@ -12,16 +12,17 @@ for the lock in the order of their calls. A frame is made only when its sender m
 write, so a sender that is cancelled before leaves no trace, neither on the wire nor in
 a compressor.
 
-**Batches.** Messages that arrived together are mostly answered together. While the
-reader has more messages that can be returned at once, it sets ``more_expected``, and
-what is sent then is collected. The batch is written as soon as the reader has no more,
-or 128 KiB are together, or anything else is written, and in any case in the
-scheduler's next pass. So many small answers share a system call, and a single one is
-not delayed. The same is done for the third and later messages that are sent without
-receiving any in between (``sends_in_a_row``): more of them may follow before the next
-pass. If none does, the guess was wrong, and is not made again for a while.
+**Batches.** An application mostly replies at once to messages that arrived together.
+While the reader has more messages that can be returned without waiting, it sets
+``more_expected``, and what is sent is collected. The batch is written as soon as the
+reader has no more, or 128 KiB are together, or anything else is written, and in any
+case in the scheduler's next pass. So many small replies share a system call, and a
+single one is not delayed. The third and later messages that are sent without receiving
+anything in between (``sends_in_a_row``) are collected too: more of them may follow
+before the next pass. If none does, the guess was wrong, and is not made again for a
+while.
 
-**Answers to the peer** are sent by the task that reads, and reading must never wait for
+**Pongs and Closes** are sent by the task that reads, and reading must never wait for
 writing: two peers that both wait for the other to read would wait for ever. So a Pong
 or a Close that cannot be written at once is only stored. A job of the background task
 writes it, unless a task that holds the lock does so first: a Pong goes before the next
@@ -124,9 +125,9 @@ class Outbox:
         """
         # The last chance to be cancelled without leaving a trace. In a burst it comes
         # when the fairness budget is spent, as for the reader, and then with the lock
-        # held, because another task may send meanwhile. An answer needs no check, as
-        # its task has just waited for the question: a check would be a twentieth of an
-        # echo of 16 bytes. But over a transport on which every write waits, the sender
+        # held, because another task may send meanwhile. A reply needs no check, because
+        # its task has just waited for the message: a check takes a twentieth of an echo
+        # of 16 bytes. But over a transport on which every write waits, the sender
         # would be cancelled during the write, and that costs the connection.
         fairness = self._fairness
         is_spent = fairness.sends >= LIMIT
@@ -161,7 +162,7 @@ class Outbox:
             first, second = data if isinstance(data, tuple) else (data, b"")
             if self._batch or self._pong or self._ping:
                 is_written = self._write(first, second)
-            else:  # as in most cases: a call less
+            else:  # nearly always, and it saves a call
                 is_written = self._transport.write(first, second)
             if is_written:
                 return
@@ -178,7 +179,7 @@ class Outbox:
     # -- for the reader --------------------------------------------------------
 
     def note_received(self) -> None:
-        """Record that something was received: what is sent next may answer it."""
+        """Record that something was received: what is sent next may be a reply."""
         self.sends_in_a_row = 0
 
     def end_batch(self) -> None:

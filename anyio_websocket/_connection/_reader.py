@@ -8,10 +8,10 @@ Theory of operation
 A task that waits in ``get_message()`` or ``ping()`` reads from the transport itself.
 Only one task at a time can be in ``receive()``: it has the *baton* (``reading``). It
 deals with everything that it finds: it returns its own message, puts others into the
-inbox and wakes a task that waits for one, answers a Ping, notes a Pong, begins the end
-at a Close. When it leaves, it wakes one of the waiting tasks, which takes the baton
-(``_pass_on``). So a message costs no switch to another task and back, and a connection
-has no task of its own.
+inbox and wakes a task that waits for one, answers a Ping, records a Pong, and begins
+the end at a Close. When it leaves, it wakes one of the waiting tasks, which takes the
+baton (``_pass_on``). So a message costs no switch to another task and back, and a
+connection has no task of its own.
 
 While no task of the application reads, the background task starts one that does
 (``read_until_relieved``). It fills the inbox while there are free slots, and passes the
@@ -33,7 +33,7 @@ When the fairness budget is spent, the task goes through a checkpoint, so that a
 of tiny frames on one connection does not keep other tasks waiting, and a cancellation
 is seen. Receiving does not renew the budget, because not every ``receive()`` waits. As
 long as more messages can be returned at once, the outbox is told to expect more, and
-collects the answers, which then leave together.
+collects the replies, which then leave together.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Reader:
 
     :param transport: where the bytes come from
     :param engine: makes events of them
-    :param outbox: sends what answers the peer
+    :param outbox: sends our Pongs and the reply to a Close
     :param state: where the end is recorded
     :param fairness: counts the events that were handed out
     :param connection: is told when no task reads
@@ -157,7 +157,7 @@ class Reader:
                 elif self._undecoded:
                     message = self._decode(self._decode_limit)
                 if message is not None:
-                    # bool() would be a call, and take a fiftieth of 125 bytes.
+                    # Not by bool(): a call takes a fiftieth of the time of 125 bytes.
                     if self._ahead or self._undecoded or inbox.messages:
                         self._outbox.more_expected = True
                     else:
@@ -346,7 +346,7 @@ class Reader:
             self._others.pop(0).set()
 
     async def _give_way(self) -> None:
-        """Let other tasks run, because the fairness budget is spent."""
+        """Let other tasks run, and renew the fairness budget."""
         self._fairness.renew()
         await checkpoint()
         # A Pong that is still pending when the next Ping is decoded is replaced. So a

@@ -1,0 +1,38 @@
+"""The fairness budget: when a connection lets other tasks run."""
+
+from __future__ import annotations
+
+import math
+
+import anyio
+import pytest
+
+from anyio_websocket._connection._fairness import LIMIT, FairnessBudget
+
+from ..support.peer import linked_by_sockets
+
+pytestmark = pytest.mark.virtual_time
+
+
+def test_renewing_counts_both_directions_from_zero() -> None:
+    fairness = FairnessBudget()
+    fairness.events = fairness.sends = LIMIT
+    fairness.renew()
+    assert (fairness.events, fairness.sends) == (0, 0)
+
+
+async def test_an_echo_of_a_burst_is_sent_at_once() -> None:
+    # Each of the messages is an event and a send, but these are not added up.
+    async with linked_by_sockets(message_queue_size=math.inf) as (client, server):
+        for i in range(LIMIT):
+            await client.send_message(b"%d" % i)
+        await anyio.wait_all_tasks_blocked()
+        first = await server.get_message()  # waits, as the others need not
+        assert server._core.reader._fairness is server._core.outbox._fairness
+        server._core.reader._fairness.renew()
+        await server.send_message(first)
+        for _ in range(LIMIT - 1):
+            await server.send_message(await server.get_message())
+        assert len(server._core.outbox._batch) == LIMIT
+        for i in range(LIMIT):
+            assert await client.get_message() == b"%d" % i
