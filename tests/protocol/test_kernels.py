@@ -61,6 +61,17 @@ def test_frames_are_built(kernels: ModuleType, size: int) -> None:
     assert kernels.make_frame(0xC1, payload, KEY) == expected
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_messages_are_framed_without_a_mask(kernels: ModuleType, size: int) -> None:
+    text = "a" * size
+    for message, first in ((text, WHOLE_TEXT), (text.encode(), WHOLE_BINARY)):
+        expected = kernels.make_frame(first, message, None)
+        assert kernels.frame_unmasked(message) == expected
+    assert kernels.frame_unmasked("é") == b"\x81\x02\xc3\xa9"
+    with pytest.raises(UnicodeEncodeError):
+        kernels.frame_unmasked("\ud800")
+
+
 @pytest.mark.parametrize("mask_bit", [0, MASKED])
 @pytest.mark.parametrize("size", SIZES)
 def test_whole_messages_are_taken(
@@ -129,6 +140,8 @@ def test_other_frames_are_not_taken(kernels: ModuleType, first: int) -> None:
         b"\x82\x7e\x00",
         b"\x82\x7e\x00\x01x",  # a length that has a shorter form
         b"\x82\x7f" + bytes(7) + b"\x01x",
+        b"\x82\x7e\x00\x7d" + bytes(125),  # each one byte too short for its form
+        b"\x82\x7f" + bytes(6) + b"\xff\xff" + bytes(65535),
         b"\x82\x7f\xff" + bytes(7),  # over any max_size
         b"\x81\x01\xff",  # no UTF-8
         b"\x81\x03\xed\xa0\x80",  # half of a surrogate pair
@@ -201,6 +214,25 @@ def test_c_functions_check_their_arguments(
         pytest.skip("_speedups is not built")
     with pytest.raises((TypeError, ValueError, OverflowError)):
         getattr(speedups, function)(*arguments)
+
+
+def test_no_memory_is_lost(kernels: ModuleType) -> None:
+    frames = _kernels_py.make_frame(WHOLE_TEXT, "a" * 100, KEY) * 3
+    frames += _kernels_py.make_frame(WHOLE_TEXT, b"\xff" * 100, KEY)
+
+    def call_each() -> None:
+        data = bytearray(100)
+        kernels.mask(data, KEY)
+        data += b"x"  # fails while a buffer of it is held
+        kernels.frame_unmasked("b" * 100)
+        kernels.make_frame(1, b"c" * 100, KEY)
+        kernels.take_messages(frames, 0, MASKED, 100, 9)
+
+    call_each()
+    before = sys.getallocatedblocks()
+    for _ in range(1000):
+        call_each()
+    assert sys.getallocatedblocks() - before < 500
 
 
 @pytest.mark.parametrize("pure", ["0", "1"])
