@@ -1,14 +1,12 @@
-"""What can go wrong, as exceptions, and why a connection ended.
-
-In: codes and texts of the peer or of ours. Out: the exceptions users catch.
+"""The exceptions that users catch, and the reason why a connection ended.
 
 ::
 
     WebSocketError
-    ├── HandshakeError              the connection never opened
+    ├── HandshakeError              the connection was not opened
     │   ├── ConnectionTimeout       ... within ``connect_timeout``
-    │   ├── ConnectionRejected      ... the server answered with another status
-    │   └── DisconnectionTimeout    the closing handshake was not answered in time
+    │   ├── ConnectionRejected      ... because the server responded with another status
+    │   └── DisconnectionTimeout    the server did not finish the closing handshake
     └── ConnectionClosed            the connection is closed or closing
 """
 
@@ -16,8 +14,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# The registry of RFC 6455 section 11.7 as IANA keeps it. The names are those of
-# wsproto's CloseReason, which users of trio-websocket compare with; 1014 is later.
+# IANA's registry (RFC 6455 section 11.7). The names are those of wsproto's CloseReason,
+# because users of trio-websocket compare with them; wsproto does not have 1014.
 _NAMES: Final = {
     1000: "NORMAL_CLOSURE",
     1001: "GOING_AWAY",
@@ -38,13 +36,13 @@ _NAMES: Final = {
 
 
 class CloseReason:
-    """Why a connection ended (RFC 6455 section 7.1.5 and 7.1.6).
+    """Why a connection ended (RFC 6455 sections 7.1.5 and 7.1.6).
 
-    Compares equal to another reason with the same code and text.
+    Two reasons are equal if they have the same code and the same text.
 
-    :param code: the close code; 1005 where the peer's Close had none, 1006 where
-        the connection ended without a Close
-    :param reason: the text that came with the code, or ``None`` if there was none
+    :param code: the close code; 1005 if the peer's Close had none, 1006 if the
+        connection ended without a Close
+    :param reason: the text that came with the code; ``None`` if there was none
 
     """
 
@@ -61,7 +59,7 @@ class CloseReason:
 
     @property
     def name(self) -> str:
-        """The code's registered name, or the name of the range it lies in."""
+        """The registered name of the code, or the name of the range that it is in."""
         code = self._code
         if code in _NAMES:
             return _NAMES[code]
@@ -75,7 +73,7 @@ class CloseReason:
 
     @property
     def reason(self) -> str | None:
-        """The text beside the code, or ``None`` if there was none."""
+        """The text that came with the code; ``None`` if there was none."""
         return self._reason
 
     def __eq__(self, other: object) -> bool:
@@ -97,13 +95,13 @@ class CloseReason:
 
 
 class WebSocketError(Exception):
-    """Base of every exception that this library raises for a peer's doing."""
+    """The base class of the exceptions that a peer or the network can cause."""
 
 
 class HandshakeError(WebSocketError):
-    """The opening handshake failed: no connection was made.
+    """The opening handshake failed, so there is no connection.
 
-    ``__cause__`` is the error of the network or of TLS where there was one.
+    ``__cause__`` is the error of the network or of TLS, if there was one.
 
     """
 
@@ -115,26 +113,26 @@ class ConnectionTimeout(HandshakeError):
 class DisconnectionTimeout(HandshakeError):
     """The peer did not finish the closing handshake within ``disconnect_timeout``.
 
-    The connection is closed all the same.
+    The connection is closed nevertheless.
 
     """
 
 
 class ConnectionRejected(HandshakeError):
-    """The server answered the handshake with a status other than 101.
+    """The server responded to the handshake with a status other than 101.
 
     :param status_code: the HTTP status
-    :param headers: the answer's headers in order, names in lower case
-    :param body: the answer's body as far as it came and was kept, or ``None`` if
-        it had none
+    :param headers: the response's headers in order, with names in lower case
+    :param body: the response's body, which may be cut; ``None`` if it had none
 
     """
 
     #: the HTTP status
     status_code: int
-    #: the answer's headers in order, names in lower case
+    #: the response's headers in order, with names in lower case
     headers: tuple[tuple[bytes, bytes], ...]
-    #: the answer's body as far as it was kept, or ``None`` if it had none
+    #: the response's body; ``None`` if it had none. It is cut if it is long, slow or
+    #: endless
     body: bytes | None
 
     def __init__(
@@ -149,7 +147,7 @@ class ConnectionRejected(HandshakeError):
         self.body = body
 
     def __str__(self) -> str:
-        # Headers and body stay out: they may carry cookies and tokens.
+        # Headers and body are not shown because they may carry cookies and tokens.
         return f"the server rejected the handshake with HTTP status {self.status_code}"
 
     def __repr__(self) -> str:
@@ -157,9 +155,9 @@ class ConnectionRejected(HandshakeError):
 
 
 class ConnectionClosed(WebSocketError):
-    """The connection is closed, or closing, and what was asked cannot be done.
+    """The connection is closed or closing, so the call cannot do its work.
 
-    ``__cause__`` is the error of the network or of TLS where there was one.
+    ``__cause__`` is the error of the network or of TLS, if there was one.
 
     :param reason: why the connection ended
 

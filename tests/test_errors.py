@@ -1,4 +1,4 @@
-"""The exceptions and the close reason: what they hold, and that they travel."""
+"""The exceptions and `CloseReason`: their attributes, and copying and pickling."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_close_reason() -> None:
     assert copy.deepcopy(reason) == reason
 
 
-def test_tree() -> None:
+def test_the_base_classes() -> None:
     for error in (ConnectionTimeout, DisconnectionTimeout, ConnectionRejected):
         assert issubclass(error, HandshakeError)
     assert issubclass(HandshakeError, WebSocketError)
@@ -62,7 +62,7 @@ def test_tree() -> None:
     assert not issubclass(ConnectionClosed, HandshakeError)
 
 
-def test_connection_closed_travels() -> None:
+def test_connection_closed_can_be_copied_and_pickled() -> None:
     error = ConnectionClosed(CloseReason(1001, "gone"))
     assert repr(error) == f"ConnectionClosed<{error.reason!r}>"
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
@@ -82,7 +82,7 @@ def test_connection_closed_subclass_without_init() -> None:
     assert repr(error).startswith("Closed<CloseReason")
 
 
-def test_connection_rejected_travels_and_keeps_secrets() -> None:
+def test_connection_rejected_can_be_copied_and_shows_no_secrets() -> None:
     error = ConnectionRejected(401, ((b"set-cookie", b"secret"),), b"secret body")
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert (twin.status_code, twin.headers, twin.body) == (

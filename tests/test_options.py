@@ -250,6 +250,8 @@ def test_options_of_the_other_side_do_not_exist() -> None:
             ValueError,
             "'A b' is not a valid",
         ),
+        ({"extra_headers": {"A": "b"}}, TypeError, "extra_headers .* not a mapping"),
+        ({"extra_headers": ["ABC"]}, TypeError, "extra_headers .* list of pairs"),
         ({"extensions": [object()]}, TypeError, "wsproto.extensions.Extension"),
         ({"compression": 5}, TypeError, "compression must be None, True or"),
     ],

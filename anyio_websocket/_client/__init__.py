@@ -1,4 +1,4 @@
-"""The client's side: from a URL, an address or a stream to an open connection."""
+"""The client: from a URL, an address or a stream to an open connection."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The client's part of the opening handshake, over a transport.
 
-In: a transport and the handshake to ask for. Out: what the server agreed to, or a plain
-exception; the transport is left to the caller then.
+In: a connected transport and the request. Out: what the server agreed to, or an
+exception; closing the transport is left to the caller.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from .._transport import Transport, TransportLost, send
 
 
 async def request_upgrade(transport: Transport, handshake: ClientHandshake) -> Accepted:
-    """Play the client's part.
+    """Send the request and read the server's response.
 
-    :param transport: a fresh connection to the server
-    :param handshake: what to ask for
-    :raises ConnectionRejected: if the server answers with another status than 101
-    :raises HandshakeError: if what the server answers is no answer, or if it leaves
+    :param transport: a new connection to the server
+    :param handshake: writes the request, and checks the response
+    :raises ConnectionRejected: if the server responds with another status than 101
+    :raises HandshakeError: if the response is not valid, or the connection is lost
 
     """
     try:
         await send(transport, handshake.request())
-        answer: Accepted | Rejected | None = None
-        while answer is None:
+        response: Accepted | Rejected | None = None
+        while response is None:
             data = await transport.receive(HANDSHAKE_RECEIVE_SIZE)
-            answer = handshake.receive_data(data) if data else handshake.receive_eof()
+            response = handshake.receive_data(data) if data else handshake.receive_eof()
     except TransportLost as exc:
         raise HandshakeError(
             "the connection was lost during the handshake"
         ) from exc.__cause__
     except HandshakeFailure as exc:
         raise HandshakeError(str(exc)) from None
-    if isinstance(answer, Rejected):
-        raise rejection(answer)
-    return answer
+    if isinstance(response, Rejected):
+        raise rejection(response)
+    return response
 
 
-def rejection(answer: Rejected) -> ConnectionRejected:
-    """Make the exception of a server's refusal."""
-    return ConnectionRejected(answer.status_code, answer.headers, answer.body)
+def rejection(response: Rejected) -> ConnectionRejected:
+    """Make the exception that users catch."""
+    return ConnectionRejected(response.status_code, response.headers, response.body)

@@ -1,6 +1,10 @@
-"""What a WebSocket URL says (RFC 6455 section 3), checked before anything is sent.
+"""WebSocket URLs and their parts (RFC 6455 section 3), checked before anything is sent.
 
-In: URLs, hosts, ports and resources of users. Out: where to connect and what to ask.
+In: a URL, or a host, a port and a resource, as a user wrote them. Out: where to
+connect, and the target and the Host of the request.
+
+Errors must not show secrets: a URL may have a password in front of the host, and a
+resource a token in its query.
 """
 
 from __future__ import annotations
@@ -11,33 +15,35 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
-# What a request line may carry; a fragment never leaves the client.
-_RESOURCE: Final = re.compile(r"/[\x21\x22\x24-\x7e]*")
-_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f]")
-# urlsplit() passes over what stands around the brackets.
+# What cannot be in a request line. "#" begins a fragment, which is never sent.
+_NOT_IN_RESOURCE: Final = re.compile(r"[^\x21\x22\x24-\x7e]")
+_NOT_IN_URL: Final = re.compile(r"[\x00-\x20\x7f]")
+# urlsplit() ignores what is around the brackets.
 _IPV6: Final = re.compile(r"\[[0-9A-Fa-f:.]+(?:%[^\[\]]+)?\](?::[0-9]*)?")
+# RFC 1123, and the underscore, which names of services have.
+_LABEL: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
 class Target(NamedTuple):
-    """Where a URL points to."""
+    """The parts of a URL."""
 
-    host: str  # without brackets
+    host: str  # an IPv6 address is without brackets
     port: int
     resource: str  # path and query
     is_secure: bool
 
 
 def parse(url: object) -> Target:
-    """Take a URL apart.
+    """Split a URL into its parts.
 
-    :param url: a ``ws:`` or ``wss:`` URL, or an object whose ``str()`` is one; a
-        fragment and userinfo are left out
-    :raises ValueError: if it is none; userinfo is not shown, for it is a secret
+    :param url: a ``ws:`` or ``wss:`` URL, or an object whose ``str()`` is one; its
+        fragment, user name and password are dropped
+    :raises ValueError: if it is not a valid ``ws:`` or ``wss:`` URL
 
     """
     text = str(url)
-    if _FORBIDDEN.search(text):  # urlsplit() would drop some of these silently
-        raise ValueError("the URL has spaces or control characters")
+    if _NOT_IN_URL.search(text):  # urlsplit() would drop some of these silently
+        raise ValueError("the URL has spaces or control characters: percent-encode it")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
@@ -45,7 +51,7 @@ def parse(url: object) -> Target:
         raise ValueError("the URL has no valid host and port") from None
     scheme = parts.scheme.lower()
     if scheme not in _DEFAULT_PORTS:
-        # Without slashes, what looks like a scheme may be a user's name.
+        # Without slashes, what looks like a scheme may be a user name.
         given = f", not {scheme!r}" if "://" in text else ""
         raise ValueError(f'the URL scheme must be "ws" or "wss"{given}')
     if not host:
@@ -53,26 +59,26 @@ def parse(url: object) -> Target:
     if "[" in parts.netloc:
         if not _IPV6.fullmatch(parts.netloc.rpartition("@")[2]):
             raise ValueError("the URL has no valid host and port")
-        host = host.replace("%25", "%", 1)  # RFC 6874 section 2: the zone
+        host = host.replace("%25", "%", 1)  # a zone (RFC 6874 section 2)
     if port is None:
         port = _DEFAULT_PORTS[scheme]
     path = parts.path or "/"
-    # urlsplit() does not tell an empty query from none.
+    # urlsplit() does not distinguish an empty query from no query.
     before_fragment = text.partition("#")[0]
     query = before_fragment.partition("?")[2]
     resource = f"{path}?{query}" if "?" in before_fragment else path
     target = Target(host, port, check_resource(_iri_to_uri(resource)), scheme == "wss")
-    host_header(target.host, target.port)  # checked now, before anything is sent
+    host_header(target.host, target.port)  # raises if one of them is not valid
     return target
 
 
 def host_header(host: str, port: int) -> str:
-    """Check host and port, and make what the Host header says of them.
+    """Check a host and a port, and make the value of the Host header.
 
-    :param host: a name, international or not, or an IP address without brackets
-    :param port: the port; 80 and 443 are left out
-    :raises ValueError: if there can be no such host or port
-    :raises TypeError: if they are no text and no number
+    :param host: a name, which may be international, or an IP address without brackets
+    :param port: the port; 80 and 443 are left out of the header
+    :raises ValueError: if the host or the port is not valid
+    :raises TypeError: if the host is not a ``str``, or the port not an ``int``
 
     """
     if not isinstance(host, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -86,35 +92,34 @@ def host_header(host: str, port: int) -> str:
 
 
 def tls_name(host: str) -> str:
-    """Return what the server's certificate must be for.
+    """Return the name that the server's certificate must have.
 
-    The ssl module would encode an international name by the older IDNA 2003, and so
-    look for another name than Host has.
+    The ssl module would encode an international name with the older IDNA 2003, so it
+    could look for a name that differs from the one in Host.
 
-    :param host: a host that `host_header` takes
+    :param host: a host that `host_header` accepts
 
     """
     return _host_name(host).strip("[]")
 
 
 def check_resource(resource: str) -> str:
-    """Check what a request is to ask for.
+    """Check the path and query of a request.
 
-    :param resource: path and query; a slash is put before it if it has none
-    :raises ValueError: if it cannot stand in a request line
-    :raises TypeError: if it is no text
+    :param resource: path and query; a slash is prepended if there is none
+    :return: the target of the request
+    :raises ValueError: if it has a character that a request line cannot have
+    :raises TypeError: if it is not a ``str``
 
     """
     if not isinstance(resource, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"the resource must be a str, not {resource!r}")
-    if not resource.startswith("/"):
-        resource = "/" + resource
-    if not _RESOURCE.fullmatch(resource):
+        raise TypeError(f"the resource must be a str, not {type(resource).__name__}")
+    if bad := _NOT_IN_RESOURCE.search(resource):
         raise ValueError(
-            f"resource {resource!r} has a space, a fragment or a character outside of "
-            "ASCII: percent-encode it"
+            f"the resource has {bad.group()!r} at index {bad.start()}: it must be "
+            "percent-encoded, and have no fragment"
         )
-    return resource
+    return resource if resource.startswith("/") else f"/{resource}"
 
 
 def _host_name(host: str) -> str:
@@ -123,8 +128,10 @@ def _host_name(host: str) -> str:
     except ValueError:
         pass
     else:
-        # RFC 6874 section 4: zone identifiers mean nothing to anybody else.
+        # A zone means nothing outside of this machine (RFC 6874 section 4).
         return f"[{address}]" if address.version == 6 else str(address)
+    if "@" in host:
+        raise ValueError("the host must not have a user name or a password")
     try:
         name = host if host.isascii() else _a_labels(host)
     except UnicodeError:
@@ -135,10 +142,6 @@ def _host_name(host: str) -> str:
     return name
 
 
-# Wider than RFC 1123 by the underscore, which names of services have.
-_LABEL: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
-
-
 def _a_labels(host: str) -> str:
     import idna  # takes 5 % of the package's import time, and few hosts need it
 
@@ -146,5 +149,5 @@ def _a_labels(host: str) -> str:
 
 
 def _iri_to_uri(resource: str) -> str:
-    # RFC 3987 section 3.1; what is ASCII stays as it is, percent signs included.
+    # RFC 3987 section 3.1; ASCII is left as it is, including percent signs.
     return "".join(char if char.isascii() else quote(char) for char in resource)

@@ -8,7 +8,7 @@ headers, those that were received and those that an application wants to send.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -188,11 +188,22 @@ def validate_headers(headers: ExtraHeaders) -> list[tuple[bytes, bytes]]:
 
     :raises ValueError: if a name or a value cannot be sent, or if the handshake sets
         that header itself; the text shows no values because they may be secrets
-    :raises TypeError: if a name or a value is neither ``bytes`` nor ``str``
+    :raises TypeError: if they are not pairs, or a name or a value is neither ``bytes``
+        nor ``str``
 
     """
     checked: list[tuple[bytes, bytes]] = []
-    for name, value in headers or ():
+    if isinstance(headers, Mapping):
+        raise TypeError(
+            "extra_headers must be a list of pairs, not a mapping: pass its items()"
+        )
+    for field in headers or ():
+        try:
+            name, value = field
+        except (TypeError, ValueError):
+            raise TypeError(
+                "extra_headers must be a list of pairs of a name and a value"
+            ) from None
         key = _encoded(name, "a header's name")
         if not TOKEN.fullmatch(key):
             raise ValueError(f"{name!r} is not a valid header name")

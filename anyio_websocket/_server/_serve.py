@@ -1,4 +1,4 @@
-"""Serving: the public functions of the server, and the life of a server.
+"""The public functions and the class for servers.
 
 In: listeners, or a stream. Out: a `WebSocketRequest` for the handler, which makes a
 `WebSocketConnection` of it.
@@ -217,16 +217,17 @@ class WebSocketServer:
         self._acceptors = [
             acceptor for listener in listeners for acceptor in acceptors_of(listener)
         ]
-        self._clients: ClientTasks | None = None  # while it runs
-        self._accepting: CancelScope | None = None  # while it runs
-        self._listeners_closed: Event | None = None  # made when it runs
+        # These three are set when `run` is called.
+        self._clients: ClientTasks | None = None
+        self._accepting: CancelScope | None = None
+        self._listeners_closed: Event | None = None
         self._closing = False
 
     @property
     def port(self) -> int:
-        """The TCP port, if there is just one.
+        """The TCP port on which the server listens.
 
-        :raises RuntimeError: if the listeners have several ports, or none
+        :raises RuntimeError: if the listeners have several ports or no TCP port
 
         """
         ports = {
@@ -235,20 +236,25 @@ class WebSocketServer:
         }
         port = ports.pop()
         if ports:
-            raise RuntimeError("the server has no single port: it has several")
+            raise RuntimeError(
+                f"the server has several ports; see its listeners: {self.listeners}"
+            )
         if port is None:
             raise RuntimeError(f"{self.listeners[0]} has no port")
         return port
 
     @property
     def listeners(self) -> list[Endpoint | str]:
-        """Where the server listens: an `Endpoint` for TCP, else the listener's repr."""
+        """Where the server listens.
+
+        Each item is an `Endpoint` for TCP, or else the ``repr()`` of the listener.
+        """
         return [acceptor.endpoint for acceptor in self._acceptors]
 
     async def run(self, *, task_status: TaskStatus = TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled, until `aclose`, or until all listeners are closed.
+        """Serve until cancelled, until `aclose` is called or all listeners are closed.
 
-        :param task_status: what ``nursery.start()`` passes; it is given the server
+        :param task_status: passed by ``nursery.start()``, which returns the server
 
         """
         async with create_task_group() as tasks:
@@ -280,28 +286,29 @@ class WebSocketServer:
         *,
         timeout: float | None = DISCONNECT_TIMEOUT,
     ) -> None:
-        """Stop serving: say good-bye to the clients and wait for their handlers.
+        """Stop the server: close all connections, and wait for the handlers.
 
-        No more clients are accepted. Handshakes that are not answered yet are, with a
-        503, and handlers that were to answer them are cancelled. Every other client is
-        sent a Close; its handler sees `ConnectionClosed` and has the time until the
-        timeout to end, after which it is cancelled. Then `run`, or `serve_websocket`,
-        returns.
+        No more clients are accepted. Clients in their handshake are sent a response
+        with status 503, and the handlers that have not accepted or rejected their
+        request are cancelled. All other clients are sent a Close. Their handlers get
+        `ConnectionClosed` from the connection, and those that have not ended within
+        ``timeout`` are cancelled. Then `run`, or `serve_websocket`, returns.
 
-        Returns when all is closed; so does every further call, whose arguments do not
-        count. If the first call is cancelled, everything is closed and cancelled at
-        once. A handler must not wait for it, for it would wait for itself; have a task
-        elsewhere do it.
+        This returns when everything is closed. It may be called several times; only
+        the arguments of the first call count. If the first call is cancelled,
+        everything is closed and cancelled at once. A handler must not await it,
+        because it would wait for itself; call it in another task.
 
-        :param code: the close code, as with `WebSocketConnection.aclose`; 1012 says
+        :param code: the close code, as for `WebSocketConnection.aclose`; 1012 says
             that the server restarts
-        :param reason: a text of up to 123 bytes in UTF-8, longer ones are cut;
-            ``None`` for none
-        :param timeout: seconds until the handlers that are left are cancelled, 0 to
-            cancel them at once; ``None`` for no limit but that of each closing
+        :param reason: the text of the Close, cut to 123 bytes of UTF-8; ``None`` sends
+            none
+        :param timeout: seconds until the remaining handlers are cancelled; 0 cancels
+            them at once, ``None`` sets no limit other than that of each closing
             handshake
-        :raises ValueError: if an argument cannot be right; nothing is stopped then
-        :raises TypeError: if an argument is of the wrong type; nothing is stopped then
+        :raises ValueError: if an argument has a value that cannot work; nothing is
+            stopped
+        :raises TypeError: if an argument has the wrong type; nothing is stopped
 
         """
         code = close_code_to_send(code)

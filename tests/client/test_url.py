@@ -1,4 +1,4 @@
-"""URLs, hosts, ports and resources, as users give them."""
+"""URLs, hosts, ports and resources as users write them, and the errors they get."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_parse(url: str, target: Target) -> None:
     assert _url.parse(url) == target
 
 
-def test_parse_takes_any_object() -> None:
+def test_parse_accepts_any_object_whose_str_is_a_url() -> None:
     class Url:
         def __str__(self) -> str:
             return "ws://x/p"
@@ -61,7 +61,7 @@ def test_parse_takes_any_object() -> None:
         "ws://\u2603-.example",
     ],
 )
-def test_B8_urls_that_are_none(url: str) -> None:
+def test_B8_invalid_urls(url: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - of many kinds
         _url.parse(url)
 
@@ -69,7 +69,7 @@ def test_B8_urls_that_are_none(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["ws://me:secret@x:0/", "http://me:secret@x/", "ws://me:secret@x:p/"]
 )
-def test_B8_errors_do_not_tell_userinfo(url: str) -> None:
+def test_B8_errors_do_not_show_the_password_of_a_url(url: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         _url.parse(url)
     assert "secret" not in str(caught.value)
@@ -98,9 +98,23 @@ def test_host_header(host: str, port: int, header: str) -> None:
 @pytest.mark.parametrize(
     ("host", "port"), [("x", 0), ("x", -1), ("x", 65536), ("", 80), ("a" * 255, 80)]
 )
-def test_B8_hosts_and_ports_that_cannot_be(host: str, port: int) -> None:
+def test_B8_invalid_hosts_and_ports(host: str, port: int) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         _url.host_header(host, port)
+
+
+def test_B8_errors_do_not_show_the_password_of_a_host() -> None:
+    with pytest.raises(ValueError, match="user name") as caught:
+        _url.host_header("me:secret@example.org", 80)
+    assert "secret" not in str(caught.value)
+
+
+def test_errors_show_where_a_resource_is_wrong_and_not_the_rest() -> None:
+    with pytest.raises(ValueError, match=r"has ' ' at index 14") as caught:
+        _url.check_resource("/?token=secret and more")
+    assert "secret" not in str(caught.value)
+    with pytest.raises(TypeError, match="not bytes"):
+        _url.check_resource(b"/?token=secret")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("host", "port"), [(b"x", 80), ("x", "80"), ("x", True)])
@@ -131,17 +145,17 @@ def test_check_resource() -> None:
 @pytest.mark.parametrize(
     "url", ["ws://[v1.x]/", "ws://[::1]x/", "ws://x[::1]/", "ws://[127.0.0.1]/"]
 )
-def test_B8_brackets_that_hold_no_address(url: str) -> None:
+def test_B8_brackets_without_an_address(url: str) -> None:
     with pytest.raises(ValueError, match="host"):
         _url.parse(url)
 
 
 @pytest.mark.parametrize("zone", ["%25eth0", "%eth0"])
-def test_zones_of_addresses(zone: str) -> None:
+def test_the_zone_of_an_address_is_kept(zone: str) -> None:
     assert _url.parse(f"ws://[fe80::1{zone}]:1/").host == "fe80::1%eth0"
 
 
-def test_B8_a_user_is_no_scheme() -> None:
+def test_B8_a_user_name_is_not_taken_for_a_scheme() -> None:
     with pytest.raises(ValueError, match="scheme") as caught:
         _url.parse("somebody:secret@example.org")
     assert "somebody" not in str(caught.value)
