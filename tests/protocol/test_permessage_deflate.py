@@ -21,18 +21,20 @@ from ..support.costs import grows_linearly
 
 
 @pytest.mark.parametrize(
-    ("name", "values"),
+    ("name", "allowed", "values"),
     [
-        ("server_max_window_bits", (8, 16, -12, 0)),
-        ("client_max_window_bits", (8, 16, -12, 0)),
-        ("level", (0, 10, -1)),
-        ("mem_level", (0, 10)),
-        ("threshold", (-1,)),
+        ("server_max_window_bits", "9 to 15", (8, 16, -12, 0)),
+        ("client_max_window_bits", "9 to 15", (8, 16, -12, 0)),
+        ("level", "1 to 9", (0, 10, -1)),
+        ("mem_level", "1 to 9", (0, 10)),
+        ("threshold", "0 or more", (-1,)),
     ],
 )
-def test_numbers_must_be_in_range(name: str, values: tuple[int, ...]) -> None:
+def test_numbers_must_be_in_range(
+    name: str, allowed: str, values: tuple[int, ...]
+) -> None:
     for value in values:
-        with pytest.raises(ValueError, match=f"{name} must be"):
+        with pytest.raises(ValueError, match=f"{name} must be {allowed}, not {value}"):
             PerMessageDeflate(**{name: value})  # type: ignore[arg-type]
     for wrong in (True, 12.0, "12"):
         with pytest.raises(TypeError, match=f"{name} must be an int"):
@@ -181,6 +183,18 @@ def test_A10_unacceptable_offers_are_declined(bad: str) -> None:
     found = respond(PerMessageDeflate(), [wrong] * 50 + ["permessage-deflate"])
     assert found is not None
     assert found[0] == UNLIMITED
+
+
+def test_A10_the_response_has_a_limit_that_was_offered() -> None:
+    # RFC 7692 section 7.1.2.1, even if the limit is the largest one
+    settings = PerMessageDeflate(server_max_window_bits=15, client_max_window_bits=15)
+    for offer in (
+        "permessage-deflate",
+        "permessage-deflate; server_max_window_bits=15",
+    ):
+        response = respond(settings, [offer])
+        assert response is not None
+        assert response[0] == offer
 
 
 def test_D9_a_client_that_cannot_limit_its_window_drops_it() -> None:

@@ -66,6 +66,16 @@ def test_a_request_and_its_response() -> None:
     assert agreed == Extensions()
 
 
+def test_a_handshake_knows_that_it_has_rejected_the_request() -> None:
+    handshake = ServerHandshake(origins=Origins(None))
+    assert not handshake.rejected
+    assert isinstance(handshake.receive_data(request()), Request)
+    assert not handshake.rejected
+    handshake = ServerHandshake(origins=Origins(None))
+    assert isinstance(handshake.receive_data(request(host=None)), Rejection)
+    assert handshake.rejected
+
+
 def test_A3_long_request_line() -> None:
     fits = b"GET /" + b"x" * (8192 - 16) + b" HTTP/1.1"
     assert len(fits) == 8190  # and CR LF
