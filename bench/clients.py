@@ -124,6 +124,24 @@ async def picows(
     return took
 
 
+async def picows_websockets(
+    url: str, message: bytes, count: int, measure: Callable[[Round], Awaitable[float]]
+) -> float:
+    """picows.websockets, which has the API of websockets and is compiled."""
+    from picows.websockets import connect
+
+    # By default it uses a proxy from the environment, and ignores no_proxy.
+    async with connect(url, max_size=LIMIT, compression=None, proxy=None) as ws:
+
+        async def once() -> None:
+            for _ in range(count):
+                await ws.send(message)
+            for _ in range(count):
+                await ws.recv()
+
+        return await measure(once)
+
+
 async def trio_websocket(
     url: str, message: bytes, count: int, measure: Callable[[Round], Awaitable[float]]
 ) -> float:
@@ -144,6 +162,7 @@ async def trio_websocket(
 CLIENTS: dict[str, dict[str, Client]] = {
     "anyio_websocket": {"asyncio": ours, "uvloop": ours, "trio": ours},
     "picows": {"asyncio": picows, "uvloop": picows},
+    "picows.websockets": {"asyncio": picows_websockets, "uvloop": picows_websockets},
     "aiohttp": {"asyncio": aiohttp, "uvloop": aiohttp},
     "websockets": {
         "asyncio": websockets,

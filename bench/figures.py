@@ -22,6 +22,7 @@ MODULES = {
     "websockets": "{loop}, websockets.{loop}.server",
     "aiohttp": "aiohttp.web",
     "picows": "picows",
+    "picows.websockets": "picows.websockets",
     "trio-websocket": "trio_websocket",
 }
 
@@ -143,6 +144,7 @@ def client(subject: Subject, shape: Shape, seconds: float, peer: Process) -> Sam
         "clients.py",
         *(subject.name, subject.loop, str(shape.size), str(shape.count)),
         *(str(seconds), str(peer.port)),
+        environment=subject.environment(),
     )
     return Sample(float(output))
 
@@ -154,17 +156,22 @@ def importing(subject: Subject) -> Sample:
     )
     code = f"import {modules}; import time; print(time.process_time() * 1e3)"
     output = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=subject.environment(),
     ).stdout
     return Sample(float(output))
 
 
-def run_script(*command: str) -> str:
+def run_script(*command: str, environment: dict[str, str]) -> str:
     """Run a script on the core that is measured; return its output."""
     process = subprocess.Popen(
         [sys.executable, HERE / command[0], *command[1:]],
         stdout=subprocess.PIPE,
         text=True,
+        env=environment,
     )
     pin(process.pid, -1)
     output, _ = process.communicate(timeout=120)

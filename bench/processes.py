@@ -20,20 +20,37 @@ HERE = Path(__file__).parent
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
+IN_PYTHON = "in Python"
+BEFORE = "before"
+# Variants of a library, and the environment variables that select them. run.py adds
+# BEFORE when the command line says where the earlier version is.
+VARIANTS: dict[str, dict[str, str]] = {"": {}, IN_PYTHON: {"ANYIO_WEBSOCKET_PURE": "1"}}
+
+
 @dataclass(frozen=True, order=True)
 class Subject:
     """A library on an event loop.
 
-    :param pure: whether anyio_websocket runs without its functions in C
+    :param variant: for anyio_websocket: `IN_PYTHON` is without its functions in C,
+        `BEFORE` is an earlier version
 
     """
 
     name: str
     loop: str
-    pure: bool = False
+    variant: str = ""
+
+    @property
+    def library(self) -> str:
+        """The name without the event loop, as ``--library`` takes it."""
+        return f"{self.name} {self.variant}".rstrip()
 
     def __str__(self) -> str:
-        return f"{self.name}{' in Python' if self.pure else ''}, {self.loop}"
+        return f"{self.library}, {self.loop}"
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment for a process that runs this library."""
+        return {**os.environ, "ANYIO_WEBSOCKET_PURE": "0", **VARIANTS[self.variant]}
 
 
 @dataclass(frozen=True)
@@ -59,7 +76,10 @@ class Process:
 
 @contextmanager
 def started(
-    script: str, *arguments: str, pure: bool = False, core: int = -1
+    script: str,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    core: int = -1,
 ) -> Iterator[Process]:
     """Run a script of this folder on one of the cores, until the block ends."""
     process = subprocess.Popen(
@@ -67,7 +87,7 @@ def started(
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # tracebacks about clients that vanish
         text=True,
-        env={**os.environ, "ANYIO_WEBSOCKET_PURE": str(int(pure))},
+        env=environment,
     )
     assert process.stdout is not None
     try:

@@ -1,16 +1,17 @@
-"""Compare anyio_websocket with other libraries, and write a report with plots.
+"""Compare anyio_websocket with other libraries, and report what was measured.
 
-``python run.py --help`` lists the options. The report and the plots are written to this
-folder. Each section is measured in several rounds, and each round measures every
-library once, so that a phase in which the machine is slow affects all of them. The
-measured server or client runs on one core, and the load on another. Waking a process on
-another core has a cost too, so some sections are measured with both on the same core
-as well.
+``python run.py --help`` lists the options. A complete run writes the report and the
+plots to this folder. A run of some sections or libraries prints its report instead, so
+that it does not replace a complete one. Each section is measured in several rounds, and
+each round measures every library once, so that a phase in which the machine is slow
+affects all of them. The measured server or client runs on one core, and the load on
+another. Waking a process on another core has a cost too, so some sections are measured
+with both on the same core as well.
 """
 
 from __future__ import annotations
 
-from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -22,8 +23,18 @@ import trustme
 from clients import CLIENTS
 from figures import FLOOR, Sample
 from load import DEFLATE, ECHO, Shape
-from processes import HERE, Process, Subject, pin, started
+from processes import (
+    BEFORE,
+    HERE,
+    IN_PYTHON,
+    VARIANTS,
+    Process,
+    Subject,
+    pin,
+    started,
+)
 from report import ON_ONE_CORE, OURS, Measure, Section, written
+from rich.console import Console
 from rich.progress import Progress
 from servers import SERVERS
 
@@ -36,9 +47,11 @@ LIBRARIES = [
 ALL = [
     *LIBRARIES,
     *(Subject(FLOOR, loop) for loop in SERVERS[FLOOR]),
-    *(Subject(OURS, loop, pure=True) for loop in SERVERS[OURS]),
+    *(Subject(OURS, loop, IN_PYTHON) for loop in SERVERS[OURS]),
 ]
 OWN = [subject for subject in LIBRARIES if subject.name == OURS]
+EARLIER = [Subject(OURS, loop, BEFORE) for loop in SERVERS[OURS]]
+LIBRARY_NAMES = list(dict.fromkeys(subject.library for subject in ALL))
 # The others have no compression.
 COMPRESSING = [s for s in LIBRARIES if s.name not in ("picows", "trio-websocket")]
 CALLERS = [Subject(name, loop) for name, loops in CLIENTS.items() for loop in loops]
@@ -50,7 +63,7 @@ TLS = [shape for shape in ECHO if shape.name in ("16 B", "125 B x 100", "64 KiB"
 def server(subject: Subject, *options: str) -> AbstractContextManager[Process]:
     """Start the server of a library."""
     words = (subject.name, subject.loop, *options)
-    return started("servers.py", *words, pure=subject.pure)
+    return started("servers.py", *words, environment=subject.environment())
 
 
 @contextmanager
@@ -107,55 +120,65 @@ def sections(args: Namespace, certificate: Path) -> list[Section]:
     seconds: float = args.seconds
     crowd: int = args.crowd
     few = max(1, crowd // 3)
+
+    def chosen(subjects: Sequence[Subject]) -> list[Subject]:
+        libraries = args.library or LIBRARY_NAMES
+        earlier = EARLIER if args.before else []
+        return [*(s for s in subjects if s.library in libraries), *earlier]
+
+    everything, libraries = chosen(ALL), chosen(LIBRARIES)
+    compressing, callers = chosen(COMPRESSING), chosen(CALLERS)
     return [
-        Section("Echo", "µs", ALL, names(ECHO), echoing(seconds, ALL, ECHO)),
+        Section(
+            "Echo", "µs", everything, names(ECHO), echoing(seconds, everything, ECHO)
+        ),
         Section(
             f"Echo{ON_ONE_CORE}",
             "µs",
-            ALL,
+            everything,
             names(ECHO),
-            echoing(seconds, ALL, ECHO, core=-1),
+            echoing(seconds, everything, ECHO, core=-1),
         ),
-        Section("Clients", "µs", CALLERS, names(ECHO), calling(seconds, ECHO)),
+        Section("Clients", "µs", callers, names(ECHO), calling(seconds, ECHO)),
         Section(
             f"Clients{ON_ONE_CORE}",
             "µs",
-            CALLERS,
+            callers,
             names(ECHO),
             calling(seconds, ECHO, core=-1),
         ),
         Section(
             "Echo over TLS",
             "µs",
-            LIBRARIES,
+            libraries,
             names(TLS),
-            echoing(seconds, LIBRARIES, TLS, certificate=certificate),
+            echoing(seconds, libraries, TLS, certificate=certificate),
         ),
         Section(
             "Echo with permessage-deflate",
             "µs",
-            COMPRESSING,
+            compressing,
             names(DEFLATE),
-            echoing(seconds, COMPRESSING, DEFLATE, "deflate"),
+            echoing(seconds, compressing, DEFLATE, "deflate"),
         ),
         Section(
             "Opening and closing",
             "µs",
-            LIBRARIES,
+            libraries,
             [str(few)],
             fresh_server(lambda process, _: figures.handshakes(process, few)),
         ),
         Section(
             "Memory",
             "KiB",
-            LIBRARIES,
+            libraries,
             [str(crowd)],
             fresh_server(lambda process, _: figures.memory(process, crowd)),
         ),
         Section(
             "Broadcast",
             "µs",
-            LIBRARIES,
+            libraries,
             [str(few)],
             fresh_server(
                 lambda process, _: figures.broadcast(process, few), "broadcast"
@@ -164,11 +187,11 @@ def sections(args: Namespace, certificate: Path) -> list[Section]:
         Section(
             "Growth",
             "µs",
-            OWN,
+            chosen(OWN),
             [str(10**n) for n in range(9) if 10**n <= args.most],
             fresh_server(lambda process, n: figures.growth(process, int(n), seconds)),
         ),
-        Section("Importing", "ms", LIBRARIES, ["import"], importing()),
+        Section("Importing", "ms", libraries, ["import"], importing()),
     ]
 
 
@@ -184,42 +207,91 @@ def importing() -> Iterator[Measure]:
 
 
 def main() -> None:
-    """Measure the selected sections, and write the report."""
-    parser = ArgumentParser(
-        description=(__doc__ or "").partition("\n")[0],
-        formatter_class=ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--rounds", type=int, default=5, help="samples of each value")
-    parser.add_argument("--seconds", type=float, default=0.3, help="seconds per sample")
-    parser.add_argument("--crowd", type=int, default=3000, help="idle connections")
-    parser.add_argument(
-        "--most",
-        type=int,
-        default=10_000,
-        help="connections for growth",
-    )
-    parser.add_argument("--only", action="append", help="title of a section")
-    parser.add_argument("--out", type=Path, default=HERE, help="folder for the report")
-    args = parser.parse_args()
+    """Measure the selected sections, and report them."""
+    args = arguments()
     pin(0, 0)
     with TemporaryDirectory() as folder:
         certificate = Path(folder, "certificate.pem")
+        wanted = selected(args, certificate)
         authority = trustme.CA()
         identity = authority.issue_cert("127.0.0.1")
         # One file for both sides: the key, the chain, and the authority to trust.
         identity.private_key_and_cert_chain_pem.write_to_path(certificate)
         authority.cert_pem.write_to_path(certificate, append=True)
-        wanted = [
-            section
-            for section in sections(args, certificate)
-            if not args.only or section.title in args.only
-        ]
-        with Progress() as progress:
+        with Progress(console=Console(stderr=True)) as progress:
             for section in wanted:
                 measure(section, args.rounds, progress)
-    args.out.mkdir(exist_ok=True)
-    (args.out / "report.md").write_text(written(wanted, args.rounds, args.seconds))
-    plots.draw(wanted, args.out)
+    report = written(wanted, args.rounds, args.seconds)
+    out: Path | None = args.out
+    if out is None and not (args.only or args.library or args.before):
+        out = HERE
+    if out is None:
+        print(report)
+    else:
+        out.mkdir(exist_ok=True)
+        (out / "report.md").write_text(report)
+        plots.draw(wanted, out)
+
+
+def arguments() -> Namespace:
+    """Read the command line."""
+    parser = ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    for name, default, text in (
+        ("--rounds", 5, "samples of each value"),
+        ("--seconds", 0.3, "seconds per sample"),
+        ("--crowd", 3000, "idle connections for memory"),
+        ("--most", 10_000, "connections for growth, at most"),
+    ):
+        text += f" (default: {default})"
+        parser.add_argument(name, type=type(default), default=default, help=text)
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="TITLE",
+        help="measure this section, such as Echo (repeatable; default: all)",
+    )
+    parser.add_argument(
+        "--library",
+        action="append",
+        default=[],
+        choices=LIBRARY_NAMES,
+        metavar="NAME",
+        help="measure this library, such as websockets (repeatable; default: all)",
+    )
+    parser.add_argument(
+        "--before",
+        type=Path,
+        metavar="FOLDER",
+        help="measure the earlier anyio_websocket in this folder as well; to make one:"
+        " pip install --no-deps --target FOLDER git+file://CHECKOUT@REVISION",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder for the report and the plots; by default a complete run writes to"
+        " the folder of run.py, and a run with --only, --library or --before prints"
+        " its report",
+    )
+    args = parser.parse_args()
+    if args.before:
+        if not Path(args.before, OURS, "__init__.py").exists():
+            parser.error(f"{args.before} has no {OURS}")
+        VARIANTS[BEFORE] = {"PYTHONPATH": str(args.before.resolve())}
+    titles = [section.title for section in sections(args, Path())]
+    for title in args.only:
+        if title not in titles:
+            parser.error(f"no section {title!r}; there are {'; '.join(titles)}")
+    return args
+
+
+def selected(args: Namespace, certificate: Path) -> list[Section]:
+    """Return the sections that the command line selects."""
+    return [
+        section
+        for section in sections(args, certificate)
+        if section.subjects and (not args.only or section.title in args.only)
+    ]
 
 
 def measure(section: Section, rounds: int, progress: Progress) -> None:

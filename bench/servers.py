@@ -223,6 +223,41 @@ async def picows(options: Options) -> None:
     await anyio.sleep_forever()
 
 
+async def picows_websockets(options: Options) -> None:
+    """picows.websockets, which has the API of websockets and is compiled."""
+    from picows.websockets import (
+        ConnectionClosed,
+        ServerConnection,
+        broadcast,
+        serve,
+    )
+
+    clients: set[ServerConnection] = set()
+
+    async def handler(connection: ServerConnection) -> None:
+        clients.add(connection)
+        try:
+            async for message in connection:
+                if options.broadcast:
+                    broadcast(clients, message)
+                else:
+                    await connection.send(message)
+        except ConnectionClosed:
+            pass
+        finally:
+            clients.discard(connection)
+
+    async with serve(
+        *(handler, HOST, 0),
+        ssl=options.ssl,
+        max_size=LIMIT,
+        compression="deflate" if options.deflate else None,
+        backlog=BACKLOG,
+    ) as server:
+        announce(server.sockets[0].getsockname()[1])
+        await anyio.sleep_forever()
+
+
 async def trio_websocket(options: Options) -> None:
     """trio-websocket."""
     import trio
@@ -261,6 +296,7 @@ SERVERS: dict[str, dict[str, Server]] = {
     "anyio_websocket": {"asyncio": ours, "uvloop": ours, "trio": ours},
     "bytes over anyio": {"asyncio": floor, "uvloop": floor, "trio": floor},
     "picows": {"asyncio": picows, "uvloop": picows},
+    "picows.websockets": {"asyncio": picows_websockets, "uvloop": picows_websockets},
     "aiohttp": {"asyncio": aiohttp, "uvloop": aiohttp},
     "websockets": {
         "asyncio": websockets,
