@@ -151,8 +151,10 @@ def interop(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """What a message costs, beside other libraries; writes bench/report.md and plots.
 
-    It takes twenty minutes, and a machine that does nothing else. Arguments: see
-    `python bench/run.py --help`.
+    It takes 25 minutes, and a machine that does nothing else. Arguments: see
+    `python bench/run.py --help`. Two minutes are enough for a few sections and
+    libraries; their report is printed: `--only Echo --library anyio_websocket --library
+    picows.websockets --rounds 3 --seconds 0.2`.
     """
     _install(session, "bench")
     session.run("python", "bench/run.py", *session.posargs)
