@@ -93,7 +93,7 @@ class _LifeOptions(TypedDict, total=False):
     default 10. After that the stream is closed without waiting for the peer. `None`
     or `math.inf` sets no limit.
 
-    It bounds how long a peer that does not read, or that never answers a Close, can
+    It bounds how long a peer that does not read, or that never replies to a Close, can
     keep a task and a socket.
     """
 
@@ -154,11 +154,10 @@ class ClientOptions(ConnectionOptions, total=False):
     extra_headers: Iterable[Header] | None
     """Headers to send beside those of the handshake, as pairs of ``bytes`` or of
     ``str``; default ``None``, none. ``Host`` replaces the one that would be sent;
-    other headers of the handshake itself are refused.
+    other headers of the handshake itself raise `ValueError`.
 
-    Names and values that would break out of their line are refused, too, so that text
-    from elsewhere cannot inject a header. Errors do not show values, which may be
-    secrets.
+    Names and values that would break out of their line raise it, too, so that text from
+    elsewhere cannot inject a header. Errors do not show values, which may be secrets.
     """
 
     extensions: Iterable[Extension] | None
@@ -180,8 +179,8 @@ class ServerStreamOptions(_LifeOptions, total=False):
     origins: Iterable[str] | str | None
     """The web pages whose scripts may connect, as origins such as
     ``https://example.org:8443``; ``"*"`` for all pages. By default, ``None``, a page
-    may connect to the host that it came from. Others get a response with status 403.
-    A client that sends no Origin is not a browser and is always let in.
+    may connect to the host and port that it came from. Others get a response with
+    status 403. A client that sends no Origin is not a browser and is always let in.
 
     It prevents cross-site WebSocket hijacking (RFC 6455 section 10.2): browsers send a
     user's cookies along, whichever page connects.

@@ -135,7 +135,7 @@ async def serve_websocket(
     `WebSocketServer.aclose` is called, and then returns.
 
     When it is cancelled, each client is sent a Close with code 1001 and has
-    ``disconnect_timeout`` to answer it; a client that is in its handshake is sent a
+    ``disconnect_timeout`` to reply; a client that is in its handshake is sent a
     response with status 503. Then the handlers are cancelled.
 
     The options are described in `ServerOptions`, `ServerStreamOptions` and
