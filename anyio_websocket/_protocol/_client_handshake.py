@@ -184,7 +184,6 @@ class ClientHandshake:
     def _read_body(self, data: bytes) -> Rejected | None:
         if data:
             self._connection.receive_data(data)
-        complete = False
         try:
             while isinstance(event := self._connection.next_event(), h11.Data):
                 self._body += event.data

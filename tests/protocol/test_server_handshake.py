@@ -246,6 +246,7 @@ def test_A8_a_huge_key_is_rejected() -> None:
         request(host=b"a b"),
         request(host=b"a/b"),
         request(host=b"[::1"),
+        request(host=b"example.org:65536"),
         request(host=b"example.org:99999"),
         request(host=b"example.org:x"),
         request(connection=b"Upgrade, \xff"),
@@ -262,7 +263,14 @@ def test_A9_invalid_bytes_in_handshake_headers_are_rejected(data: bytes) -> None
 
 
 def test_A9_valid_hosts_are_accepted() -> None:
-    for host in (b"x", b"x.:80", b"[::1]:8000", b"xn--caf-dma.example", b"a_b:0"):
+    for host in (
+        b"x",
+        b"x.:80",
+        b"[::1]:8000",
+        b"xn--caf-dma.example",
+        b"a_b:0",
+        b"x:65535",
+    ):
         assert accepted(request(host=host)).host == host.decode()
 
 
@@ -310,7 +318,8 @@ def test_a_response_that_rejects() -> None:
         b"Connection: close\r\nContent-Length: 2\r\nX: y\r\n\r\nno"
     )
     assert b"Content-Length: 0\r\n" in handshake.reject(200)
-    assert handshake.reject(799).startswith(b"HTTP/1.1 799 \r\n")
+    assert handshake.reject(200).endswith(b"\r\n\r\n")
+    assert handshake.reject(999).startswith(b"HTTP/1.1 999 \r\n")
     assert b"Content-Length" not in handshake.reject(204)
 
 

@@ -60,4 +60,5 @@ def rejected(
     headers = {bytes(k).decode(): bytes(v).decode() for k, v in response.headers}
     assert headers["connection"] == "close"
     assert "content-length" in headers
+    assert headers["content-type"] == "text/plain; charset=utf-8"
     return headers
