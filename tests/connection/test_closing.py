@@ -363,9 +363,10 @@ async def test_a_stream_that_does_not_close(opener: Opener) -> None:
 
 async def test_no_limit_of_time_for_closing(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
-        connection, peer, _ = await opener(tasks, disconnect_timeout=None)
+        connection, peer, stream = await opener(tasks, disconnect_timeout=None)
         tasks.start_soon(connection.aclose)
         await anyio.sleep(1000)
+        assert not stream.closed
         assert await peer.receive() == Frame(CLOSE, close_payload(1000))
         await peer.send_close(1000)
         await peer.stream.aclose()

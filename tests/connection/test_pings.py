@@ -152,15 +152,46 @@ def test_E4_only_the_last_ping_of_the_keepalive_counts() -> None:
 # -- of a whole connection --------------------------------------------------------
 
 
-async def test_ping_waits_for_its_pong() -> None:
-    async with linked() as (client, server), anyio.create_task_group() as tasks:
-        tasks.start_soon(server.get_message)
-        await client.ping()
-        await client.ping(b"payload")
-        await server.ping(bytearray(b"payload"))
-        await client.pong()
-        await client.pong(b"x" * 125)
-        await client.send_message("the end")
+async def test_ping_waits_for_its_pong(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        for payload in (b"payload", bytearray(b"another")):
+            returned = anyio.Event()
+
+            async def ping(
+                payload: bytes | bytearray = payload, returned: anyio.Event = returned
+            ) -> None:
+                await connection.ping(payload)
+                returned.set()
+
+            tasks.start_soon(ping)
+            assert await peer.receive() == Frame(PING, bytes(payload))
+            await anyio.sleep(10)  # seconds; as long as the pong takes
+            assert not returned.is_set()
+            await peer.send(PONG, bytes(payload))
+            with anyio.fail_after(1):
+                await returned.wait()
+        tasks.cancel_scope.cancel()
+
+
+async def test_pings_and_pongs_between_two_that_read() -> None:
+    async with linked() as (client, server):
+        got: list[str | bytes] = []
+
+        async def receive() -> None:
+            got.append(await server.get_message())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(receive)
+            with anyio.fail_after(1):
+                await client.ping()  # with a payload that the library makes
+                await client.ping(b"payload")
+                await server.ping(bytearray(b"payload"))
+            await client.pong()  # which no ping asked for
+            await client.pong(b"x" * 125)
+            await client.send_message("the end")
+        assert got == ["the end"]
+        assert client.closed is server.closed is None
 
 
 async def test_E6_one_pong_answers_all_earlier_pings(opener: Opener) -> None:
@@ -285,10 +316,11 @@ async def test_E6_a_cancelled_ping_is_forgotten(opener: Opener) -> None:
         with anyio.move_on_after(1) as scope:
             await connection.ping(b"1")
         assert scope.cancelled_caught
-        tasks.start_soon(connection.ping, b"1")  # its payload is free again
-        assert [await peer.receive(), await peer.receive()] == [Frame(PING, b"1")] * 2
-        await peer.send(PONG, b"1")
-        await anyio.wait_all_tasks_blocked()
+        async with anyio.create_task_group() as pinging:
+            pinging.start_soon(connection.ping, b"1")  # its payload is free again
+            pings = [await peer.receive(), await peer.receive()]
+            assert pings == [Frame(PING, b"1")] * 2
+            await peer.send(PONG, b"1")
         tasks.cancel_scope.cancel()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -311,6 +311,7 @@ class Upside(wsproto.extensions.Extension):
         self._willing = willing
         self._payload = bytearray()
         self._marked = False
+        self.sent = 0  # frames
 
     def enabled(self) -> bool:
         return True
@@ -345,13 +346,16 @@ class Upside(wsproto.extensions.Extension):
     ) -> tuple[RsvBits, bytes]:
         if opcode.iscontrol():
             return rsv, data
+        self.sent += 1
         return RsvBits(rsv.rsv1, True, rsv.rsv3), bytes(reversed(data))
 
 
 @pytest.mark.virtual_time
 async def test_an_extension_of_ones_own() -> None:
-    own = {"extensions": [Upside()]}
-    async with linked(client={"extensions": [Upside()]}, accept=own) as (one, other):
+    ours, theirs = Upside(), Upside()
+    async with linked(
+        client={"extensions": [ours]}, accept={"extensions": [theirs]}
+    ) as (one, other):
         assert one.compression is None
         assert other.compression is None
         for message in ("text", b"binary", "", b"x" * 100_000):
@@ -364,6 +368,7 @@ async def test_an_extension_of_ones_own() -> None:
         with pytest.raises(ConnectionClosed):
             await other.get_message()
         assert other.closed == CloseReason(4000, "done")
+    assert (ours.sent, theirs.sent) == (4, 4)
 
 
 @pytest.mark.virtual_time
@@ -400,11 +405,17 @@ async def test_an_extension_on_the_wire() -> None:
     ],
 )
 async def test_an_extension_that_is_not_agreed_on(
-    client: Iterable[wsproto.extensions.Extension], accept: dict[str, Any]
+    client: list[Upside], accept: dict[str, list[Upside]]
 ) -> None:
     async with linked(client={"extensions": client}, accept=accept) as (one, other):
         await one.send_message("text")
         assert await other.get_message() == "text"
+        await other.send_message("answer")
+        assert await one.get_message() == "answer"
+    assert [upside.sent for upside in (*client, *accept.get("extensions", []))] in (
+        [0],
+        [0, 0],
+    )
 
 
 @pytest.mark.virtual_time

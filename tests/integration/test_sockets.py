@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -35,7 +36,7 @@ from ..support.frames import (
     frame,
     take_frame,
 )
-from ..support.peer import request
+from ..support.peer import over_socket, request
 from ..support.sockets import read
 
 BIG = bytes(range(256)) * 2**14  # 4 MiB, more than any buffer of a socket holds
@@ -152,7 +153,38 @@ async def test_a_reply_is_delayed_by_one_pass_at_most() -> None:
             assert take_frame(bytearray(await read(sock, 5)))
 
 
-async def test_replies_are_sent_together_and_in_order() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="counts writes by their packets")
+@pytest.mark.parametrize("answers", [True, False], ids=["answers", "unasked"])
+async def test_what_is_sent_in_a_row_leaves_in_few_writes(answers: bool) -> None:
+    # On a socket that keeps the bounds between writes.
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        theirs.setblocking(False)
+        async with anyio.create_task_group() as tasks:
+            ws = over_socket(ours, tasks, is_client=False)
+
+            async def send() -> None:
+                for i in range(50):
+                    await ws.send_message(await ws.get_message() if answers else str(i))
+
+            tasks.start_soon(send)
+            if answers:
+                theirs.send(b"".join(frame(TEXT, b"%d" % i) for i in range(50)))
+            packets: list[bytes] = []
+            size = sum(len(str(i)) + 2 for i in range(50))
+            with anyio.fail_after(5):
+                while sum(map(len, packets)) < size:
+                    await anyio.wait_readable(theirs)
+                    packets.append(theirs.recv(65536))
+            tasks.cancel_scope.cancel()
+    buffer = bytearray().join(packets)
+    for i in range(50):
+        assert take_frame(buffer) == Frame(TEXT, b"%d" % i)
+    # Nothing is gained for the first messages of a row, so these go alone.
+    assert len(packets) <= 4
+
+
+async def test_replies_are_sent_in_order() -> None:
     async def handler(ws: WebSocketConnection) -> None:
         async for message in ws:
             await ws.send_message(message)
@@ -171,7 +203,7 @@ async def test_replies_are_sent_together_and_in_order() -> None:
                 assert sent.payload == payload
 
 
-async def test_a_burst_is_sent_together_and_in_order() -> None:
+async def test_a_burst_is_sent_in_order() -> None:
     messages = [b"%d" % i for i in range(50)]
 
     async def handler(ws: WebSocketConnection) -> None:

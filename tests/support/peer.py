@@ -245,28 +245,38 @@ async def linked_by_sockets(
 
     """
     deflate = PerMessageDeflate(threshold=0) if compression else None
-    both: list[WebSocketConnection] = []
     async with anyio.create_task_group() as tasks:
-        for sock in socket.socketpair():
-            sock.setblocking(False)
+        one, other = socket.socketpair()
+        for sock in (one, other):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-            settings = ConnectionSettings(**options)
-            is_client = not both
-            core = open_core(
-                SocketTransport(sock),
-                Extensions(deflate),
-                BackgroundTask(tasks, settings),
-                settings,
-                is_client=is_client,
-            )
-            both.append(
-                WebSocketConnection(
-                    core,
-                    path="/",
-                    subprotocol=None,
-                    compression=deflate,
-                    handshake_headers=(),
-                )
-            )
-        async with both[0], both[1]:
-            yield both[0], both[1]
+        client = over_socket(one, tasks, deflate, is_client=True, **options)
+        server = over_socket(other, tasks, deflate, is_client=False, **options)
+        async with client, server:
+            yield client, server
+
+
+def over_socket(
+    sock: socket.socket,
+    tasks: TaskGroup,
+    deflate: PerMessageDeflate | None = None,
+    *,
+    is_client: bool,
+    **options: Any,
+) -> WebSocketConnection:
+    """Make a connection of a socket, as if the handshake were done."""
+    sock.setblocking(False)
+    settings = ConnectionSettings(**options)
+    core = open_core(
+        SocketTransport(sock),
+        Extensions(deflate),
+        BackgroundTask(tasks, settings),
+        settings,
+        is_client=is_client,
+    )
+    return WebSocketConnection(
+        core,
+        path="/",
+        subprotocol=None,
+        compression=deflate,
+        handshake_headers=(),
+    )
