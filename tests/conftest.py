@@ -18,6 +18,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "virtual_time: run on backends whose clock jumps; streams in memory only",
     )
+    config.addinivalue_line(
+        "markers",
+        "sweep: play scenarios over and over, with a fault in another place each time",
+    )
     # How long an example takes is the machine's business; pytest has a timeout.
     hypothesis.settings.register_profile("patient", deadline=None)
     hypothesis.settings.load_profile("patient")

@@ -28,8 +28,9 @@ from anyio_websocket import (
 from ..support.peer import linked, linked_by_sockets
 from ..support.steps import cancelled_at
 from ..support.streams import stream_pair
+from ..support.sweeps import swept
 
-pytestmark = pytest.mark.virtual_time
+pytestmark = [pytest.mark.virtual_time, pytest.mark.sweep]
 
 Operation = Callable[[WebSocketConnection], Coroutine[Any, Any, None]]
 OPTIONS: dict[str, Any] = {
@@ -181,7 +182,7 @@ async def test_F1_to_F3_D7_E9_cancelled_at_every_step(
 
     count = await play(None)
     assert count > 0
-    for at in range(count):
+    for at in swept(range(count)):
         await play(at)
     gc.collect()  # what nobody closed or awaited warns now, and fails the test
 
@@ -211,7 +212,7 @@ async def test_F1_to_F3_D7_E9_cancelled_at_every_step_over_sockets(
         return count
 
     count = await play(None)
-    for at in range(count):
+    for at in swept(range(count)):
         await play(at)
     gc.collect()
 
@@ -255,9 +256,9 @@ async def test_F6_handshakes_cancelled_at_every_step() -> None:
     clients, servers = await play(None, None)
     assert clients > 3
     assert servers > 2
-    for at in range(clients):
+    for at in swept(range(clients)):
         await play(at, None)
-    for at in range(servers):
+    for at in swept(range(servers)):
         await play(None, at)
     gc.collect()
 
@@ -303,6 +304,6 @@ async def test_F3_a_nursery_that_is_cancelled_at_every_step() -> None:
         return counts[0]
 
     count = await play(None)
-    for at in range(count):
+    for at in swept(range(count)):
         await play(at)
     gc.collect()

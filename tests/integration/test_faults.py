@@ -13,7 +13,7 @@ of them are spoilt (``spread``).
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -48,8 +48,9 @@ from ..support.faults import (
 from ..support.frames import BINARY, MASK, PING, PONG, TEXT, frame
 from ..support.peer import Opener, RawPeer
 from ..support.streams import MemoryListener, MemoryStream, stream_pair
+from ..support.sweeps import swept
 
-pytestmark = pytest.mark.virtual_time
+pytestmark = [pytest.mark.virtual_time, pytest.mark.sweep]
 
 Act = Callable[[WebSocketConnection], Awaitable[object]]
 Fault = Callable[[], Exception]
@@ -73,6 +74,15 @@ def spread(count: int, most: int = 25) -> Iterable[int]:
 def faults_at(at: int) -> list[Fault]:
     """Choose what may go wrong at one operation."""
     return [ERRORS[at % len(ERRORS)], Ended, BlackHole]
+
+
+def cases(
+    count: int, choose: Callable[[int], list[Fault]] = faults_at
+) -> Iterator[tuple[int, Fault]]:
+    """Choose places in a play, and what goes wrong at each."""
+    for at in spread(count):
+        for fault in choose(at):
+            yield at, fault
 
 
 @asynccontextmanager
@@ -306,9 +316,9 @@ async def test_E6_to_E9_F4_F6_F7_a_fault_at_every_operation(
 ) -> None:
     count = await play(scenario, on_client=on_client)
     assert count >= 4
-    for at in spread(count):
-        for fault in FAULTS if scenario is echo else faults_at(at):
-            await play(scenario, on_client=on_client, at=at, fault=fault)
+    choose = (lambda _: FAULTS) if scenario is echo else faults_at
+    for at, fault in swept(cases(count, choose)):
+        await play(scenario, on_client=on_client, at=at, fault=fault)
     gc.collect()  # what nobody closed or awaited warns now, and fails the test
 
 
@@ -320,7 +330,7 @@ async def test_E6_to_E9_F4_F6_F7_streams_that_are_not_as_good(
     count = await play(scenario, manner=manner)
     # In pieces a fault can strike between any two bytes, and with delays in the middle
     # of anything: the same as above, at a few places of many.
-    for number, at in enumerate(spread(count, 5)):
+    for number, at in swept(enumerate(spread(count, 5))):
         fault = faults_at(at)[number % 3]
         await play(scenario, at=at, fault=fault, manner=manner)
     gc.collect()
@@ -496,12 +506,11 @@ async def test_E1_to_E8_F5_F7_a_peer_that_is_as_bad(
     scenario: Against, opener: Opener
 ) -> None:
     count = await play_against(scenario, opener)
-    for at in spread(count):
-        for fault in faults_at(at):
-            await play_against(scenario, opener, at, fault)
+    for at, fault in swept(cases(count)):
+        await play_against(scenario, opener, at, fault)
     for manner in (SHORT, SLOW):
         count = await play_against(scenario, opener, manner=manner)
-        for number, at in enumerate(spread(count, 5)):
+        for number, at in swept(enumerate(spread(count, 5))):
             fault = faults_at(at)[number % 3]
             await play_against(scenario, opener, at, fault, manner)
     gc.collect()
@@ -570,7 +579,6 @@ async def test_E12_F7_G2_a_server_outlives_every_fault(
 ) -> None:
     count, reason = await play_on_server(last_words)
     assert reason == CloseReason(code, None)
-    for at in spread(count):
-        for fault in faults_at(at):
-            await play_on_server(last_words, at, fault)
+    for at, fault in swept(cases(count)):
+        await play_on_server(last_words, at, fault)
     gc.collect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from itertools import chain
 
 import anyio
 import anyio.lowlevel
@@ -15,6 +16,7 @@ from .frames import BINARY, TEXT, Frame, frame, take_frame
 from .peer import KEY, accept_of, request, response
 from .steps import cancelled_at
 from .streams import MemoryListener, failing, hang, stream_pair
+from .sweeps import swept
 
 
 async def test_bytes_arrive_and_end() -> None:
@@ -203,6 +205,14 @@ async def test_work_is_cancelled_at_one_step() -> None:
         assert await cancelled_at(at, work()) >= at
         seen.add(len(done))
     assert seen == {0, 1, 2}
+
+
+def test_thin_sweeps_play_all_cases_together() -> None:
+    cases = list(range(30))
+    assert list(swept(cases, every=1)) == cases
+    thin = [list(swept(cases, every=4, first=first)) for first in range(11, 15)]
+    assert sorted(chain.from_iterable(thin)) == cases
+    assert [part[0] for part in thin] == [3, 0, 1, 2]
 
 
 def test_what_grows_faster_than_its_input() -> None:
