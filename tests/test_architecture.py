@@ -179,6 +179,31 @@ def test_the_protocol_never_awaits() -> None:
             assert not any(isinstance(node, waits) for node in ast.walk(tree)), name
 
 
+def does_something(tree: ast.Module) -> bool:
+    """Say whether a module has a public function or method with a body."""
+    return any(
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not node.name.startswith("_")
+        and ast.unparse(node.body[-1]) != "..."  # of an interface
+        and not (len(node.body) == 1 and ast.get_docstring(node))
+        for node in ast.walk(tree)
+    )
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - FOLDERS - {""}))
+def test_what_needs_no_sibling_has_a_test_module(name: str) -> None:
+    """A module that builds on no other of its folder can be tested alone, and is."""
+    folder = folder_of(name)
+    siblings = {other for other in GRAPH[name] if other.startswith(f"{folder}.")}
+    needs = {other for other in siblings if does_something(MODULES[other])}
+    if does_something(MODULES[name]) and not needs:
+        interface = name.rpartition("_")[0]
+        if interface in MODULES.keys() - {""}:  # what implements one shares its tests
+            name = interface
+        path = TESTS.joinpath(*(part.removeprefix("_") for part in name.split(".")))
+        assert path.with_name(f"test_{path.name}.py").is_file()
+
+
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=relative)
 def test_no_test_module_is_imported(path: Path) -> None:
     """What tests share is in ``tests/support``, where all of them look for it."""

@@ -1,0 +1,113 @@
+"""What is known of a connection's end: which reason counts, and who is told when."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from anyio_websocket import CloseReason, ConnectionClosed
+from anyio_websocket._connection._close_state import CloseState
+from anyio_websocket._transport import transport_of
+
+from ..support.streams import MemoryStream, stream_pair
+from ..support.watched import StubConnection
+
+OURS = CloseReason(4000, "ours")
+THEIRS = CloseReason(4001, "theirs")
+LOST = CloseReason(1006, None)
+
+
+class Connection(StubConnection):
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def on_closing(self) -> None:
+        self.told.append("closing")
+
+    def on_closed(self) -> None:
+        self.told.append("closed")
+
+
+def opened() -> tuple[CloseState, Connection, MemoryStream]:
+    stream, _ = stream_pair()
+    connection = Connection()
+    return CloseState(transport_of(stream), connection), connection, stream
+
+
+async def test_the_first_reason_counts() -> None:
+    state, connection, _ = opened()
+    assert state.reason is None
+    state.close_received(THEIRS)
+    state.begin(OURS, by_us=True)
+    state.connection_lost()
+    assert state.reason == THEIRS
+    assert not state.by_us
+    assert state.stream_lost
+    assert connection.told == ["closing"]
+
+
+async def test_a_close_that_answers_ours_replaces_our_reason() -> None:
+    # RFC 6455 section 7.1.5
+    state, connection, _ = opened()
+    state.begin(OURS, by_us=True)
+    assert state.reason == OURS
+    state.close_received(THEIRS)
+    assert state.reason == THEIRS
+    assert state.by_us
+    assert connection.told == ["closing"]
+
+
+async def test_a_lost_stream_replaces_no_reason() -> None:
+    state, _, _ = opened()
+    state.begin(OURS, by_us=True)
+    state.connection_lost("the wire is cut", OSError("cut"))
+    assert (state.reason, state.cause) == (OURS, None)
+
+
+async def test_the_error_of_the_stream_is_the_cause() -> None:
+    state, _, _ = opened()
+    error = OSError("cut")
+    state.connection_lost(cause=error)
+    with pytest.raises(ConnectionClosed) as caught:
+        await state.raise_closed()
+    assert caught.value.reason == LOST
+    assert caught.value.__cause__ is error
+
+
+async def test_a_cancelled_caller_is_cancelled_and_not_told() -> None:
+    state, _, _ = opened()
+    state.connection_lost()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await state.raise_closed()
+    assert scope.cancelled_caught
+
+
+async def test_one_task_leads_to_the_end() -> None:
+    state, _, _ = opened()
+    assert [state.claim() for _ in range(3)] == [True, False, False]
+
+
+async def test_waiting_tasks_return_when_the_transport_is_closed() -> None:
+    state, connection, stream = opened()
+    returned: list[bool] = []
+
+    async def wait() -> None:
+        await state.wait_closed()
+        returned.append(stream.closed)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        state.begin(OURS, by_us=True)
+        await anyio.wait_all_tasks_blocked()
+        assert returned == []
+        await state.abort()
+        await state.abort()
+    assert returned == [True, True]
+    assert state.closed
+    assert connection.told == ["closing", "closed"]
+    await state.wait_closed()
