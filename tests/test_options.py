@@ -54,6 +54,17 @@ def test_no_limits() -> None:
     assert ConnectionSettings(message_queue_size=0).message_queue_size == 0
 
 
+def test_small_numbers() -> None:
+    ConnectionSettings(max_message_size=1, receive_buffer_size=1, connect_timeout=0.001)
+    ServerSettings(max_connections=1, max_pending_handshakes=1)
+
+
+def test_settings_are_passed_by_name() -> None:
+    for settings in (ConnectionSettings, ClientSettings, ServerSettings):
+        with pytest.raises(TypeError, match="positional"):
+            settings(16)  # type: ignore[call-arg]
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [
@@ -210,10 +221,10 @@ def call(function: Callable[..., Any], **options: Any) -> None:
 def test_errors_name_the_function_and_the_option(function: Callable[..., Any]) -> None:
     name = function.__name__
     with pytest.raises(TypeError) as unknown:
-        call(function, ping_intervall=5)
+        call(function, conect_timeout=5)  # disconnect_timeout is near, too
     assert str(unknown.value) == (
-        f"{name}() got an unexpected keyword argument 'ping_intervall'. "
-        "Did you mean 'ping_interval'?"
+        f"{name}() got an unexpected keyword argument 'conect_timeout'. "
+        "Did you mean 'connect_timeout'?"
     )
     with pytest.raises(TypeError, match=rf"^{name}\(\) got .* 'xyzzy'$"):
         call(function, xyzzy=5)
