@@ -1,4 +1,4 @@
-"""The server's side: from a listener or a stream to a request and its connection."""
+"""The server: from a listener or a stream to a request and its connection."""
 
 from __future__ import annotations
 
