@@ -217,10 +217,10 @@ def test_A10_the_response_of_custom_extensions() -> None:
     unwilling = Named("f", says=None)
     broken = Named("g", says=ValueError("whatever"))
     wanted = Extensions(custom=(one, other, empty, unwilling, broken))
-    header, taken = answered(wanted, b"g, f; 1, e, f; 2, b; x=y", b"g, b, a")
+    header, taken = answered(wanted, b"g, f; 1, e, f; 2, b \t; x=y", b"g, b, a")
     assert header == b"a, b; c=d, e"
     assert taken == Extensions(custom=(one, other, empty))
-    assert other.accepted == ["b; x=y"]
+    assert other.accepted == ["b \t; x=y"]
     assert unwilling.accepted == ["f; 1", "f; 2"]
     assert broken.accepted == ["g"]  # not asked again: its state is unknown
     assert answered(Extensions(custom=(one,)), b"b") == (None, NOTHING)

@@ -97,3 +97,14 @@ def test_A11_international_origins_may_be_listed() -> None:
     origins = Origins(["https://bücher.example:8443"])
     assert origins.allow("https://xn--bcher-kva.example:8443", "x")
     assert not origins.allow("https://bucher.example:8443", "x")
+    upper = Origins(["https://BÜCHER.example:8443"])
+    assert upper.allow("https://xn--bcher-kva.example:8443", "x")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "port"), [("http", 80), ("https", 443), ("ws", 80), ("wss", 443)]
+)
+def test_A11_schemes_have_default_ports(scheme: str, port: int) -> None:
+    origins = Origins([f"{scheme}://example.org"])
+    assert origins.allow(f"{scheme}://example.org:{port}", "x")
+    assert not origins.allow(f"{scheme}://example.org:{port + 1}", "x")
