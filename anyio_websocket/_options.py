@@ -178,12 +178,18 @@ class ServerStreamOptions(_LifeOptions, total=False):
 
     origins: Iterable[str] | str | None
     """The web pages whose scripts may connect, as origins such as
-    ``https://example.org:8443``; ``"*"`` for all pages. By default, ``None``, a page
-    may connect to the host and port that it came from. Others get a response with
-    status 403. A client that sends no Origin is not a browser and is always let in.
+    ``https://example.org:8443``, ``https://*.example.org`` for every name below it,
+    ``null`` or ``file://``; ``"*"`` for all pages. By default, ``None``, a page may
+    connect to the host that it came from, at any port, and where its browser says that
+    it is of the same origin (``Sec-Fetch-Site``); if the server speaks TLS, a page that
+    was loaded over http may not. Others get a response with status 403, and a warning
+    in the log says what to do. A client that sends no Origin is not a browser and is
+    always let in.
 
     It prevents cross-site WebSocket hijacking (RFC 6455 section 10.2): browsers send a
-    user's cookies along, whichever page connects.
+    user's cookies along, whichever page connects. A list also prevents DNS rebinding,
+    which the default cannot see: an attacker lets the name of his own page resolve to
+    your server's address, so that the page is of the same host.
     """
 
 

@@ -109,6 +109,54 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "the request target is absolute, ``*``, too long, or lacks the slash",
             "an absolute target is reduced to its path, the others get an error status",
         ),
+        "A16": (
+            "an empty line comes before the request line",
+            "it is ignored, once",
+        ),
+        "A18": (
+            (
+                "the ``Origin`` is an http page and the server itself speaks TLS; its "
+                "scheme is another, such as ``chrome-extension``; it is "
+                "``http://[::1]evil.org``; the target is absolute and names another "
+                "host than ``Host``"
+            ),
+            (
+                "403, if it is not in ``origins``; 403, likewise; 403; the host of the "
+                "target counts"
+            ),
+        ),
+        "A19": (
+            (
+                "a page of the same host connects from another port; a page that the "
+                "browser itself calls same-origin (``Sec-Fetch-Site``) connects "
+                "through a proxy that replaces ``Host``; a page of any other host "
+                "connects; ``origins`` has an element that no page can match"
+            ),
+            (
+                "accepted; accepted; 403, if it is not in ``origins``; ``ValueError`` "
+                "that says why"
+            ),
+        ),
+        "A20": (
+            (
+                "the method is HEAD; a quoted string in ``Sec-WebSocket-Extensions`` "
+                "has a comma; the status that a handler rejects with is an ``int`` "
+                "that prints as something else; a handler chooses a subprotocol that "
+                "the client did not propose"
+            ),
+            (
+                "405 without a body; it is one offer; digits are sent; the error names "
+                "no subprotocol of the client"
+            ),
+        ),
+        "A21": (
+            "a request is rejected because of its ``Origin``",
+            (
+                "the body of the 403, and a WARNING at most once a minute, name the "
+                "``Origin``, the ``Host`` and what the operator can do. Both are "
+                "escaped"
+            ),
+        ),
     },
     "The opening handshake, on the client": {
         "B1": (
@@ -440,7 +488,14 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "G8": (
             "what is logged contains text that a peer chose",
-            "it is escaped. Headers, payloads and secrets are never logged",
+            (
+                "it is escaped. Payloads and secrets are never logged, nor headers "
+                "except for the ``Origin`` and the ``Host`` of row A21"
+            ),
+        ),
+        "G15": (
+            "what is logged contains the address of a UNIX socket",
+            "it is escaped as well",
         ),
     },
     "Mistakes of the application": {

@@ -88,7 +88,8 @@ def host_header(host: str, port: int) -> str:
     if not 1 <= port <= 65535:
         raise ValueError(f"the port must be between 1 and 65535, not {port}")
     name = _host_name(host)
-    return name if port in _DEFAULT_PORTS.values() else f"{name}:{port}"
+    # As a number, because a subclass of int may have a text of its own.
+    return name if port in _DEFAULT_PORTS.values() else f"{name}:{int(port)}"
 
 
 def tls_name(host: str) -> str:

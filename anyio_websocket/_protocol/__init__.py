@@ -27,7 +27,7 @@ from ._codec import (
 from ._engine import NO_COPY_SIZE, Engine, Event, Failure, open_engine
 from ._extensions import Extension, Extensions
 from ._frames import FrameCodec
-from ._http import validate_headers
+from ._http import printable, validate_headers
 from ._origins import Origins
 from ._permessage_deflate import PerMessageDeflate
 from ._server_handshake import Rejection, Request, ServerHandshake
@@ -61,5 +61,6 @@ __all__ = [
     "close_code_to_send",
     "close_reason_to_send",
     "open_engine",
+    "printable",
     "validate_headers",
 ]

@@ -27,8 +27,10 @@ else:
     Extension = Any
 
 _MAX_SHOWN: Final = 60  # characters from the peer that an exception shows
-# One element of the header, so without commas: they separate elements.
-_ELEMENT: Final = re.compile(r"[\x20-\x2b\x2d-\x7e]+")
+# One element of the header. Commas separate elements, except in quoted strings.
+_ELEMENT: Final = re.compile(
+    r'(?:[\x20\x21\x23-\x2b\x2d-\x7e]|"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*")+'
+)
 
 
 class BadExtensions(Exception):

@@ -48,8 +48,14 @@ _FIELD_VALUE: Final = re.compile(
     rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?"
 )
 
+# An element of a comma-separated header. A quoted string that is not closed takes all
+# that follows, so the pattern never has to go back, and takes linear time.
+_LIST_ELEMENT: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*(?:"|\\?\Z))+')
+
+_MAX_SHOWN: Final = 300  # characters; a DNS name has 253 at the most
+
 TARGET: Final = re.compile(r"/[\x21\x22\x24-\x7e]*")  # no space, no fragment
-_ABSOLUTE: Final = re.compile(r"(?:https?|wss?)://[^/?#]+(.*)", re.IGNORECASE)
+_ABSOLUTE: Final = re.compile(r"(?:https?|wss?)://([^/?#]+)(.*)", re.IGNORECASE)
 _HOST: Final = re.compile(
     r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::([0-9]{0,5}))?"
 )
@@ -88,14 +94,31 @@ class HeadReader:
     :param start_line: a pattern for the whole first line, without its line end
     :param start: a pattern for its first bytes, so that a peer which does not speak
         HTTP and never ends a line is found out early
+    :param blank_line: whether one empty line may come first and is ignored (RFC 9112
+        section 2.2)
 
     """
 
-    __slots__ = ("_buffer", "_fields", "_line", "_scanned", "_start", "_start_line")
+    __slots__ = (
+        "_blank_line",
+        "_buffer",
+        "_fields",
+        "_line",
+        "_scanned",
+        "_start",
+        "_start_line",
+    )
 
-    def __init__(self, start_line: re.Pattern[bytes], start: re.Pattern[bytes]) -> None:
+    def __init__(
+        self,
+        start_line: re.Pattern[bytes],
+        start: re.Pattern[bytes],
+        *,
+        blank_line: bool = False,
+    ) -> None:
         self._start_line = start_line
         self._start = start
+        self._blank_line = blank_line
         self._buffer = bytearray()
         self._line = 0  # offset at which the current line starts
         self._scanned = 0  # offset up to which there is no further line end
@@ -109,6 +132,12 @@ class HeadReader:
         """
         buffer = self._buffer
         buffer += data
+        if self._blank_line and buffer:
+            if len(buffer) == 1 and buffer.startswith(b"\r"):
+                return None
+            self._blank_line = False
+            if buffer.startswith(b"\r\n"):
+                del buffer[:2]
         if self._fields < 0 and buffer and not self._start.match(buffer):
             raise BadHead(400, "this is not HTTP")
         while True:
@@ -136,6 +165,10 @@ class HeadReader:
             if self._fields > MAX_HEADERS:
                 raise BadHead(431, f"more than {MAX_HEADERS} headers")
 
+    def starts_with(self, start: bytes) -> bool:
+        """Say whether the head, which may be incomplete, starts with these bytes."""
+        return self._buffer.startswith(start)
+
     @property
     def trailing(self) -> bytes:
         """The bytes that were received behind the head."""
@@ -150,19 +183,22 @@ class HeadReader:
             raise BadHead(431, f"the head is longer than {MAX_HEAD} bytes")
 
 
-def parse_target(target: str) -> str:
-    """Return the path and the query of a request target.
+def parse_target(target: str) -> tuple[str, str | None]:
+    """Take a request target apart.
 
+    :return: the path with the query; and the host of a target that is a whole URL,
+        with its port if it has one, which replaces the Host header then
     :raises BadHead: if the target has no path
 
     """
+    host: str | None = None
     # RFC 9112 section 3.2.2: a server must accept the absolute form as well.
     if absolute := _ABSOLUTE.fullmatch(target):
-        path = absolute.group(1)
+        host, path = absolute.groups()
         target = path if path.startswith("/") else f"/{path}"
     if not TARGET.fullmatch(target):
         raise BadHead(400, "the target is not a path")
-    return target
+    return target, host
 
 
 def check_host(host: str) -> None:
@@ -240,15 +276,27 @@ def group_headers(headers: Headers) -> Fields:
 def parse_list(fields: Fields, name: bytes) -> list[str]:
     """Return the elements of a comma-separated header, of all its lines.
 
+    A comma in a quoted string separates nothing (RFC 9110 section 5.6.1).
+
     :raises UnicodeDecodeError: if a value is not ASCII
 
     """
     return [
         element
         for value in fields.get(name, ())
-        for part in value.decode("ascii").split(",")
+        for part in _split_list(value.decode("ascii"))
         if (element := part.strip(" \t"))
     ]
+
+
+def _split_list(value: str) -> list[str]:
+    return _LIST_ELEMENT.findall(value) if '"' in value else value.split(",")
+
+
+def printable(text: str) -> str:
+    """Quote what a peer has chosen, for a log or a sentence: escaped, not endless."""
+    short = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+    return ascii(short)
 
 
 def has_token(fields: Fields, name: bytes, token: str) -> bool:
@@ -292,7 +340,8 @@ def serialize_response(
         phrase = HTTPStatus(status_code).phrase
     except ValueError:  # a status that is not registered
         phrase = ""
-    start = f"HTTP/1.1 {status_code} {phrase}".encode()
+    # As a number, because a subclass of int may have a text of its own.
+    start = b"HTTP/1.1 %d %b" % (status_code, phrase.encode())
     return serialize_head(start, headers + extra) + (body or b"")
 
 

@@ -55,6 +55,7 @@ class Rejection(NamedTuple):
     status_code: int
     response: bytes
     reason: str  # for the log
+    is_origin: bool = False  # whether it is because of the Origin
 
 
 class ServerHandshake:
@@ -62,15 +63,21 @@ class ServerHandshake:
 
     :param origins: which web pages may connect
     :param extensions: the extensions that the client may choose from
+    :param is_ssl: whether the client speaks TLS with this server, not with a proxy
 
     """
 
     def __init__(
-        self, *, origins: Origins, extensions: Extensions = NO_EXTENSIONS
+        self,
+        *,
+        origins: Origins,
+        extensions: Extensions = NO_EXTENSIONS,
+        is_ssl: bool = False,
     ) -> None:
         self._origins = origins
         self._extensions = extensions
-        self._reader = HeadReader(REQUEST_LINE, REQUEST_START)
+        self._is_ssl = is_ssl
+        self._reader = HeadReader(REQUEST_LINE, REQUEST_START, blank_line=True)
         self._key = b""
         self._subprotocols: tuple[str, ...] = ()
         self._offers: list[str] = []  # of extensions
@@ -113,9 +120,12 @@ class ServerHandshake:
             value.strip(b"0") for value in fields.get(b"content-length", ())
         ):
             return self._rejection(400, "the request must not have a body")
-        target = parse_target(event.target.decode("ascii"))
         host = _single(fields, b"host").decode("ascii")
         check_host(host)
+        target, authority = parse_target(event.target.decode("ascii"))
+        if authority is not None:  # RFC 9112 section 3.2.2: it replaces the header
+            host = authority
+            check_host(host)
         if not has_token(fields, b"connection", "upgrade"):
             raise BadHead(400, "the Connection header has no token Upgrade")
         if not has_token(fields, b"upgrade", "websocket"):
@@ -139,8 +149,15 @@ class ServerHandshake:
         origin = None
         if b"origin" in fields:
             origin = _single(fields, b"origin").decode("ascii")
-        if not self._origins.allow(origin, host):
-            return self._rejection(403, "this origin may not connect")
+        fetch_site = fields.get(b"sec-fetch-site", ())
+        refusal = self._origins.refusal(
+            origin,
+            host,
+            is_ssl=self._is_ssl,
+            fetch_site=fetch_site[0] if len(fetch_site) == 1 else None,
+        )
+        if refusal is not None:
+            return self._rejection(403, refusal)._replace(is_origin=True)
         return Request(
             target,
             tuple(field for field in headers if field[0] not in _PARSED_HEADERS),
@@ -176,8 +193,8 @@ class ServerHandshake:
         if subprotocol is not None:
             if subprotocol not in self._subprotocols:
                 raise ValueError(
-                    f"subprotocol {subprotocol!r} is not among those that the client "
-                    f"proposed: {', '.join(self._subprotocols) or 'none'}"
+                    f"subprotocol {subprotocol!r} is not among the "
+                    f"{len(self._subprotocols)} that the client proposed"
                 )
             headers.append((b"Sec-WebSocket-Protocol", subprotocol.encode()))
         headers += validate_headers(extra_headers)
@@ -212,10 +229,11 @@ class ServerHandshake:
     ) -> Rejection:
         fields = [(b"Content-Type", b"text/plain; charset=utf-8"), *extra]
         body = f"{reason}\n".encode()
+        response = serialize_response(status_code, fields, body)
+        if self._reader.starts_with(b"HEAD "):  # RFC 9110 section 9.3.2: no body
+            response = response.removesuffix(body)
         self.rejected = True
-        return Rejection(
-            status_code, serialize_response(status_code, fields, body), reason
-        )
+        return Rejection(status_code, response, reason)
 
 
 _PARSED_HEADERS: Final = frozenset(

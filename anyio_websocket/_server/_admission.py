@@ -20,33 +20,15 @@ import logging
 import math
 from typing import Final
 
-from anyio import Event, current_time
+from anyio import Event
+
+from ._log import LogThrottle
 
 _logger = logging.getLogger("anyio_websocket")
 
 # Seconds between two warnings. A server may be full for hours, and each client that
 # disconnects makes it not full for a moment.
 LOG_INTERVAL: Final = 60.0
-
-
-class LogThrottle:
-    """Limits how often the same thing is logged.
-
-    :param interval: seconds that must pass between two log records
-
-    """
-
-    def __init__(self, interval: float) -> None:
-        self._interval = interval
-        self._next = -math.inf
-
-    def allows(self) -> bool:
-        """Say whether it may be logged now; if so, this counts as logged."""
-        now = current_time()
-        if now < self._next:
-            return False
-        self._next = now + self._interval
-        return True
 
 
 class Admission:

@@ -36,7 +36,8 @@ from .._protocol import ServerHandshake
 from .._transport import SocketTransport, TlsTransport, Transport, transport_of
 from .._types import Nursery
 from ._admission import Admission
-from ._handshake import read_request, respond_and_close
+from ._handshake import WARNING_INTERVAL, read_request, respond_and_close
+from ._log import LogThrottle, name_of
 from ._request import PendingRequest, WebSocketRequest
 
 _logger = logging.getLogger("anyio_websocket")
@@ -64,6 +65,7 @@ class ClientTasks:
         self._handler = handler
         self._settings = settings
         self._admission = admission
+        self._origin_warnings = LogThrottle(WARNING_INTERVAL)
         self._tasks: dict[CancelScope, CancelScope | PendingRequest] = {}
         self._stopped = False
         self._empty: Event | None = None
@@ -151,8 +153,11 @@ class ClientTasks:
                 handshake = ServerHandshake(
                     origins=self._settings.allowed_origins,
                     extensions=self._settings.negotiable,
+                    is_ssl=transport.is_ssl,
                 )
-                request = await read_request(transport, handshake)
+                request = await read_request(
+                    transport, handshake, self._origin_warnings
+                )
                 if not self._stopped:
                     return PendingRequest(
                         *(transport, handshake, request),
@@ -160,12 +165,12 @@ class ClientTasks:
                         self._admission.handshake_done,
                     )
             if not self._stopped:
-                _logger.debug("%s sent no complete request in time", transport.remote)
+                _logger.debug("%s sent no complete request in time", name_of(transport))
             elif handshake is not None and not handshake.rejected:
                 with move_on_after(self._settings.disconnect_seconds):
                     await respond_and_close(transport, handshake.reject(503))
         except HandshakeError as exc:
-            _logger.debug("%s: %s", transport.remote, exc)
+            _logger.debug("%s: %s", name_of(transport), exc)
         except BaseException:
             await transport.abort()
             raise
@@ -183,7 +188,7 @@ class ClientTasks:
                     with CancelScope(shield=True):
                         await pending.close(code=code, status_code=500)
                     raise
-                _logger.exception("%s: the handler raised", pending.transport.remote)
+                _logger.exception("%s: the handler raised", name_of(pending.transport))
         except BaseException:  # cancelled because the server stops
             with CancelScope(shield=True):
                 await pending.close(code=1001, status_code=503)

@@ -6,6 +6,8 @@ What is in a valid request, and what is in a response, is decided by `ServerHand
 from __future__ import annotations
 
 import logging
+import time
+from typing import Final
 
 from anyio import move_on_after
 
@@ -13,17 +15,29 @@ from .._errors import HandshakeError
 from .._options import HANDSHAKE_RECEIVE_SIZE, LINGER_TIMEOUT
 from .._protocol import Rejection, Request, ServerHandshake
 from .._transport import Transport, TransportLost, send
+from ._log import LogThrottle, name_of
 
 _logger = logging.getLogger("anyio_websocket")
 
+# Seconds between two warnings about pages that may not connect. There is one such
+# request for each attempt of each visitor, and one is enough to tell the operator.
+WARNING_INTERVAL: Final = 60.0
 
-async def read_request(transport: Transport, handshake: ServerHandshake) -> Request:
+_of_single_streams: Final = LogThrottle(WARNING_INTERVAL, time.monotonic)
+
+
+async def read_request(
+    transport: Transport,
+    handshake: ServerHandshake,
+    warnings: LogThrottle = _of_single_streams,
+) -> Request:
     """Read a client's request, and reject it if it is not valid.
 
     The caller closes the transport after any exception.
 
     :param transport: a new connection from a client
     :param handshake: parses the request and checks it
+    :param warnings: how often to warn about origins; shared by the clients of a server
     :raises HandshakeError: if the client disconnects, or its request was rejected
 
     """
@@ -42,7 +56,10 @@ async def read_request(transport: Transport, handshake: ServerHandshake) -> Requ
         ) from exc.__cause__
     if isinstance(request, Rejection):
         text = f"rejected with status {request.status_code}: {request.reason}"
-        _logger.info("%s: %s", transport.remote, text)
+        # Only the operator can let a page in, and the page's author sees no reason.
+        is_warning = request.is_origin and warnings.allows()
+        level = logging.WARNING if is_warning else logging.INFO
+        _logger.log(level, "%s: %s", name_of(transport), text)
         await respond_and_close(transport, request.response)
         raise HandshakeError(f"the request was {text}")
     return request

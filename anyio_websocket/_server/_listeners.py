@@ -22,7 +22,8 @@ from anyio.streams.tls import TLSListener
 from .._endpoint import Endpoint, endpoint_of
 from .._transport import SocketTransport, transport_of
 from .._types import Nursery
-from ._admission import Admission, LogThrottle
+from ._admission import Admission
+from ._log import LogThrottle
 
 _logger = logging.getLogger("anyio_websocket")
 

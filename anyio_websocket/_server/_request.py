@@ -201,6 +201,45 @@ class WebSocketRequest:
         """
         return list(self._pending.request.headers)
 
+    def header(self, name: str | bytes) -> str | None:
+        """Return the value of a header, or ``None`` if the request does not have it.
+
+        Each byte of the value becomes one character (latin-1), so
+        ``value.encode("latin-1")`` is what was received. The values of a header that
+        is repeated are joined by commas (RFC 9110 section 5.3). ``Host`` and
+        ``Sec-WebSocket-Protocol`` are found too, ``Sec-WebSocket-Extensions`` is not.
+
+        :param name: the name of the header, in any case
+
+        """
+        wanted = (name.encode() if isinstance(name, str) else name).lower()
+        if wanted == b"host":
+            return self.host
+        if wanted == b"sec-websocket-protocol":
+            return ", ".join(self.proposed_subprotocols) or None
+        values = [
+            value for key, value in self._pending.request.headers if key == wanted
+        ]
+        return b", ".join(values).decode("latin-1") if values else None
+
+    @property
+    def host(self) -> str:
+        """The host that the client connected to, such as ``example.org:8000``.
+
+        It is what the ``Host`` header says, with the port if it has one, or the URL of
+        the request line. A reverse proxy may have replaced it, and a client that is not
+        a browser can send any.
+        """
+        return self._pending.request.host
+
+    @property
+    def origin(self) -> str | None:
+        """The origin of the web page that connects, such as ``https://example.org``.
+
+        ``None`` if the client sent none, which means that it is not a browser.
+        """
+        return self._pending.request.origin
+
     @property
     def path(self) -> str:
         """The path and query of the request, not decoded, such as ``/chat?id=1``."""

@@ -99,7 +99,9 @@ async def wrap_server_stream(
     )
     transport = transport_of(stream)
     handshake = ServerHandshake(
-        origins=settings.allowed_origins, extensions=settings.negotiable
+        origins=settings.allowed_origins,
+        extensions=settings.negotiable,
+        is_ssl=transport.is_ssl,
     )
     try:
         with move_on_after(settings.connect_seconds):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tracemalloc
 from contextlib import suppress
+from typing import ClassVar
 
 import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wsproto.extensions import Extension
 
 from anyio_websocket._protocol import (
     Accepted,
@@ -307,3 +309,26 @@ def test_B_noisy_headers_raise_nothing_else(lines: list[bytes], glue: bool) -> N
     extra = [names[i % 3] + line if glue else line for i, line in enumerate(lines)]
     with suppress(HandshakeFailure):
         handshake.receive_data(response(handshake.request(), *extra))
+
+
+def test_A20_a_quoted_comma_in_a_response() -> None:
+    class Asking(Extension):
+        name = "x-asking"
+        seen: ClassVar[list[str]] = []
+
+        def offer(self) -> bool | str:
+            return 'q="1,2"'
+
+        def finalize(self, offer: str) -> None:
+            self.seen.append(offer)
+
+    client = ClientHandshake(
+        host="x",
+        target="/",
+        subprotocols=None,
+        extra_headers=None,
+        extensions=Extensions(custom=(Asking(),)),
+    )
+    answer = response(client.request(), b'Sec-WebSocket-Extensions: x-asking; q="3,4"')
+    assert isinstance(client.receive_data(answer), Accepted)
+    assert Asking.seen == ['x-asking; q="3,4"']

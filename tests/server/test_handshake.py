@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
+import sys
 import tracemalloc
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute, UNIXSocketStream
+from anyio.streams.tls import TLSListener
 
 from anyio_websocket import (
+    ConnectionRejected,
+    HandshakeError,
     WebSocketRequest,
+    WebSocketServer,
+    open_websocket,
     serve_websocket,
+    wrap_server_stream,
 )
+from anyio_websocket._server import _handshake
 
 from ..support.memory_servers import raw_client, serving, status_of
 from ..support.peer import request
 from ..support.servers import echo
-from ..support.streams import MemoryStream, failing, stream_pair
+from ..support.streams import MemoryListener, MemoryStream, failing, stream_pair
 
 
 @pytest.mark.virtual_time
@@ -114,7 +127,6 @@ async def test_A2_client_leaves(how: str, caplog: pytest.LogCaptureFixture) -> N
         (request(version=b"8"), 426),
         (request(b"Content-Length: 100000") + b"x" * 50_000, 400),
         (request(host="é".encode()), 400),
-        (request(b"Origin: http://evil.example"), 403),
         (request(line=b"GET * HTTP/1.1"), 400),
     ],
 )
@@ -138,6 +150,114 @@ async def test_A_bad_requests_are_answered(
         (record,) = caplog.records
         assert record.levelno == logging.INFO
         assert str(status_code) in record.getMessage()
+
+
+@pytest.mark.virtual_time
+async def test_A21_a_warning_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "anyio_websocket")
+    data = request(b"Origin: https://example.org", host=b"127.0.0.1:8000")
+
+    async def ask(listener: MemoryListener) -> None:
+        peer = await raw_client(listener, data)
+        answer = await peer.receive_all()
+        assert status_of(answer) == 403
+        for text in (b"'https://example.org'", b"'127.0.0.1:8000'", b"origins="):
+            assert text in answer
+        await peer.stream.aclose()
+        await anyio.wait_all_tasks_blocked()
+        texts.add(caplog.records[-1].getMessage().partition(": ")[2])
+
+    texts: set[str] = set()
+    async with serving(echo) as (listener, _):
+        for seconds in (1, 1, 57, 2, 59, 2):
+            await ask(listener)
+            await anyio.sleep(seconds)
+    warning, info = logging.WARNING, logging.INFO
+    assert [record.levelno for record in caplog.records] == [
+        *(warning, info, info, info, warning, info)
+    ]
+    (text,) = texts
+    for part in ("403", "'https://example.org'", "'127.0.0.1:8000'", "origins="):
+        assert part in text
+
+
+@pytest.mark.virtual_time
+async def test_A21_a_warning_for_streams_too(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_handshake._of_single_streams, "_next", 0.0)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            ours, theirs = stream_pair()
+            await theirs.send(request(b"Origin: https://example.org"))
+            with pytest.raises(HandshakeError, match=r"'https://example\.org'"):
+                await wrap_server_stream(tasks, ours, origins=["https://other.example"])
+            await theirs.aclose()
+    (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert "'https://example.org'" in record.getMessage()
+
+
+@pytest.mark.parametrize("how", ["ours", "listener", "stream"])
+async def test_A18_http_pages_over_our_tls(
+    how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    class ServesByItself(TLSListener):
+        """A subclass does TLS its own way."""
+
+    listener: Any = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(SocketAttribute.local_port)
+    kind = ServesByItself if how == "listener" else TLSListener
+    listener = kind(listener, server_tls, standard_compatible=False)
+    async with anyio.create_task_group() as tasks:
+        if how == "stream":
+
+            async def handle(stream: Any) -> None:
+                with suppress(HandshakeError):
+                    asked = await wrap_server_stream(tasks, stream)
+                    await asked.accept()
+
+            tasks.start_soon(listener.serve, handle)
+        else:
+            server = WebSocketServer(echo, [listener])
+            await tasks.start(server.run)
+        connect = partial(open_websocket, "localhost", port, "/", use_ssl=client_tls)
+        async with connect(extra_headers=[("Origin", "https://localhost:1")]):
+            pass
+        with pytest.raises(ConnectionRejected) as caught:
+            async with connect(extra_headers=[("Origin", "http://localhost")]):
+                pass
+        assert caught.value.status_code == 403
+        tasks.cancel_scope.cancel()
+    await listener.aclose()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no UNIX sockets")
+async def test_G15_the_path_of_a_unix_client(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "anyio_websocket")
+
+    async def handler(request: WebSocketRequest) -> None:
+        raise RuntimeError("oops")
+
+    listener = await anyio.create_unix_listener(tmp_path / "server")
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(WebSocketServer(handler, [listener]).run)
+        for name, data in (("a", b""), ("b", b"nonsense\r\n\r\n"), ("c", request())):
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.bind(str(tmp_path / f"{name}\nERROR forged \x1b[31m\u202e"))
+                sock.connect(str(tmp_path / "server"))
+                async with await UNIXSocketStream.from_socket(sock) as stream:
+                    await stream.send(data)
+                    await stream.send_eof()
+                    with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                        while True:
+                            await stream.receive()
+        tasks.cancel_scope.cancel()
+    texts = [record.getMessage() for record in caplog.records]
+    assert all(text.isprintable() for text in texts)
+    for name in "abc":
+        assert any(rf"{name}\nERROR forged \x1b[31m\u202e" in text for text in texts)
 
 
 @pytest.mark.virtual_time

@@ -42,6 +42,43 @@ async def test_A12_errors_of_the_application() -> None:
 
 
 @pytest.mark.virtual_time
+async def test_A21_headers_host_and_origin() -> None:
+    asked: list[WebSocketRequest] = []
+
+    async def handler(request: WebSocketRequest) -> None:
+        asked.append(request)
+        await request.reject(404)
+
+    async with serving(handler) as (listener, _):
+        for data in (
+            request(
+                b"X-Forwarded-For: 192.0.2.1",
+                b"X-Latin: \xe9",
+                b"x-forwarded-FOR: 192.0.2.2",
+                b"X-Empty:",
+                b"Origin: https://example.org:8443",
+                b"Sec-WebSocket-Protocol: a",
+                b"Sec-WebSocket-Protocol: b, c",
+            ),
+            request(line=b"GET ws://[::1]:8000/?q HTTP/1.1"),
+        ):
+            peer = await raw_client(listener, data)
+            assert status_of(await peer.receive_all()) == 404
+    first, second = asked
+    assert first.header("X-FORWARDED-For") == "192.0.2.1, 192.0.2.2"
+    assert first.header(b"X-Latin") == "\xe9"
+    assert first.header("x-empty") == ""
+    assert first.header("x-other") is None
+    assert first.header("Origin") == first.origin == "https://example.org:8443"
+    assert first.header("HOST") == first.host == "example.org"
+    assert first.header("sec-websocket-protocol") == "a, b, c"
+    assert second.header("sec-websocket-protocol") is None
+    assert second.header("host") == second.host == "[::1]:8000"
+    assert second.path == "/?q"
+    assert second.origin is None
+
+
+@pytest.mark.virtual_time
 async def test_A13_frames_before_the_answer() -> None:
     got: list[str | bytes] = []
     may_accept = anyio.Event()

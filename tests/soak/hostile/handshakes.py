@@ -101,6 +101,17 @@ REFUSED: Final[dict[str, list[tuple[bytes, tuple[int, ...]]]]] = {
         (request(line=get(b"ftp://x/")), (400,)),
         (request(line=get(b"/" + b"%zz" * 2800)), (414,)),
     ],
+    "A16": [(b"\r\n\r\n" + request(), (400,))],
+    "A18": [
+        (request(b"Origin: chrome-extension://example.org"), (403,)),
+        (request(b"Origin: http://[::1]evil.org", host=b"[::1]"), (403,)),
+        (request(b"Origin: https://example.org", line=get(b"ws://x/")), (403,)),
+    ],
+    "A19": [
+        (request(b"Origin: https://x", b"Sec-Fetch-Site: cross-site"), (403,)),
+    ],
+    "A20": [(request(line=b"HEAD / HTTP/1.1"), (405,))],
+    "A21": [(request(b'Origin: http://"\\' + b"x" * 8000), (403,))],
 }
 
 # Odd, and yet to be accepted.
@@ -122,6 +133,16 @@ ACCEPTED: Final[dict[str, list[bytes]]] = {
     "A15": [
         request(line=get(b"http://127.0.0.1/")),
         request(line=get(b"/%zz?%00")),
+    ],
+    "A16": [b"\r\n" + request()],
+    "A18": [request(b"Origin: https://x", line=get(b"http://x/"))],
+    "A19": [
+        request(b"Origin: https://example.org:8443"),
+        request(b"Origin: https://x", b"Sec-Fetch-Site: same-origin"),
+    ],
+    "A20": [
+        request(b'Sec-WebSocket-Extensions: x; a="b, permessage-deflate, c"'),
+        request(b'Sec-WebSocket-Extensions: x; a="' + b',\\"' * 2000),
     ],
 }
 
