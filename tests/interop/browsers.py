@@ -58,6 +58,11 @@ _FIREFOX_LISTENS: Final = re.compile(r"WebDriver BiDi listening on (ws://\S+)")
 class Browser(Protocol):
     """A running browser with one page."""
 
+    @property
+    def name(self) -> str:
+        """Its name, a key of `BROWSERS`."""
+        ...
+
     def open(self, url: str) -> None:
         """Go to a page, and wait until it is there."""
         ...
@@ -83,6 +88,8 @@ def installed(program: str) -> str:
 
 
 class _Chromium:
+    name = "chromium"
+
     def __init__(self, driver: Any) -> None:
         self._driver = driver
 
@@ -115,6 +122,8 @@ def chromium(profile: Path) -> Generator[Browser]:
 
 class _Firefox:
     """A client of Firefox's WebDriver BiDi, which needs no program beside it."""
+
+    name = "firefox"
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
