@@ -39,7 +39,7 @@ class WebSocketConnection(AsyncResource):
 
     Every method that waits may be cancelled, and the connection stays usable, with two
     exceptions: a cancelled `aclose` closes the stream at once, and over a stream that
-    you brought along, a `send_message`, `ping` or `pong` that is cancelled while its
+    you passed in, a `send_message`, `ping` or `pong` that is cancelled while its
     bytes are being written closes the connection (1006). There is no way to know how
     much of them was sent, and nothing can follow half a frame.
 
@@ -147,7 +147,7 @@ class WebSocketConnection(AsyncResource):
 
         If it is cancelled before its first byte is written, nothing is sent. If it is
         cancelled later, the rest of the message is sent in the background, except over
-        a stream that you brought along: there the connection is closed (1006).
+        a stream that you passed in: there the connection is closed (1006).
 
         :param message: the message, of any size; do not change a buffer until this
             returns

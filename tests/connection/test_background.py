@@ -26,7 +26,7 @@ from ..support.peer import (
 pytestmark = pytest.mark.virtual_time
 
 
-async def test_pings_are_answered_while_nobody_reads(opener: Opener) -> None:
+async def test_pings_are_answered_while_no_task_reads(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         await peer.send(TEXT, b"message")
@@ -37,7 +37,7 @@ async def test_pings_are_answered_while_nobody_reads(opener: Opener) -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_a_close_is_noticed_while_nobody_reads(opener: Opener) -> None:
+async def test_a_close_is_noticed_while_no_task_reads(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         await peer.send(TEXT, b"message")
@@ -68,7 +68,7 @@ async def test_F5_reading_stops_when_the_queue_is_full(
         tasks.cancel_scope.cancel()
 
 
-async def test_the_attendant_goes_on_when_there_is_room_again(opener: Opener) -> None:
+async def test_background_reading_goes_on_when_a_slot_is_free(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, message_queue_size=1)
         await peer.stream.send(peer.frame(TEXT, b"1") + peer.frame(TEXT, b"2"))
@@ -76,14 +76,14 @@ async def test_the_attendant_goes_on_when_there_is_room_again(opener: Opener) ->
         await anyio.sleep(1)
         assert await connection.get_message() == "1"
         with pytest.raises(TimeoutError), anyio.fail_after(1):
-            await peer.receive()  # "2" has taken the room
+            await peer.receive()  # "2" has taken the slot
         assert await connection.get_message() == "2"
         with anyio.fail_after(1):
             assert await peer.receive() == Frame(PONG, b"behind")
         tasks.cancel_scope.cancel()
 
 
-async def test_the_attendant_hands_over(opener: Opener) -> None:
+async def test_background_reading_ends_when_a_task_reads(opener: Opener) -> None:
     # It waits in receive(); a task that asks for a message gets the next one, and
     # reads by itself from then on.
     async with anyio.create_task_group() as tasks:

@@ -28,7 +28,7 @@ from ..support.streams import failing, hang
 pytestmark = pytest.mark.virtual_time
 
 
-async def test_the_answer_replaces_our_reason(opener: Opener) -> None:
+async def test_the_reply_replaces_our_reason(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, stream = await opener(tasks)
         tasks.start_soon(connection.aclose, 4000, "ours")
@@ -160,7 +160,7 @@ async def test_E2_a_server_that_closes_but_keeps_the_stream() -> None:
         assert stream.closed
 
 
-async def test_E2_nobody_asks_after_the_close() -> None:
+async def test_E2_no_call_is_made_after_the_close() -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, stream = await client_of_raw_server(tasks)
         await peer.send_close(1001, "bye")
@@ -226,7 +226,7 @@ async def test_E7_both_sides_close_at_once(opener: Opener) -> None:
         assert connection.closed == CloseReason(4001, "theirs")
 
 
-async def test_E7_their_close_is_at_hand_when_we_close(opener: Opener) -> None:
+async def test_E7_their_close_was_received_before_ours(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         theirs = close_payload(4001, "theirs")
@@ -239,7 +239,7 @@ async def test_E7_their_close_is_at_hand_when_we_close(opener: Opener) -> None:
         assert sent == Frame(CLOSE, close_payload(4000, "ours"))
 
 
-async def test_F8_what_is_at_hand_when_we_close_gives_way_to_others(
+async def test_F8_what_was_received_when_we_close_gives_way_to_others(
     opener: Opener,
 ) -> None:
     turns = 0
@@ -279,7 +279,7 @@ async def test_E7_what_follows_the_close_changes_nothing(
         assert connection.closed == CloseReason(4000, None)
 
 
-async def test_eof_instead_of_an_answer(opener: Opener) -> None:
+async def test_eof_instead_of_a_reply(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         tasks.start_soon(connection.aclose, 4000)
@@ -311,7 +311,7 @@ async def test_E9_every_caller_returns_when_it_is_closed(opener: Opener) -> None
 
 @pytest.mark.parametrize("callers", [1, 2])
 async def test_E9_cancelled_aclose_closes_at_once(opener: Opener, callers: int) -> None:
-    # Whoever is cancelled, the one who leads or one who waits for it.
+    # Whichever is cancelled, the call that closes or one that waits for it.
     async with anyio.create_task_group() as tasks:
         connection, _, stream = await opener(tasks, disconnect_timeout=30)
         started = anyio.current_time()

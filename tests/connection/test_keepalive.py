@@ -1,4 +1,4 @@
-"""E4: the keepalive ends who is gone, and nobody else."""
+"""E4: the keepalive closes connections whose peer is gone, and no others."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_E4_a_ping_every_interval(opener: Opener) -> None:
 
 
 async def test_E4_a_peer_that_is_gone(opener: Opener) -> None:
-    # Who reads, who waits for a pong and who sends: all of them are told.
+    # Tasks that read, wait for a Pong or send: each gets an exception.
     async with anyio.create_task_group() as tasks:
         connection, _, stream = await opener(tasks, **SECONDS)
         start = anyio.current_time()
@@ -74,7 +74,7 @@ async def test_E4_a_peer_that_is_gone(opener: Opener) -> None:
         assert stream.closed
 
 
-async def test_E4_a_peer_that_is_gone_while_nobody_reads(opener: Opener) -> None:
+async def test_E4_a_peer_that_is_gone_while_no_task_reads(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, **SECONDS)
         start = anyio.current_time()
@@ -112,7 +112,7 @@ async def test_E4_a_frame_of_ours_that_takes_long(opener: Opener) -> None:
 
 
 async def test_E4_an_application_that_does_not_read(opener: Opener) -> None:
-    # The pong cannot be heard behind messages that nobody fetches.
+    # The Pong cannot be read, because messages before it are not fetched.
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, message_queue_size=1, **SECONDS)
         for i in range(5):
@@ -127,8 +127,8 @@ async def test_E4_an_application_that_does_not_read(opener: Opener) -> None:
         assert connection.closed == GONE
 
 
-async def test_E4_an_answer_in_the_last_moment(opener: Opener) -> None:
-    # Something held up the event loop, and the answer is found only now.
+async def test_E4_a_reply_in_the_last_moment(opener: Opener) -> None:
+    # Something held up the event loop, and the reply is found only now.
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         connection._core.send_keepalive()

@@ -53,7 +53,7 @@ def outbox(
 
 
 async def test_a_pong_goes_before_the_next_message() -> None:
-    # Whoever comes first to the lock, the sender or the job that writes answers.
+    # Whichever gets the lock first, the sender or the job that writes Pongs.
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
         box, _ = outbox(
@@ -91,7 +91,7 @@ async def test_nothing_goes_out_once_it_is_over() -> None:
 
 
 async def test_a_message_that_waits_longer_than_others() -> None:
-    # A job of the attendant's that was asked for before there is an attendant's task.
+    # A job that is started before the background task runs.
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
         background = BackgroundTask(tasks, ConnectionSettings())
@@ -112,7 +112,7 @@ async def test_a_stream_has_no_next_pass() -> None:
         assert await theirs.receive() == b"message"
 
 
-async def test_F2_who_is_cancelled_sends_no_answer_over_a_stream() -> None:
+async def test_F2_a_cancelled_task_sends_no_reply_over_a_stream() -> None:
     # Every write waits there, and one that is cancelled costs the connection.
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
@@ -146,7 +146,7 @@ async def box_and_peer() -> AsyncGenerator[tuple[Outbox, CloseState, socket.sock
         background.release()
 
 
-async def test_what_is_held_back_leaves_with_what_is_written() -> None:
+async def test_a_batch_leaves_with_what_is_written() -> None:
     async with box_and_peer() as (box, _, theirs):
         await box.send(same, b"held, ")
         await box.send(same, b"held too, ")
@@ -154,7 +154,7 @@ async def test_what_is_held_back_leaves_with_what_is_written() -> None:
         assert await read(theirs, 20) == b"held, held too, pong"
 
 
-async def test_a_burst_is_held_back() -> None:
+async def test_a_burst_is_collected() -> None:
     async with box_and_peer() as (box, _, theirs):
         box.more_expected = False
         for i in range(UNBATCHED_SENDS + 3):
@@ -164,14 +164,14 @@ async def test_a_burst_is_held_back() -> None:
         assert not box._batch
 
 
-async def test_who_is_cancelled_sends_nothing_but_an_answer() -> None:
+async def test_a_cancelled_task_sends_nothing_but_a_reply() -> None:
     async with box_and_peer() as (box, _, theirs):
         box.more_expected = False
         with anyio.CancelScope() as scope:
             scope.cancel()
             await box.send(same, b"unasked")
         assert scope.cancelled_caught
-        box.sends_in_a_row = 0  # as who has received
+        box.sends_in_a_row = 0  # as after a receive
         with anyio.CancelScope() as scope:
             scope.cancel()
             await box.send(same, b"answer")
@@ -180,7 +180,7 @@ async def test_who_is_cancelled_sends_nothing_but_an_answer() -> None:
         assert await read(theirs, 6) == b"answer"
 
 
-async def test_who_mostly_sends_is_no_burst() -> None:
+async def test_sends_with_pauses_are_no_burst() -> None:
     async with box_and_peer() as (box, _, theirs):
         box.more_expected = False
         held = 0
@@ -192,7 +192,7 @@ async def test_who_mostly_sends_is_no_burst() -> None:
         assert held == 2  # the first guess, and the next one after a while
 
 
-async def test_no_more_is_held_back_than_the_limit() -> None:
+async def test_a_batch_is_bounded() -> None:
     async with box_and_peer() as (box, _, theirs):
         half = bytes(MAX_BATCH // 2)
         with anyio.move_on_after(0.05) as scope:
@@ -204,7 +204,7 @@ async def test_no_more_is_held_back_than_the_limit() -> None:
         assert await read(theirs, MAX_BATCH + 1) == half + half + b"x"
 
 
-async def test_what_waited_for_its_turn_is_written_at_once() -> None:
+async def test_what_waited_for_the_lock_is_written_at_once() -> None:
     async with box_and_peer() as (box, _, theirs), anyio.create_task_group() as tasks:
         box.more_expected = False
         async with box._get_lock():
@@ -213,14 +213,14 @@ async def test_what_waited_for_its_turn_is_written_at_once() -> None:
         assert await read(theirs, 7) == b"message"
 
 
-async def test_what_was_held_back_and_does_not_fit() -> None:
+async def test_a_batch_that_is_not_taken_at_once() -> None:
     async with box_and_peer() as (box, _, theirs):
         await box.send(same, bytes(MAX_BATCH))
         box.end_batch()
         assert await read(theirs, MAX_BATCH) == bytes(MAX_BATCH)
 
 
-async def test_what_was_held_back_when_the_connection_broke() -> None:
+async def test_a_batch_when_the_connection_broke() -> None:
     async with box_and_peer() as (box, state, theirs):
         await box.send(same, b"held")
         reset(theirs)
@@ -229,7 +229,7 @@ async def test_what_was_held_back_when_the_connection_broke() -> None:
         assert isinstance(state.cause, OSError)
 
 
-async def test_what_was_held_back_when_it_was_over() -> None:
+async def test_a_batch_when_the_connection_is_closed() -> None:
     async with box_and_peer() as (box, state, theirs):
         await box.send(same, b"held")
         await state.abort()
@@ -239,7 +239,7 @@ async def test_what_was_held_back_when_it_was_over() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_F4_who_gives_way_keeps_its_place() -> None:
+async def test_F4_a_sender_that_gives_way_keeps_its_place() -> None:
     # After so many sends that did not wait the others have a turn, and one of them may
     # send as well.
     async with linked_by_sockets(message_queue_size=math.inf) as (client, server):

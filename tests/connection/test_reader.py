@@ -56,11 +56,11 @@ async def test_frames_glued_to_the_handshake(opener: Opener) -> None:
 
 
 async def test_a_message_for_a_cancelled_receiver_goes_to_the_next() -> None:
-    # The second waits without reading; the message that the attendant's reader gives
-    # it must not get lost when it is cancelled in that very moment.
+    # The second waits without reading. A message that is read in the background for it
+    # must not get lost when it is cancelled in that very moment.
     got: list[str | bytes] = []
     async with linked() as (client, server), anyio.create_task_group() as tasks:
-        await anyio.sleep(1)  # the attendant reads now
+        await anyio.sleep(1)  # the background task reads now
         scope = anyio.CancelScope()
 
         async def first() -> None:
@@ -119,7 +119,7 @@ async def test_F1_cancelling_get_message_loses_nothing() -> None:
 
 
 async def test_a_burst_gives_way_to_others(opener: Opener) -> None:
-    # F8: 420 messages at hand, but the other task has its turns, and a cancellation
+    # F8: 420 messages are there, but the other task has its turns, and a cancellation
     # is seen.
     turns = 0
     async with anyio.create_task_group() as tasks:
