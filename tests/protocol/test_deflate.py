@@ -259,6 +259,11 @@ def test_C9_invalid_text_fails_before_the_limit_does(is_client: bool) -> None:
         assert failure(codec, data[:place], data[place:]) == 1007
 
 
+def test_C9_text_that_is_too_long_fails_before_what_exceeds_the_limit() -> None:
+    data = frame(1, deflated(b"a" * 100 + b"\xff"), rsv=RSV1)
+    assert failure(codec_of(limit=100), data) == 1009
+
+
 def test_D1_a_message_that_does_not_shrink_takes_little_memory() -> None:
     content = random.Random(4).randbytes(LIMIT)
     data = frame(2, deflated(content), rsv=RSV1, mask=bytes(4))

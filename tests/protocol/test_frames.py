@@ -211,6 +211,13 @@ def test_C3_invalid_text_fails_before_the_frame_is_complete(
     assert failure(codec_of(is_client), data[:-5])[0] == 1007
 
 
+def test_C3_a_character_that_ascii_interrupts_fails_at_once(
+    is_client: bool, peer: Frames
+) -> None:
+    data = peer(1, b"\xc3", fin=False) + peer(0, b"abc", fin=False)
+    assert failure(codec_of(is_client), data)[0] == 1007
+
+
 @pytest.mark.parametrize("length", [2**k for k in (31, 32, 53, 62)] + [101, 2**63 - 1])
 def test_C4_too_long_a_frame_fails_at_its_header(
     is_client: bool, peer: Frames, length: int
