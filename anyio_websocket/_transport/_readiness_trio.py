@@ -26,7 +26,8 @@ rules:
 trio cancels its system tasks when the main task has ended, while other system tasks may
 still use a connection. From then on `call` returns ``False``, and the caller does
 without the delay. What was added before is called at the end of `_run`, so nothing is
-lost. ``test_a_burst_after_the_main_task`` sends before, during and after that moment.
+lost. ``test_calls_while_trio_ends_its_system_tasks`` calls before, during and after that
+moment.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class TrioReadiness(AdaptiveReads):
         self._is_closed = False
 
     async def receive(self, size: int) -> bytes | None:
-        if self._is_closed:  # trio would never forget that a task waits for it
+        if self._is_closed:  # trio would keep the task, for file descriptor -1
             raise TransportLost(READ_FAILED)
         at_once = 0 < self._full_reads <= MAX_FULL_READS
         try:

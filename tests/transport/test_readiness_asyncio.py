@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import select
 import weakref
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -181,4 +182,18 @@ async def test_a_closed_socket_releases_the_context_of_its_last_task() -> None:
         released = weakref.ref(value)
         del value, context, task
         await asyncio.sleep(0)  # the loop's last callbacks
+        assert released() is None
+
+
+@under_asyncio
+async def test_an_error_is_released_once_it_was_raised() -> None:
+    class Error(OSError):
+        pass
+
+    async with pair() as (transport, _):
+        readiness = AsyncioReadiness(asyncio.get_running_loop(), transport._socket)
+        readiness._error = Error()
+        released = weakref.ref(readiness._error)
+        with suppress(Error):
+            readiness.result()
         assert released() is None

@@ -1,0 +1,43 @@
+"""Waiting for a socket on trio: calls in the next pass, until the run ends."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+trio = pytest.importorskip("trio")
+trio_testing = pytest.importorskip("trio.testing")
+
+from anyio_websocket._transport._readiness_trio import TrioReadiness  # noqa: E402
+
+
+def test_calls_while_trio_ends_its_system_tasks() -> None:
+    # trio resumes the cancelled tasks in any order. Of so many, some call before the
+    # task that calls back has run for the last time, and some after it.
+    added = called = 0
+
+    def count() -> None:
+        nonlocal called
+        called += 1
+
+    async def wait(readiness: TrioReadiness) -> None:
+        nonlocal added
+        try:
+            await trio.sleep_forever()
+        finally:
+            added += readiness.call_soon(count)
+
+    async def main() -> None:
+        readiness = TrioReadiness(ours)
+        assert readiness.call_soon(count)
+        await trio_testing.wait_all_tasks_blocked()
+        assert called == 1
+        for _ in range(50):
+            trio.lowlevel.spawn_system_task(wait, readiness)
+        await trio_testing.wait_all_tasks_blocked()
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        trio.run(main)
+    assert called == 1 + added
