@@ -26,8 +26,8 @@ rules:
 trio cancels its system tasks when the main task has ended, while other system tasks may
 still use a connection. From then on `call` returns ``False``, and the caller does
 without the delay. What was added before is called at the end of `_run`, so nothing is
-lost. ``test_calls_while_trio_ends_its_system_tasks`` calls before, during and after that
-moment.
+lost. ``test_calls_while_trio_ends_its_system_tasks`` calls before, during and after
+that moment.
 """
 
 from __future__ import annotations

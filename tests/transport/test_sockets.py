@@ -14,6 +14,7 @@ import anyio.lowlevel
 import pytest
 from anyio.abc import SocketListener, SocketStream
 
+from anyio_websocket import Endpoint
 from anyio_websocket._transport._interface import TransportLost, send
 from anyio_websocket._transport._sockets import (
     CAN_GATHER,
@@ -97,6 +98,18 @@ async def test_sent_data_is_released() -> None:
             with anyio.fail_after(10):
                 await read(theirs, len(data))
         assert sys.getrefcount(data) == before
+
+
+async def test_E4_a_peer_that_takes_bytes_is_active() -> None:
+    async with pair() as (transport, theirs):
+        assert not transport.write(BIG)
+        transport.peer_active = False
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.flush)
+            await anyio.wait_all_tasks_blocked()
+            with anyio.fail_after(10):
+                await read(theirs, len(BIG))
+        assert transport.peer_active
 
 
 async def test_half_close() -> None:
@@ -428,6 +441,15 @@ async def test_G1_a_socket_that_takes_no_options(tmp_path: Path) -> None:
                 await listener.accept()
             with anyio.fail_after(5), pytest.raises(anyio.EndOfStream):
                 await stream.receive()
+
+
+async def test_a_closed_socket_keeps_its_addresses() -> None:
+    async with pair() as (transport, theirs):
+        local, remote = transport.local, transport.remote
+        assert isinstance(local, Endpoint)
+        assert theirs.getpeername()[1] == local.port
+        await transport.aclose()
+        assert (transport.local, transport.remote) == (local, remote)
 
 
 async def test_a_socket_without_a_peer_has_no_address() -> None:

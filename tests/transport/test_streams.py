@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from anyio_websocket._transport._interface import TransportLost, send
-from anyio_websocket._transport._streams import transport_of
+from anyio_websocket._transport._streams import SEND_CHUNK_SIZE, transport_of
 
 from ..support.streams import failing, stream_pair
 
@@ -72,6 +72,19 @@ async def test_a_stream_that_returns_other_buffers(
     received = await transport_of(ours).receive(size)
     assert type(received) is bytes
     assert received == b"data"
+
+
+async def test_E4_a_peer_that_takes_bytes_is_active() -> None:
+    ours, theirs = stream_pair()
+    transport = transport_of(ours)
+    assert not transport.write(bytes(3 * SEND_CHUNK_SIZE))
+    transport.peer_active = False
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(transport.flush)
+        left = 3 * SEND_CHUNK_SIZE
+        while left:
+            left -= len(await theirs.receive())
+    assert transport.peer_active
 
 
 async def test_interrupt_without_a_reader() -> None:
