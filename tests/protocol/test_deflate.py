@@ -491,6 +491,16 @@ def is_compressed(data: bytes) -> bool:
     return bool(data[0] & 0x40)
 
 
+def test_a_message_refers_to_those_before_it_with_context_takeover() -> None:
+    message = random.Random(9).randbytes(1000)
+    kept = codec_of()
+    assert len(kept.frame_message(message)) > 1000
+    assert len(kept.frame_message(message)) < 100
+    dropped = codec_of(deflate=PerMessageDeflate(True, True, threshold=0))
+    dropped.frame_message(message)
+    assert len(dropped.frame_message(message)) > 1000
+
+
 def test_short_messages_are_not_compressed() -> None:
     kept = codec_of()
     assert is_compressed(kept.frame_message("x"))
