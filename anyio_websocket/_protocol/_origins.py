@@ -73,7 +73,7 @@ class Origins:
             self._listed = listed
             self._wildcards = tuple(o for o in listed if o.host.startswith("."))
 
-    def refusal(
+    def reason_to_reject(
         self,
         origin: str | None,
         host: str,

@@ -150,14 +150,14 @@ class ServerHandshake:
         if b"origin" in fields:
             origin = _single(fields, b"origin").decode("ascii")
         fetch_site = fields.get(b"sec-fetch-site", ())
-        refusal = self._origins.refusal(
+        reason = self._origins.reason_to_reject(
             origin,
             host,
             is_ssl=self._is_ssl,
             fetch_site=fetch_site[0] if len(fetch_site) == 1 else None,
         )
-        if refusal is not None:
-            return self._rejection(403, refusal)._replace(is_origin=True)
+        if reason is not None:
+            return self._rejection(403, reason)._replace(is_origin=True)
         return Request(
             target,
             tuple(field for field in headers if field[0] not in _PARSED_HEADERS),

@@ -229,14 +229,16 @@ def test_A11_origins_that_a_lenient_parser_would_accept(origin: bytes) -> None:
 
 def test_A11_international_origins_may_be_listed() -> None:
     origins = Origins(["https://bücher.example:8443"])
-    assert origins.refusal("https://xn--bcher-kva.example:8443", "x") is None
-    assert origins.refusal("https://bucher.example:8443", "x") is not None
+    assert origins.reason_to_reject("https://xn--bcher-kva.example:8443", "x") is None
+    assert origins.reason_to_reject("https://bucher.example:8443", "x") is not None
     upper = Origins(["https://BÜCHER.example:8443"])
-    assert upper.refusal("https://xn--bcher-kva.example:8443", "x") is None
+    assert upper.reason_to_reject("https://xn--bcher-kva.example:8443", "x") is None
 
 
 @pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)])
 def test_A11_schemes_have_default_ports(scheme: str, port: int) -> None:
     origins = Origins([f"{scheme}://example.org"])
-    assert origins.refusal(f"{scheme}://example.org:{port}", "x") is None
-    assert origins.refusal(f"{scheme}://example.org:{port + 1}", "x") is not None
+    assert origins.reason_to_reject(f"{scheme}://example.org:{port}", "x") is None
+    assert (
+        origins.reason_to_reject(f"{scheme}://example.org:{port + 1}", "x") is not None
+    )
