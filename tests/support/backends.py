@@ -14,8 +14,9 @@ import pytest
 
 Backend = tuple[str, dict[str, Any]]
 
-# asyncio's debug mode writes down for each callback by which lines it was set. Of the ten
-# lines that it keeps the last is enough here, and collecting them took 35 % of a run.
+# asyncio's debug mode writes down for each callback by which lines it was set. Of the
+# ten lines that it keeps the last is enough here, and collecting them took 35 % of a
+# run.
 asyncio.constants.DEBUG_STACK_DEPTH = 1  # type: ignore[attr-defined]
 
 
