@@ -70,6 +70,14 @@ async def never_reads(peer: RawPeer) -> None:
             pass
 
 
+@plays("E19")
+async def replies_to_the_close_and_stays(peer: RawPeer) -> None:
+    await opened(peer, path=b"/leave")
+    await hears_close(peer, 1000)
+    await peer.send_close(1000)
+    await _is_cut_off(peer, LINGER_TIMEOUT, frame(PING))
+
+
 @plays("E2")
 async def makes_a_mistake_and_stays(peer: RawPeer) -> None:
     await opened(peer)

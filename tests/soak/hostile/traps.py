@@ -141,14 +141,17 @@ async def fall_into(row: str, number: int, port: int) -> None:
 
     """
     trap = TRAPS[row][number]
-    options = {"use_ssl": False, "connect_timeout": CONNECT_TIMEOUT, **trap.options}
+    options = {
+        "use_ssl": False,
+        "connect_timeout": CONNECT_TIMEOUT,
+        "disconnect_timeout": DISCONNECT_TIMEOUT,
+        **trap.options,
+    }
     ended: Exception | None = None
     started = anyio.current_time()
     try:
         async with open_websocket(
-            *("127.0.0.1", port, f"/{row}/{number}"),
-            disconnect_timeout=DISCONNECT_TIMEOUT,
-            **options,
+            *("127.0.0.1", port, f"/{row}/{number}"), **options
         ) as ws:
             if await ws.get_message() != "last":
                 raise BrokenPromise("it received what was not sent")
@@ -281,4 +284,13 @@ async def closes_and_stays(peer: RawPeer, request: bytes) -> None:
 @catches("E2", ConnectionClosed, seconds=LINGER_TIMEOUT)
 async def makes_a_mistake_and_stays(peer: RawPeer, request: bytes) -> None:
     await peer.stream.send(response(request) + frame(3, mask=None))
+    await anyio.sleep(LINGER_TIMEOUT + SLACK)
+
+
+@catches("E19", None, seconds=LINGER_TIMEOUT / 2, disconnect_timeout=LINGER_TIMEOUT / 2)
+async def replies_to_the_close_and_stays(peer: RawPeer, request: bytes) -> None:
+    await peer.stream.send(response(request) + LAST)
+    while (await peer.receive()).opcode != CLOSE:
+        pass
+    await peer.send_close(1000)
     await anyio.sleep(LINGER_TIMEOUT + SLACK)
