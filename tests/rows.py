@@ -390,6 +390,21 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "a handler returns; raises; loses its connection",
             "closed with 1000; logged and closed with 1011; nothing is logged",
         ),
+        "E14": (
+            "the peer's Close frame has no code, as if a page calls ``close()``",
+            "``async for`` ends, as after 1000 and 1001",
+        ),
+        "E15": (
+            (
+                "this side closes, and the peer's reply has another code or reason "
+                "while the handler cleans up"
+            ),
+            (
+                "the handler's `ConnectionClosed` is that of its own connection, so "
+                "nothing is logged. That of another connection is an error even if the "
+                "reason is equal"
+            ),
+        ),
         "E19": (
             (
                 "the peer replies to the Close frame in time, but keeps the TCP "
@@ -439,6 +454,13 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "F8": (
             "one connection receives bursts of tiny frames",
             "the other tasks keep running in between",
+        ),
+        "F10": (
+            (
+                "the block or the handler ends with an exception, or is cancelled, "
+                "right after messages were sent"
+            ),
+            "what was sent is written, as far as the kernel takes it without a wait",
         ),
         "F14": (
             (

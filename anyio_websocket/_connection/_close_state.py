@@ -60,6 +60,7 @@ class CloseState:
         "_claimed",
         "_connection",
         "_event",
+        "_replaced",
         "_transport",
         "by_us",
         "cause",
@@ -74,6 +75,7 @@ class CloseState:
         self._connection: Watched | None = connection
         self._event: Event | None = None
         self._claimed = False
+        self._replaced: CloseReason | None = None  # the reason before the peer's
         #: why the connection ended; ``None`` while it is open
         self.reason: CloseReason | None = None
         #: the network's error, if that is why the connection ended
@@ -110,6 +112,7 @@ class CloseState:
     def close_received(self, reason: CloseReason) -> None:
         """Record the peer's Close, whether it came first or is the reply to ours."""
         if self.by_us:
+            self._replaced = self.reason
             self.reason = reason
         else:
             self.begin(reason)
@@ -131,6 +134,17 @@ class CloseState:
         """
         await checkpoint_if_cancelled()
         raise ConnectionClosed(self.reason) from self.cause
+
+    def is_own(self, exc: ConnectionClosed) -> bool:
+        """Say whether an exception reports the end of this connection.
+
+        It does if its reason *is* one of this connection. Another connection may have
+        ended for an equal reason.
+        """
+        reason = exc.reason
+        return reason is not None and (
+            reason is self.reason or reason is self._replaced
+        )
 
     # -- the second step -------------------------------------------------------
 
@@ -155,6 +169,8 @@ class CloseState:
     async def abort(self) -> None:
         """Close the transport, without waiting for the peer."""
         if not self.closed:
+            assert self._connection is not None
+            self._connection.before_abort()
             await self._transport.abort()
             self.transport_closed()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from anyio import current_time
 from anyio.abc import AsyncResource
@@ -27,6 +27,9 @@ from .._protocol import (
 from ._core import ConnectionCore
 
 _Buffer = bytes | bytearray | memoryview
+
+# ``async for`` ends after these: normal closure, going away, and a Close without a code
+_NORMAL_CODES: Final = (1000, 1001, 1005)
 
 
 class WebSocketConnection(AsyncResource):
@@ -206,7 +209,10 @@ class WebSocketConnection(AsyncResource):
         return self
 
     async def __anext__(self) -> str | bytes:
-        """Return the next message; stop after a normal close (codes 1000 and 1001).
+        """Return the next message; stop after a normal close.
+
+        That is one with code 1000 or 1001, or without a code (1005): browsers send no
+        code if a page calls ``close()`` without one.
 
         :raises ConnectionClosed: if the connection ended with any other code
 
@@ -214,7 +220,7 @@ class WebSocketConnection(AsyncResource):
         try:
             return await self._core.reader.message()
         except ConnectionClosed as exc:
-            if exc.reason is not None and exc.reason.code in (1000, 1001):
+            if exc.reason is not None and exc.reason.code in _NORMAL_CODES:
                 raise StopAsyncIteration from None
             raise
 

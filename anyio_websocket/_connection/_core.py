@@ -165,6 +165,9 @@ class ConnectionCore:
     def on_closing(self) -> None:
         self.reader.on_closing()
 
+    def before_abort(self) -> None:
+        self.outbox.write_last()
+
     def on_closed(self) -> None:
         self._background.remove(self)
         # From here on no part refers to the connection, so that it is freed when its

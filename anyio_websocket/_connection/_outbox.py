@@ -44,6 +44,7 @@ of 125 bytes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from anyio import CancelScope, Lock
@@ -213,6 +214,16 @@ class Outbox:
     def queue_close(self, frame: bytes) -> None:
         """Write a Close with the next `flush`."""
         self._close = frame
+
+    def write_last(self) -> None:
+        """Write what was collected before the stream is closed; never raises.
+
+        The tasks that sent it have returned, so it must not be lost because the
+        application or the server ends. There is one attempt, which does not wait.
+        """
+        if self._batch and not self._transport.unsent:
+            with suppress(TransportLost):
+                self._write(self._close)
 
     async def flush(self) -> None:
         """Wait until everything that is pending is written.

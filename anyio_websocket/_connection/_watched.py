@@ -68,6 +68,10 @@ class Watched(Protocol):
         """Wake every task that waits for something of the connection."""
         ...
 
+    def before_abort(self) -> None:
+        """Write what was collected, without waiting: its senders have returned."""
+        ...
+
     def on_closed(self) -> None:
         """Let go of the connection, whose transport is closed."""
         ...

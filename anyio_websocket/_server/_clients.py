@@ -182,7 +182,7 @@ class ClientTasks:
         try:
             await self._handler(WebSocketRequest(pending))
         except Exception as exc:
-            if not _consists_of(pending.only_reports_end, exc):
+            if not _consists_of(pending.is_own, exc):
                 code = 1011
                 if self._settings.handler_errors == "raise":
                     with CancelScope(shield=True):

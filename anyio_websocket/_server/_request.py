@@ -148,17 +148,18 @@ class PendingRequest:
         else:
             await self.core.abort()
 
-    def only_reports_end(self, exc: BaseException) -> bool:
+    def is_own(self, exc: BaseException) -> bool:
         """Say whether an exception says only that this connection was closed.
 
-        A handler need not catch it: it is no error of the handler.
+        A handler need not catch it: it is no error of the handler. Whether it is this
+        connection's is told by the identity of its reason, because a handler may use
+        other connections too, and they may have ended for an equal reason.
         """
-        reason = self._closed if self.core is None else self.core.close_state.reason
-        return (
-            isinstance(exc, ConnectionClosed)
-            and reason is not None
-            and exc.reason == reason
-        )
+        if not isinstance(exc, ConnectionClosed):
+            return False
+        if self.core is not None:
+            return self.core.close_state.is_own(exc)
+        return exc.reason is not None and exc.reason is self._closed
 
     def _handshake_done(self) -> None:
         callback, self._on_handshake_done = self._on_handshake_done, None

@@ -371,3 +371,26 @@ async def test_no_limit_of_time_for_closing(opener: Opener) -> None:
         await peer.send_close(1000)
         await peer.stream.aclose()
         await connection.wait_closed()
+
+
+async def test_E14_a_close_without_code_ends_the_loop(opener: Opener) -> None:
+    # A page that calls ``socket.close()`` sends no code.
+    for payload in (b"", close_payload(1000), close_payload(1001, "leaving")):
+        async with anyio.create_task_group() as tasks:
+            connection, peer, _ = await opener(tasks)
+            await peer.stream.send(peer.frame(TEXT, b"hi") + peer.frame(CLOSE, payload))
+            assert [message async for message in connection] == ["hi"]
+            assert await peer.receive() == Frame(CLOSE, payload)
+            await peer.stream.aclose()
+            await connection.wait_closed()
+
+
+async def test_E14_other_codes_end_the_loop_with_an_error(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        await peer.send_close(1008, "no")
+        with pytest.raises(ConnectionClosed) as caught:
+            async for _ in connection:
+                pass
+        assert caught.value.reason == CloseReason(1008, "no")
+        tasks.cancel_scope.cancel()

@@ -38,5 +38,8 @@ class StubConnection:
     def on_closing(self) -> None:
         pass
 
+    def before_abort(self) -> None:
+        pass
+
     def on_closed(self) -> None:
         pass
