@@ -119,8 +119,15 @@ def test_errors_show_where_a_resource_is_wrong_and_not_the_rest() -> None:
 
 @pytest.mark.parametrize(("host", "port"), [(b"x", 80), ("x", "80"), ("x", True)])
 def test_hosts_and_ports_of_the_wrong_type(host: object, port: object) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"^the \w+ must be an? \w+, not "):
         _url.host_header(host, port)  # type: ignore[arg-type]
+
+
+def test_the_longest_name_of_a_host() -> None:
+    longest = ".".join(["a" * 63] * 3 + ["b" * 62])
+    assert _url.host_header(longest, 80) == longest
+    with pytest.raises(ValueError, match="not a valid host name"):
+        _url.host_header(longest + "b", 80)
 
 
 def test_tls_name() -> None:
