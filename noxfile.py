@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+from functools import cache
 from pathlib import Path
 
 import nox
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
-# A Python that this machine lacks is skipped, and nox says so: nobody should need four
-# interpreters to run the tests, and none is downloaded behind anybody's back. nox would
-# make it an error where CI is set.
+# A Python that this machine lacks is skipped, and nox says so: running the tests should
+# not take four interpreters, and none is downloaded unasked. Where CI is set, nox would
+# make it an error.
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
 nox.options.sessions = [
@@ -34,13 +37,63 @@ PYTHONS = nox.project.python_versions(PYPROJECT)  # read from the classifiers
 # checkout in front of it; the second has a test look where the package came from.
 INSTALLED = {"PYTHONSAFEPATH": "1", "ANYIO_WEBSOCKET_INSTALLED": "1"}
 
+# Tests wait for real clocks 40 % of their time, so one process more than there are
+# processors. A free worker takes over what waits for another one.
+PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
 
 # Other libraries, browsers and proxies have a session of their own.
 OTHERS = "--ignore=tests/interop"
 
+# The sweeps, of faults and of cancellations, take half of the time of a run. The newest
+# Python plays them in full, every other one a quarter of them: tests/support/sweeps.py.
+THIN = {"ANYIO_WEBSOCKET_SWEEP": "4"}
+
+
+@cache
+def _found(python: str) -> bool:
+    """Say whether there is such an interpreter: pyenv has names with nothing behind."""
+    program = shutil.which(f"python{python}")
+    if program is None:
+        return False
+    return subprocess.run([program, "-c", ""], capture_output=True).returncode == 0
+
+
+def _newest() -> str:
+    return next((python for python in reversed(PYTHONS) if _found(python)), PYTHONS[-1])
+
+
+def _wheel(session: nox.Session) -> str:
+    """Build the package, once for all sessions; return the path of its wheel.
+
+    The limited API makes one wheel serve every CPython from 3.11 on.
+    """
+    if not _built:
+        folder = Path(session.cache_dir, "wheel").resolve()
+        shutil.rmtree(folder, ignore_errors=True)
+        python = str(Path(session.bin, "python"))
+        if session.venv_backend == "uv":
+            command = ["uv", "build", "-q", "--python", python, "--out-dir"]
+        else:
+            session.install("build")
+            command = [python, "-m", "build", "--outdir"]
+        option = "--config-setting=--build-option=--py-limited-api=cp311"
+        session.run(*command, str(folder), option, external=True)
+        _built.extend(folder.glob("*.whl"))
+    (wheel,) = _built
+    return str(wheel)
+
+
+_built: list[Path] = []
+
 
 def _install(session: nox.Session, *groups: str, extra: str = "[trio]") -> None:
-    session.install(f".{extra}", *nox.project.dependency_groups(PYPROJECT, *groups))
+    session.install(
+        f"{_wheel(session)}{extra}", *nox.project.dependency_groups(PYPROJECT, *groups)
+    )
+
+
+def _pytest(session: nox.Session, *arguments: str, env: dict[str, str]) -> None:
+    session.run("pytest", *PARALLEL, *arguments, *session.posargs, env=INSTALLED | env)
 
 
 @nox.session
@@ -71,12 +124,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def package(session: nox.Session) -> None:
     """The sdist has all that a wheel is made of, and the wheel works by itself."""
-    session.install("build")
-    out = session.create_tmp()
-    abi3 = "--config-setting=--build-option=--py-limited-api=cp311"
-    session.run("python", "-m", "build", abi3, "--outdir", out)
-    (wheel,) = Path(out).glob("*.whl")
-    session.install("--force-reinstall", str(wheel))
+    session.install(_wheel(session))  # it was built from the sdist
     session.run(
         *("python", "-c", "import anyio_websocket as a; print(a.__version__)"),
         env=INSTALLED,
@@ -86,7 +134,21 @@ def package(session: nox.Session) -> None:
             *("python", "-c", "import anyio_websocket._protocol._speedups"),
             env=INSTALLED,
         )
-    wheel.unlink()
+
+
+@nox.session(reuse_venv=True)
+def quick(session: nox.Session) -> None:
+    """What to run while working: most tests on one Python, in less than a minute.
+
+    On asyncio, uvloop and trio, without sweeps and without what measures memory or
+    time. It tests the checkout, so the second run has nothing to install.
+    """
+    groups = nox.project.dependency_groups(PYPROJECT, "test", "uvloop", "parity")
+    session.install("-e", ".[trio]", *groups)
+    session.run(
+        *("pytest", *PARALLEL, OTHERS, "-m", "not sweep and not measured"),
+        *("--loops", "asyncio,uvloop,trio", *session.posargs),
+    )
 
 
 @nox.session(python=PYTHONS)
@@ -97,19 +159,15 @@ def tests(session: nox.Session) -> None:
     zlib, and the loops in C.
     """
     is_plain = session.python == PYTHONS[0]
-    extra = "[trio]" if is_plain else "[trio,fast]"
-    _install(session, "test", "uvloop", "parity", extra=extra)
-    data = f".coverage.{session.python}"
-    for old in Path().glob(f"{data}.*"):  # what a run left that was broken off
-        old.unlink()
-    session.run(
-        *("coverage", "run", "-m", "pytest", OTHERS, *session.posargs),
-        env={
-            **INSTALLED,
-            "COVERAGE_FILE": data,
-            "ANYIO_WEBSOCKET_PURE": str(int(is_plain)),
-        },
+    _install(
+        session,
+        *("test", "uvloop", "parity"),
+        extra="[trio]" if is_plain else "[trio,fast]",
     )
+    env = {"ANYIO_WEBSOCKET_PURE": str(int(is_plain))}
+    if session.python != _newest():
+        env |= THIN
+    _pytest(session, OTHERS, env=env)
 
 
 @nox.session
@@ -119,17 +177,18 @@ def alone(session: nox.Session) -> None:
     session.run(
         *("python", "-c", "import importlib.util as u; assert not u.find_spec('trio')")
     )
-    session.run("pytest", OTHERS, *session.posargs, env=INSTALLED)
+    _pytest(session, OTHERS, env=THIN)
 
 
 @nox.session(python=PYTHONS[0], venv_backend="uv")
 def oldest(session: nox.Session) -> None:
     """The tests with the lowest versions that pyproject.toml allows."""
     session.install(
-        *(".[trio,fast]", "--group=test", "--group=uvloop", "--group=parity"),
+        f"{_wheel(session)}[trio,fast]",
+        *("--group=test", "--group=uvloop", "--group=parity"),
         "--resolution=lowest-direct",
     )
-    session.run("pytest", OTHERS, *session.posargs, env=INSTALLED)
+    _pytest(session, OTHERS, env=THIN)
 
 
 @nox.session
@@ -144,7 +203,9 @@ def interop(session: nox.Session) -> None:
     if shutil.which("npm") is not None:
         with session.chdir("tests/interop/node"):
             session.run("npm", "ci", "--no-audit", "--no-fund", external=True)
-    session.run("pytest", "tests/interop", *session.posargs, env=INSTALLED)
+    # What is in one module shares a browser, or a proxy, and stays in one process.
+    scopes = (*PARALLEL[:2], "--dist", "loadscope")
+    session.run("pytest", *scopes, "tests/interop", *session.posargs, env=INSTALLED)
 
 
 @nox.session
@@ -220,7 +281,15 @@ def _autobahn(session: nox.Session, *arguments: str) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Merge what `tests` measured; every line and every branch has to be in it."""
-    session.install("coverage[toml]")
-    session.run("coverage", "combine")
-    session.run("coverage", "report")
+    """Every line and every branch is run by a test, in C's place and in Python's.
+
+    Sweeps and measurements are left out: they run nothing that other tests do not.
+    """
+    _install(session, "test", "uvloop", "parity", extra="[trio,fast]")
+    data = {"COVERAGE_FILE": str(Path(session.create_tmp(), "coverage"))}
+    measure = ("--cov", "--cov-report=", "--cov-fail-under=0")
+    chosen = ("-m", "not sweep and not measured")
+    _pytest(session, OTHERS, *measure, *chosen, env=data)
+    pure = data | {"ANYIO_WEBSOCKET_PURE": "1"}
+    _pytest(session, "tests/protocol", *measure, "--cov-append", *chosen, env=pure)
+    session.run("coverage", "report", env=data)

@@ -14,6 +14,14 @@ from .support import backends
 from .support.peer import Opener, client_of_raw_server, server_of_raw_client
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--loops",
+        metavar="NAMES",
+        help="run tests with I/O on these event loops alone, as asyncio,trio",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
@@ -22,6 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "sweep: play scenarios over and over, with a fault in another place each time",
+    )
+    config.addinivalue_line(
+        "markers", "measured: measure memory or CPU time, which takes its time"
     )
     # How long an example takes is the machine's business; pytest has a timeout.
     hypothesis.settings.register_profile("patient", deadline=None)
@@ -38,9 +49,11 @@ def pytest_collection_finish() -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "anyio_backend" in metafunc.fixturenames:
         virtual = metafunc.definition.get_closest_marker("virtual_time") is not None
-        metafunc.parametrize(
-            "anyio_backend", backends.params(virtual_time=virtual), indirect=True
-        )
+        params = backends.params(virtual_time=virtual)
+        loops = metafunc.config.getoption("--loops")
+        if loops is not None:
+            params = [param for param in params if param.id in loops.split(",")]
+        metafunc.parametrize("anyio_backend", params, indirect=True)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Installs the suite, runs it four ways, and reads what it found.
+"""Installs the suite, runs it four ways, two at a time, and reads what it found.
 
 ``python suite.py FOLDER [SIZE] [ROLE ...] [BACKEND ...]``: FOLDER keeps the suite's
 environment between runs. SIZE is ``quick`` for the cases without compression, ``most``
@@ -21,7 +21,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +67,17 @@ def main(arguments: list[str]) -> int:
     explained: dict[str, str] = json.loads((HERE / "expected.json").read_text())
     bad = 0
     tables: list[str] = []
-    for role in roles:
-        for backend in backends:
-            started = time.monotonic()
-            report = run(wstest, size, role, backend)
-            seconds = time.monotonic() - started
+    ways = list(product(roles, backends))
+    ports = free_ports(len(ways))
+
+    def timed(way: tuple[str, str], port: int) -> tuple[dict[str, Any], float]:
+        started = time.monotonic()
+        return run(wstest, size, *way, port), time.monotonic() - started
+
+    # Two at a time: the suite and its peer mostly wait for each other.
+    with ThreadPoolExecutor(2) as threads:
+        results = threads.map(timed, ways, ports)
+        for (role, backend), (report, seconds) in zip(ways, results, strict=True):
             problems = list(judge(report, SIZES[size][1], explained))
             title = f"{role} on {backend}: {len(report)} cases"
             tables.append("\n".join([f"## {title}", "", *table(report), *problems, ""]))
@@ -154,12 +162,11 @@ def find_python() -> str | None:
     return None
 
 
-def run(wstest: Path, size: str, role: str, backend: str) -> dict[str, Any]:
+def run(wstest: Path, size: str, role: str, backend: str, port: int) -> dict[str, Any]:
     """Run the suite against one of our peers; return its report by cases."""
     folder = wstest.parents[2] / "reports" / f"{role}-{backend}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    port = free_port()
     url = f"ws://127.0.0.1:{port}"
     cases = {"cases": ["*"], "exclude-cases": SIZES[size][0], "outdir": str(folder)}
     # A busy machine must not look like a peer that does not close.
@@ -197,7 +204,7 @@ def running(command: list[str], port: int, output: Any) -> Iterator[None]:
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until somebody listens."""
+    """Wait until the process listens."""
     for _ in range(100):
         if process.poll() is not None:
             raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
@@ -208,12 +215,13 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"{process.args!r} does not listen")
 
 
-def free_port() -> int:
-    """Find a port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Find ports that are not in use, each another one."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 if __name__ == "__main__":

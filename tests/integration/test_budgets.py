@@ -21,7 +21,7 @@ from ..support.frames import BINARY, CONTINUATION, TEXT
 from ..support.peer import Opener, RawPeer, request
 from ..support.streams import MemoryStream, stream_pair
 
-pytestmark = pytest.mark.virtual_time
+pytestmark = [pytest.mark.virtual_time, pytest.mark.measured]
 
 LIMIT = 2**20  # bytes
 ROOM = 4 * LIMIT  # bytes of a stream

@@ -33,6 +33,8 @@ from ..support.frames import CLOSE, TEXT, close_payload, frame
 from ..support.peer import request
 from ..support.sockets import read, reset
 
+pytestmark = pytest.mark.measured
+
 HANDSHAKE = request(host=b"127.0.0.1")
 MASK = b"\1\2\3\4"
 
