@@ -58,7 +58,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    return request.param()  # anew for each test: clocks have a state
+    return request.param()  # made for each test: clocks have a state
 
 
 @pytest.fixture(params=[client_of_raw_server, server_of_raw_client], ids=["c", "s"])

@@ -1,4 +1,4 @@
-"""The house: which folder may import which, and what may stand in a module.
+"""Which folder may import which, and what may be in a module.
 
 Nothing here lists modules: a new file falls under the rules of the folder it is in.
 """
@@ -21,7 +21,7 @@ TESTS = Path(__file__).parent
 MAX_LINES = 450  # a module that needs more is two modules
 
 # Each folder, and the folders whose doors it may use. A folder that is not in here
-# fails the tests. The shelves, modules of the package itself, are there for everybody.
+# fails the tests. The shelves, modules of the package itself, are there for all.
 MAY_USE: dict[str, set[str]] = {
     "_client": {"_connection", "_transport", "_protocol"},
     "_server": {"_connection", "_transport", "_protocol"},

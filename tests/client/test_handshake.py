@@ -21,7 +21,7 @@ from ..support.streams import stream_pair
 
 
 @pytest.mark.virtual_time
-async def test_B1_drips_do_not_extend_the_deadline() -> None:
+async def test_B1_single_bytes_do_not_extend_the_deadline() -> None:
     ours, theirs = stream_pair()
 
     async def drip() -> None:
@@ -41,7 +41,7 @@ async def test_B1_drips_do_not_extend_the_deadline() -> None:
 
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.virtual_time
-async def test_B2_server_leaves(reset: bool) -> None:
+async def test_B2_a_server_that_leaves_is_an_error_at_once(reset: bool) -> None:
     for answer in (b"", b"HTTP/1.1 101 Switching Protocols\r\n"):
         ours, theirs = stream_pair()
         async with anyio.create_task_group() as tasks:
@@ -74,7 +74,7 @@ async def test_B2_server_leaves(reset: bool) -> None:
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 3000,
     ],
 )
-async def test_B3_garbage(answer: bytes) -> None:
+async def test_B3_garbage_is_a_handshake_error(answer: bytes) -> None:
     async with raw_server(answering(answer, then_wait=True)) as port:
         with pytest.raises(HandshakeError) as caught:
             async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
@@ -82,7 +82,7 @@ async def test_B3_garbage(answer: bytes) -> None:
         assert type(caught.value) is HandshakeError
 
 
-async def test_B4_rejected() -> None:
+async def test_B4_a_rejection_has_status_headers_and_body() -> None:
     answer = b"HTTP/1.1 403 Forbidden\r\nX-Why: \xff\r\nContent-Length: 2\r\n\r\nno"
     async with raw_server(answering(answer, then_wait=True)) as port:
         with pytest.raises(ConnectionRejected) as caught:

@@ -68,7 +68,7 @@ async def test_messages_before_the_close_are_delivered(opener: Opener) -> None:
         assert (await closed_with(connection)).code == 1005
 
 
-async def test_local_close_drops_what_waits(opener: Opener) -> None:
+async def test_local_close_drops_buffered_messages(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         await peer.stream.send(peer.frame(TEXT, b"a") * 3)
@@ -84,7 +84,7 @@ async def test_local_close_drops_what_waits(opener: Opener) -> None:
         await connection.wait_closed()
 
 
-async def test_local_close_wakes_everybody(opener: Opener) -> None:
+async def test_local_close_wakes_all_tasks(opener: Opener) -> None:
     errors: list[ConnectionClosed] = []
 
     async def fails(func: Callable[[], Awaitable[object]]) -> None:

@@ -38,7 +38,7 @@ async def test_echo_of_all_kinds() -> None:
     assert client.closed == server.closed == CloseReason(1000, None)
 
 
-async def test_facts() -> None:
+async def test_the_attributes_of_a_connection() -> None:
     async with linked() as (client, server):
         assert client.is_client
         assert not client.is_server
@@ -94,7 +94,7 @@ async def test_several_tasks_receive() -> None:
     assert sorted(map(str, got)) == list("01234")
 
 
-async def test_H1_messages_that_cannot_be(opener: Opener) -> None:
+async def test_H1_invalid_messages_are_an_error(opener: Opener) -> None:
     released = memoryview(b"x")
     released.release()
     square = memoryview(bytes(4)).cast("B", (2, 2))

@@ -96,7 +96,7 @@ async def test_E4_any_byte_counts(opener: Opener) -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_E4_a_frame_of_ours_that_takes_long(opener: Opener) -> None:
+async def test_E4_a_large_message_that_is_sent_slowly(opener: Opener) -> None:
     # Nothing is heard from the peer, but it takes what we send.
     big = bytes(10_000_000)
     async with anyio.create_task_group() as tasks:
@@ -158,7 +158,7 @@ async def test_E4_a_timeout_shorter_than_any_way(opener: Opener) -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_E4_between_two_of_ours() -> None:
+async def test_E4_both_sides_keep_alive() -> None:
     async with linked(client=SECONDS, server=SECONDS) as (client, server):
         await anyio.sleep(1000)
         assert client.closed is None

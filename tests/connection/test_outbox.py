@@ -290,7 +290,7 @@ async def test_E8_sending_and_closing_race(opener: Opener) -> None:
 
 
 @pytest.mark.virtual_time
-async def test_F2_cancelled_while_waiting_its_turn(opener: Opener) -> None:
+async def test_F2_cancelled_while_another_task_sends(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, capacity=1000)
         tasks.start_soon(connection.send_message, b"x" * 5000)

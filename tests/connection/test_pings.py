@@ -239,7 +239,7 @@ async def test_a_ping_lets_messages_through(opener: Opener) -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_a_ping_waits_until_there_is_room(opener: Opener) -> None:
+async def test_a_ping_waits_until_there_is_a_free_slot(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, message_queue_size=1)
         done = anyio.Event()
@@ -297,7 +297,7 @@ async def test_E6_a_ping_ends_with_its_connection(
 
         async def leave() -> None:
             await peer.receive()
-            await end(peer)  # and keeps the stream open, but for "eof"
+            await end(peer)  # and keeps the stream open, except for "eof"
 
         tasks.start_soon(leave)
         started = anyio.current_time()
@@ -340,7 +340,7 @@ async def test_E6_a_pong_to_a_cancelled_ping_answers_earlier_ones(
         tasks.cancel_scope.cancel()
 
 
-async def test_E6_pings_that_cannot_be(opener: Opener) -> None:
+async def test_E6_invalid_pings_are_an_error(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         for payload in (b"x" * 126, "text", 5):

@@ -43,7 +43,7 @@ async def test_fragments_are_joined(opener: Opener) -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_frames_glued_to_the_handshake(opener: Opener) -> None:
+async def test_frames_in_one_read_with_the_handshake(opener: Opener) -> None:
     mask = b"\1\2\3\4" if opener is server_of_raw_client else None
     glued = frame(TEXT, b"first", mask=mask) + frame(BINARY, b"second", mask=mask)
     async with anyio.create_task_group() as tasks:
@@ -181,7 +181,7 @@ async def test_a_burst_of_pings_gives_way_to_others(opener: Opener) -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_closing_takes_the_baton_from_a_task_that_reads(opener: Opener) -> None:
+async def test_closing_takes_over_from_a_task_that_reads(opener: Opener) -> None:
     # Over a stream that sends without a pass of the scheduler, so that the reading
     # task has not left yet when the closing one wants to read.
     async with anyio.create_task_group() as tasks:

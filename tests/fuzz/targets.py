@@ -1,9 +1,9 @@
 """What is fuzzed: everything that reads bytes of a peer, with rules that always hold.
 
-In: any bytes. Out: nothing, or an ``AssertionError``, or an exception of the library's
-that nobody announced. The rules: the outcome is one of those that are documented; it is
-the same however the bytes are cut; and steps and memory stay within what the bytes pay
-for.
+A target takes any bytes, and raises ``AssertionError`` or an undocumented exception if
+a rule is broken. The rules: the outcome is one of those that are documented; it does
+not depend on how the bytes are cut; and the number of steps is in proportion to the
+number of bytes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a peer can make a whole connection spend.
 
-The rooms downstairs have tests of their own, to the byte; here is all that a connection
+The protocol's modules have tests to the byte; here is all that a connection
 adds. What the peer sends lies in the stream before anything is measured, for that is
 the network's memory and not ours.
 """
@@ -24,7 +24,7 @@ from ..support.streams import MemoryStream, stream_pair
 pytestmark = [pytest.mark.virtual_time, pytest.mark.measured]
 
 LIMIT = 2**20  # bytes
-ROOM = 4 * LIMIT  # bytes of a stream
+CAPACITY = 4 * LIMIT  # bytes of a stream
 # bytes; a read of the stream's is copied twice in there, and asyncio's debug mode keeps
 # tracebacks of what waits
 OTHERS = 3 * 65536
@@ -69,7 +69,7 @@ async def test_D1_memory_of_a_message(
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(
             tasks,
-            capacity=ROOM,
+            capacity=CAPACITY,
             lines=[EXTENSION] if deflates else [],
             compression=deflates,
             max_message_size=LIMIT,
@@ -91,7 +91,7 @@ async def test_D1_memory_of_a_message(
 async def test_D2_memory_of_many_fragments(opener: Opener) -> None:
     count = 30_000
     async with anyio.create_task_group() as tasks:
-        connection, peer, _ = await opener(tasks, capacity=ROOM)
+        connection, peer, _ = await opener(tasks, capacity=CAPACITY)
         fragment = peer.frame(CONTINUATION, b"ab", fin=False)
         wire = peer.frame(BINARY, b"ab", fin=False) + fragment * count
         await laid_out(peer, wire + peer.frame(CONTINUATION))
@@ -116,8 +116,8 @@ async def test_D3_memory_of_tiny_reads(opener: Opener) -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_A13_memory_of_frames_before_the_answer() -> None:
-    ours, theirs = stream_pair(ROOM)
+async def test_A13_memory_of_frames_before_the_response() -> None:
+    ours, theirs = stream_pair(CAPACITY)
     peer = RawPeer(theirs, masks=True)
     count = 10_000
     wire = request() + b"".join(peer.frame(TEXT, b"%d" % i * 20) for i in range(count))

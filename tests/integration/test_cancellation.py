@@ -1,8 +1,8 @@
 """A cancellation at every single step, after which a connection works or is over.
 
 Each operation is played once to count its steps, and then again for each of them. Over
-streams nobody knows how much of a frame has left, so there the connection may be over;
-over sockets of our own it never is but by ``aclose()``.
+a stream there is no way to know how much of a frame was sent, so the connection may be
+over afterwards. Over the library's sockets only cancelling ``aclose()`` ends it.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ async def test_F1_to_F3_D7_E9_cancelled_at_every_step(
     assert count > 0
     for at in swept(range(count)):
         await play(at)
-    gc.collect()  # what nobody closed or awaited warns now, and fails the test
+    gc.collect()  # what was not closed or awaited warns now, and fails the test
 
 
 @pytest.mark.parametrize("compression", [False, True])
@@ -197,7 +197,7 @@ async def test_F1_to_F3_D7_E9_cancelled_at_every_step_over_sockets(
             async with echoed(server):
                 count = await cancelled_at(at, operation(ws))
                 if ws._core.transport.unsent and operation is send_huge:
-                    # The frame is finished though nobody sends anything more.
+                    # The frame is finished though no task sends anything more.
                     with anyio.fail_after(1):  # long before the keepalive does
                         assert await ws.get_message() == HUGE
                 if ws.closed is None:
@@ -263,8 +263,8 @@ async def test_F6_handshakes_cancelled_at_every_step() -> None:
     gc.collect()
 
 
-async def test_F3_a_nursery_that_is_cancelled_at_every_step() -> None:
-    # Here it is the connection's own nursery, and so its attendant, that is cancelled.
+async def test_F3_the_nursery_cancelled_at_every_step() -> None:
+    # Here the nursery of the connection is cancelled, and so is its background task.
     async def play(at: int | None) -> int:
         ours, theirs = stream_pair(1000)
         counts: list[int] = []

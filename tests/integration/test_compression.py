@@ -127,7 +127,7 @@ async def test_every_function_that_opens() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_B6_an_answer_that_was_not_offered() -> None:
+async def test_B6_a_response_that_was_not_offered() -> None:
     async with anyio.create_task_group() as tasks:
         for answer, text in (
             (b"permessage-deflate", "server_max_window_bits is missing"),
@@ -140,7 +140,7 @@ async def test_B6_an_answer_that_was_not_offered() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_A10_an_offer_that_cannot_be_taken() -> None:
+async def test_A10_an_invalid_offer_is_declined() -> None:
     async with anyio.create_task_group() as tasks:
         line = b"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=x"
         connection, peer, _ = await server_of_raw_client(
@@ -180,7 +180,7 @@ async def test_what_is_on_the_wire(opener: Opener) -> None:
 
 
 @pytest.mark.virtual_time
-async def test_D10_one_message_as_it_is(opener: Opener) -> None:
+async def test_D10_one_message_is_sent_uncompressed(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         await connection.send_message("secret", compress=False)
@@ -213,7 +213,7 @@ async def test_D5_control_frames_inside_of_a_message(opener: Opener) -> None:
         (2, b"hello", 1002),  # D4
     ],
 )
-async def test_D4_D6_what_breaks_the_rules(
+async def test_D4_D6_bad_compressed_frames_are_rejected(
     opener: Opener, rsv: int, payload: bytes, code: int
 ) -> None:
     async with anyio.create_task_group() as tasks:
@@ -260,7 +260,7 @@ async def test_D1_a_bomb(opener: Opener, limit: int) -> None:
 @pytest.mark.virtual_time
 async def test_D7_a_sender_that_gives_up_leaves_the_stream_whole() -> None:
     how = {"compression": True}
-    # Without a queue nobody reads on the server but who asks for a message.
+    # Without a queue the server reads only when it is asked for a message.
     async with linked(
         capacity=2000, client=how, server={**how, "message_queue_size": 0}
     ) as (client, server):
@@ -351,7 +351,7 @@ class Upside(wsproto.extensions.Extension):
 
 
 @pytest.mark.virtual_time
-async def test_an_extension_of_ones_own() -> None:
+async def test_a_custom_extension() -> None:
     ours, theirs = Upside(), Upside()
     async with linked(
         client={"extensions": [ours]}, accept={"extensions": [theirs]}
@@ -372,7 +372,7 @@ async def test_an_extension_of_ones_own() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_an_extension_on_the_wire() -> None:
+async def test_a_custom_extension_on_the_wire() -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await client_of_raw_server(
             tasks,
@@ -404,7 +404,7 @@ async def test_an_extension_on_the_wire() -> None:
         ([Upside()], {"extensions": []}),
     ],
 )
-async def test_an_extension_that_is_not_agreed_on(
+async def test_an_extension_that_is_not_agreed_on_is_not_used(
     client: list[Upside], accept: dict[str, list[Upside]]
 ) -> None:
     async with linked(client={"extensions": client}, accept=accept) as (one, other):

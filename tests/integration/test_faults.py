@@ -1,9 +1,10 @@
 """A fault at every single operation of the stream, in every scenario of a connection.
 
 Each scenario is played once to count its operations, and then again for each of them.
-In the end nobody waits, the streams are closed, nothing is left running, nothing warns,
-and nothing was raised but what is documented. Two sides of ours talk to each other, or
-one of ours to a peer that says any bytes, or a server to several clients.
+In the end no task waits, the streams are closed, nothing is left running, nothing
+warns, and only documented exceptions were raised. A client and a server of the library
+talk to each other, or one of them to a peer that sends any bytes, or a server to
+several clients.
 
 What is played is chosen so that a fault strikes each operation, and not each byte: the
 errors that look alike take turns, and where a play has very many operations only some
@@ -62,7 +63,7 @@ OPTIONS: dict[str, Any] = {
     "ping_timeout": 5,
 }
 BUDGET = 30  # seconds: every one of these together, and some more
-MARGIN = 0.01  # seconds: virtual time only moves where somebody waits for it
+MARGIN = 0.01  # seconds: virtual time only moves while all tasks wait
 LARGE = bytes(range(256)) * 12  # more than is on the way at once
 
 
@@ -207,7 +208,7 @@ async def E8_sending_while_closing(ws: WebSocketConnection) -> None:
     assert ws.closed is not None
 
 
-async def E9_closed_by_everybody(ws: WebSocketConnection) -> None:
+async def E9_closed_by_many_tasks(ws: WebSocketConnection) -> None:
     async def close() -> None:
         try:
             await ws.get_message()
@@ -262,7 +263,7 @@ SCENARIOS: list[Act] = [
     E6_pings_at_the_end,
     E7_both_close_at_once,
     E8_sending_while_closing,
-    E9_closed_by_everybody,
+    E9_closed_by_many_tasks,
     F4_everything_at_once,
     F6_left_by_cancellation,
 ]
@@ -319,12 +320,12 @@ async def test_E6_to_E9_F4_F6_F7_a_fault_at_every_operation(
     choose = (lambda _: FAULTS) if scenario is echo else faults_at
     for at, fault in swept(cases(count, choose)):
         await play(scenario, on_client=on_client, at=at, fault=fault)
-    gc.collect()  # what nobody closed or awaited warns now, and fails the test
+    gc.collect()  # what was not closed or awaited warns now, and fails the test
 
 
 @pytest.mark.parametrize("manner", [SHORT, SLOW], ids=lambda manner: manner.name)
 @pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_E6_to_E9_F4_F6_F7_streams_that_are_not_as_good(
+async def test_E6_to_E9_F4_F6_F7_short_and_slow_streams(
     scenario: Act, manner: Manner
 ) -> None:
     count = await play(scenario, manner=manner)
@@ -401,7 +402,7 @@ async def is_over(ws: WebSocketConnection) -> None:
 
 
 async def is_not_missed(ws: WebSocketConnection) -> None:
-    await anyio.sleep(12)  # in which the attendant looks after it
+    await anyio.sleep(12)  # in which the background task reads
     assert ws.closed is not None
 
 
@@ -452,11 +453,11 @@ AGAINST = [
     Against("E1_never_reads", deaf, send_in_vain, 1000),
     Against("E1_floods_instead", flooding, nothing, 1000),
     Against("E2_closes_and_stays", closing, is_over, 4001),
-    Against("E2_closes_and_nobody_asks", closing, is_not_missed, 4001),
+    Against("E2_closes_while_no_task_reads", closing, is_not_missed, 4001),
     Against("E2_a_mistake_and_silence", mistaken, is_over, 1002),
     Against("E3_a_flood_of_pings", flooding_pings, get_through, 1000),
     Against("E4_is_gone", deaf, is_over, 1006),
-    Against("E4_is_gone_and_nobody_asks", deaf, is_not_missed, 1006),
+    Against("E4_is_gone_while_no_task_reads", deaf, is_not_missed, 1006),
     Against("E5_a_mistake_and_a_flood", oversized, is_over, 1009),
     Against("E6_no_pongs", closing_behind_pings, ping_in_vain, 4001),
     Against("E7_closes_as_well", closing, close_with_4000, 4001),
@@ -502,7 +503,7 @@ async def play_against(
 
 
 @pytest.mark.parametrize("scenario", AGAINST, ids=lambda scenario: scenario.name)
-async def test_E1_to_E8_F5_F7_a_peer_that_is_as_bad(
+async def test_E1_to_E8_F5_F7_a_fault_and_a_bad_peer(
     scenario: Against, opener: Opener
 ) -> None:
     count = await play_against(scenario, opener)

@@ -155,10 +155,10 @@ async def test_G6_nothing_is_left(way: Callable[[int], Any]) -> None:
             await way(port)
         await settled(port, tasks)
         assert descriptors_now() == descriptors
-    gc.collect()  # what nobody closed warns now, and fails the test
+    gc.collect()  # what was not closed warns now, and fails the test
 
 
-async def test_G5_who_comes_and_goes_leaves_nothing() -> None:
+async def test_G5_clients_that_come_and_go_leave_nothing() -> None:
     async with echoing() as port:
 
         async def crowd(size: int) -> None:
@@ -187,14 +187,16 @@ async def test_G5_who_comes_and_goes_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way not in BEFORE])
-async def test_G5_what_ended_is_freed_at_once(way: Callable[[int], Any]) -> None:
+async def test_G5_a_closed_connection_is_freed_at_once(
+    way: Callable[[int], Any],
+) -> None:
     # Buffers, zlib's and TLS's memory do not wait for the garbage collector, which
     # counts objects and not bytes.
     await _freed_at_once(way, lambda ws: None)
 
 
-async def test_G5_so_is_one_that_its_handler_keeps_in_a_context_variable() -> None:
-    # As some do to have it at hand in their log. Where a timer was set, asyncio keeps
+async def test_G5_a_connection_in_a_context_variable_is_freed_at_once() -> None:
+    # As some do for their log. Where a timer was set, asyncio keeps
     # the context until the timer would have been due, so this is a way without.
     current: ContextVar[WebSocketConnection] = ContextVar("current")
     await _freed_at_once(leave_without_a_close, current.set)
@@ -251,7 +253,7 @@ async def test_G4_an_idle_connection_takes_little() -> None:
         assert used < size * (20 * 1024 + allowance)
 
 
-async def test_G2_bad_clients_disturb_nobody() -> None:
+async def test_G2_bad_clients_do_not_disturb_others() -> None:
     async with echoing() as port:
         async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
             async with anyio.create_task_group() as tasks:

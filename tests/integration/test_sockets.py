@@ -180,8 +180,8 @@ async def test_what_is_sent_in_a_row_leaves_in_few_writes(answers: bool) -> None
     buffer = bytearray().join(packets)
     for i in range(50):
         assert take_frame(buffer) == Frame(TEXT, b"%d" % i)
-    # Answers to what was read together wait for the last of them; what nobody asked for
-    # only does once it proves to be a row.
+    # Answers to what was read together wait for the last of them; other messages do
+    # once they prove to be a row.
     assert len(packets) <= (1 if answers else 4)
 
 

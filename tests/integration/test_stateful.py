@@ -78,7 +78,7 @@ class Settings(NamedTuple):
     keepalive: bool
     capacity: int
     max_receive: int
-    client_closes: bool  # when everybody is done
+    client_closes: bool  # when all tasks are done
 
     def core(
         self,

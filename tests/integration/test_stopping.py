@@ -129,7 +129,7 @@ async def test_E11_handshakes_in_flight_get_a_503() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_E11_a_refusal_is_not_followed_by_another() -> None:
+async def test_E11_a_rejection_is_not_followed_by_another() -> None:
     # A 400 is on its way that the client does not take, when the server stops.
     async with running(echo) as it, anyio.create_task_group() as tasks:
         peer = await raw_client(it.listener, b"nonsense\r\n\r\n")
@@ -162,7 +162,7 @@ async def test_E11_a_request_that_comes_at_that_moment() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_E11_a_handler_that_has_refused_is_cancelled() -> None:
+async def test_E11_a_handler_that_has_rejected_is_cancelled() -> None:
     async def handler(asked: WebSocketRequest) -> None:
         await asked.reject(403)
         await anyio.sleep_forever()
@@ -181,7 +181,7 @@ async def test_E11_a_handler_that_has_refused_is_cancelled() -> None:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("timeout", [0, 3, None])
-async def test_E11_clients_that_do_not_answer(timeout: float | None) -> None:
+async def test_E11_clients_that_do_not_reply(timeout: float | None) -> None:
     async with running(echo, disconnect_timeout=5) as it:
         peers = [await accepted_client(it.listener) for _ in range(2)]
         await it.stop(timeout=timeout)
@@ -258,7 +258,7 @@ async def test_E19_clients_that_answer_the_close_and_keep_the_stream(
 
 
 @pytest.mark.virtual_time
-async def test_E11_a_503_that_nobody_takes() -> None:
+async def test_E11_a_503_that_is_not_read() -> None:
     async def handler(asked: WebSocketRequest) -> None:
         await anyio.sleep_forever()
 
@@ -274,8 +274,8 @@ async def test_E11_a_503_that_nobody_takes() -> None:
 
 @pytest.mark.virtual_time
 async def test_E11_a_client_that_was_leaving_already() -> None:
-    # Its Close came first, and it is the attendant who answers: to somebody who does
-    # not take the answer.
+    # Its Close came first, and the background task replies, to a client that does not
+    # read the reply.
     async def handler(asked: WebSocketRequest) -> None:
         await asked.accept()
         await anyio.sleep_forever()
@@ -344,7 +344,7 @@ async def test_E11_cancelled() -> None:
         with anyio.move_on_after(1) as scope:
             await it.stop(timeout=None)
         assert scope.cancelled_caught
-        # Whoever comes second finds everything closed.
+        # The second one finds everything closed.
         second = anyio.current_time()
         await it.server.aclose()
         await it.returned.wait()
@@ -434,7 +434,7 @@ async def test_E11_a_handler_that_waits_for_its_own_end() -> None:
         ({"timeout": "soon"}, TypeError),
     ],
 )
-async def test_E11_arguments_that_cannot_be_right(
+async def test_E11_invalid_arguments_are_an_error(
     arguments: dict[str, Any], error: type[Exception]
 ) -> None:
     async with running(echo) as it:

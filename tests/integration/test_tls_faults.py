@@ -45,10 +45,10 @@ async def still_serves(port: int, context: ssl.SSLContext) -> bool:
 
 
 @pytest.mark.parametrize("context", [None, True])
-async def test_B10_whoever_asks_for_nothing_special_verifies(
+async def test_B10_certificates_are_verified_by_default(
     context: Any, server_tls: ssl.SSLContext
 ) -> None:
-    # The certificate is good, but nobody the system trusts has signed it.
+    # The certificate is good, but no authority that the system trusts has signed it.
     async with serving(tls=server_tls) as port:
         with pytest.raises(HandshakeError) as caught:
             async with open_websocket_url(f"wss://localhost:{port}/", context):
@@ -62,8 +62,8 @@ async def test_B10_whoever_asks_for_nothing_special_verifies(
 
 
 @pytest.mark.parametrize("context", [False, 0, "", 1, "verify", object()])
-async def test_B10_nothing_else_means_no_verification(context: Any) -> None:
-    # Each of them could be a switch that somebody believes to be there.
+async def test_B10_no_other_value_turns_verification_off(context: Any) -> None:
+    # Each of them could be taken for a switch.
     with pytest.raises(TypeError, match="ssl_context"):
         open_websocket_url("wss://localhost:1/", context)
     async with anyio.create_task_group() as tasks:
@@ -74,7 +74,7 @@ async def test_B10_nothing_else_means_no_verification(context: Any) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["expired", "name", "chain"])
-async def test_B10_certificates_that_do_not_do(
+async def test_B10_bad_certificates_are_rejected(
     wrong: str, authority: trustme.CA, client_tls: ssl.SSLContext
 ) -> None:
     server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -102,13 +102,13 @@ async def test_B10_a_client_without_the_certificate_that_is_demanded(
     authority.configure_trust(server_tls)
     server_tls.verify_mode = ssl.CERT_REQUIRED
     server_tls.maximum_version = version
-    nobody, stranger, member = (ssl.create_default_context() for _ in range(3))
-    for context in (nobody, stranger, member):
+    without, stranger, member = (ssl.create_default_context() for _ in range(3))
+    for context in (without, stranger, member):
         authority.configure_trust(context)
     trustme.CA().issue_cert("stranger@example.org").configure_cert(stranger)
     authority.issue_cert("member@example.org").configure_cert(member)
     async with serving(tls=server_tls, handler_errors="raise") as port:
-        for context in (nobody, stranger):
+        for context in (without, stranger):
             with anyio.fail_after(5), pytest.raises(HandshakeError) as caught:
                 async with open_websocket_url(f"wss://localhost:{port}/", context):
                     raise AssertionError
@@ -171,7 +171,7 @@ async def test_E7_a_server_that_leaves_without_close_notify(
 
 
 class OpenSSL:
-    """The command of that name: TLS by hand, with keys for what nobody should do."""
+    """The command of that name: TLS by hand, with keys for renegotiation."""
 
     def __init__(self, process: Process) -> None:
         self._process = process

@@ -113,7 +113,7 @@ async def visit_their_server(peer: Peer, way: Way) -> None:
 
 @asynccontextmanager
 async def _aside(manager: AbstractContextManager[_T]) -> AsyncGenerator[_T]:
-    # Enter and leave in a thread: both block, and trio lets nobody block its own.
+    # Enter and leave in a thread: both block, and trio's thread must not block.
     value = await anyio.to_thread.run_sync(manager.__enter__)
     try:
         with anyio.fail_after(PATIENCE):

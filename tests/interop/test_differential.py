@@ -1,6 +1,6 @@
 """The same bytes to us and to the library websockets, without a network in between.
 
-Either of the two may be wrong, so every difference is one that somebody looked at:
+Either of the two may be wrong, so every difference was looked at:
 
 Frames
     * A length that is not in its shortest form: 1002 here, as RFC 6455 section 5.2 has

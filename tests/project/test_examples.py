@@ -103,7 +103,7 @@ def test_readme(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     programs = dict(re.findall(r"<!-- (\w+) -->\n```python\n(.+?)```", readme, re.S))
     for name, program in programs.items():
-        # As short as promised, but for blank lines.
+        # As short as promised, not counting blank lines.
         assert len([line for line in program.splitlines() if line]) <= 10, name
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -63,7 +63,7 @@ async def test_G3_max_connections(caplog: pytest.LogCaptureFixture) -> None:
     assert "max_connections" in record.message
 
 
-async def test_G3_a_place_is_free_however_a_client_leaves(
+async def test_G3_a_slot_is_released_however_a_client_leaves(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     async def handler(request: WebSocketRequest) -> None:
@@ -114,7 +114,7 @@ async def test_G3_a_place_is_free_however_a_client_leaves(
                         assert await ws.get_message() == "hello"
 
 
-async def test_G3_places_are_shared_by_all_listeners(
+async def test_G3_all_listeners_share_the_slots(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     class ServesByItself(TLSListener):
@@ -204,7 +204,7 @@ async def test_G3_stalled_tls_is_a_pending_handshake(
                 assert await ws.get_message() == "hello"
 
 
-async def test_G3_a_crowd_is_served_in_turn() -> None:
+async def test_G3_a_crowd_is_served_within_the_limits() -> None:
     most = there = served = 0
 
     async def handler(request: WebSocketRequest) -> None:

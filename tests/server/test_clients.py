@@ -25,7 +25,7 @@ from ..support.streams import MemoryListener, MemoryStream, failing, stream_pair
 @pytest.mark.parametrize(
     ("how", "code"), [("returns", 1000), ("raises", 1011), ("group", 1011)]
 )
-async def test_E12_the_end_of_a_handler(
+async def test_E12_the_end_of_a_handler_closes_the_connection(
     how: str, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def handler(request: WebSocketRequest) -> None:
@@ -48,7 +48,7 @@ async def test_E12_the_end_of_a_handler(
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("group", [False, True])
-async def test_E12_its_own_connection_closed_is_quiet(
+async def test_E12_the_connection_closed_of_its_connection_is_not_logged(
     group: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def handler(request: WebSocketRequest) -> None:
@@ -72,7 +72,7 @@ async def test_E12_its_own_connection_closed_is_quiet(
 
 
 @pytest.mark.virtual_time
-async def test_E12_somebody_elses_connection_closed_is_not(
+async def test_E12_the_connection_closed_of_another_connection_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def handler(request: WebSocketRequest) -> None:

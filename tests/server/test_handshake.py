@@ -36,7 +36,7 @@ from ..support.streams import MemoryListener, MemoryStream, failing, stream_pair
 
 
 @pytest.mark.virtual_time
-async def test_A1_nothing_or_drips() -> None:
+async def test_A1_slow_requests_are_dropped_at_the_deadline() -> None:
     async def never(request: WebSocketRequest) -> None:
         raise AssertionError
 
@@ -81,7 +81,9 @@ async def test_A1_memory_of_clients_that_say_nothing(anyio_backend_name: str) ->
             await client.aclose()
 
 
-async def test_A1_stalled_tls(server_tls: ssl.SSLContext) -> None:
+async def test_A1_stalled_tls_is_dropped_at_the_deadline(
+    server_tls: ssl.SSLContext,
+) -> None:
     async with anyio.create_task_group() as tasks:
         server = await tasks.start(
             partial(
@@ -96,7 +98,9 @@ async def test_A1_stalled_tls(server_tls: ssl.SSLContext) -> None:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("how", ["eof", "reset", "half"])
-async def test_A2_client_leaves(how: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_A2_a_client_that_leaves_is_forgotten_at_once(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG, "anyio_websocket")
     async with serving(echo) as (listener, _):
         for data in (b"", request()[:50]):
@@ -130,7 +134,7 @@ async def test_A2_client_leaves(how: str, caplog: pytest.LogCaptureFixture) -> N
         (request(line=b"GET * HTTP/1.1"), 400),
     ],
 )
-async def test_A_bad_requests_are_answered(
+async def test_A_bad_requests_get_a_response(
     data: bytes, status_code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "anyio_websocket")
@@ -261,7 +265,7 @@ async def test_G15_the_path_of_a_unix_client(
 
 
 @pytest.mark.virtual_time
-async def test_A7_an_answer_is_not_lost_to_a_reset() -> None:
+async def test_A7_a_response_is_not_lost_to_a_reset() -> None:
     # The client goes on sending the body; the answer must reach it all the same, and
     # the server must not read for ever.
     async with serving(echo) as (listener, _):
@@ -275,7 +279,7 @@ async def test_A7_an_answer_is_not_lost_to_a_reset() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_A7_a_client_that_does_not_wait_for_the_answer() -> None:
+async def test_A7_a_client_that_does_not_wait_for_the_response() -> None:
     async with serving(echo) as (listener, _):
         for hook in ("before_send", "before_eof", "before_close"):
             server_end, client_end = stream_pair()
@@ -289,7 +293,7 @@ async def test_A7_a_client_that_does_not_wait_for_the_answer() -> None:
             await client_end.aclose()
 
 
-async def test_A4_over_tls(
+async def test_A4_noise_over_tls_gets_a_response(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     async with anyio.create_task_group() as tasks:

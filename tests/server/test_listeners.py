@@ -104,7 +104,7 @@ async def test_unix_socket(tmp_path: Path) -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_a_listener_that_serves_by_itself(
+async def test_a_listener_with_a_serve_of_its_own(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     class OwnTLSListener(TLSListener):
@@ -151,7 +151,7 @@ def error_of(name: str) -> OSError:
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("name", ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"])
 @pytest.mark.parametrize("wrap", [lambda error: error, wrapped])
-async def test_G1_errors_that_pass(
+async def test_G1_errors_that_pass_are_logged_and_survived(
     name: str, wrap: Callable[[OSError], Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     listener = FailingListener([wrap(error_of(name)) for _ in range(25)])
@@ -169,7 +169,7 @@ async def test_G1_errors_that_pass(
 
 
 @pytest.mark.virtual_time
-async def test_G1_a_client_that_is_gone_already(
+async def test_G1_a_client_that_left_before_accept_is_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     listener = FailingListener([error_of("ECONNABORTED"), error_of("EPROTO")])
@@ -178,7 +178,7 @@ async def test_G1_a_client_that_is_gone_already(
         peer = await accepted_client(listener)
         await peer.stream.aclose()
         tasks.cancel_scope.cancel()
-    # Nobody has to do anything about it.
+    # There is nothing to do about it.
     assert not [r for r in caplog.records if r.name == "anyio_websocket"]
 
 
@@ -187,7 +187,7 @@ async def test_G1_a_client_that_is_gone_already(
     "error",
     [OSError(errno.EBADF, "bad"), wrapped(OSError(errno.EBADF, "bad")), KeyError()],
 )
-async def test_G1_errors_that_do_not_pass(error: Exception) -> None:
+async def test_G1_other_errors_of_a_listener_end_the_server(error: Exception) -> None:
     listener = FailingListener([error])
     with pytest.RaisesGroup(type(error), flatten_subgroups=True):
         await WebSocketServer(echo, [listener]).run()

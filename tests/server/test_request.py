@@ -24,7 +24,7 @@ from ..support.streams import stream_pair
 
 
 @pytest.mark.virtual_time
-async def test_A12_errors_of_the_application() -> None:
+async def test_A12_invalid_responses_are_an_error() -> None:
     async def handler(request: WebSocketRequest) -> None:
         for wrong in ({"subprotocol": "c"}, {"extra_headers": [("X", "a\r\nb")]}):
             with pytest.raises(ValueError):  # noqa: PT011
@@ -79,7 +79,7 @@ async def test_A21_headers_host_and_origin() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_A13_frames_before_the_answer() -> None:
+async def test_A13_frames_before_the_response_arrive() -> None:
     got: list[str | bytes] = []
     may_accept = anyio.Event()
 
@@ -109,7 +109,9 @@ async def test_A13_frames_before_the_answer() -> None:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("how", ["returns", "raises", "cancelled"])
-async def test_A14_unanswered(how: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_A14_a_handler_that_does_not_respond(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def handler(request: WebSocketRequest) -> None:
         if how == "raises":
             raise RuntimeError("oops")
@@ -130,7 +132,7 @@ async def test_A14_unanswered(how: str, caplog: pytest.LogCaptureFixture) -> Non
 
 
 @pytest.mark.virtual_time
-async def test_A14_client_leaves_while_the_handler_decides() -> None:
+async def test_A14_a_client_that_leaves_while_the_handler_decides() -> None:
     outcome: list[BaseException] = []
     decide = anyio.Event()
 
@@ -158,7 +160,7 @@ async def test_A14_client_leaves_while_the_handler_decides() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_A14_client_does_not_read_the_answer() -> None:
+async def test_A14_a_client_that_does_not_read_the_response() -> None:
     async def accepts(request: WebSocketRequest) -> None:
         await request.accept()
 
@@ -181,7 +183,7 @@ async def test_A14_client_does_not_read_the_answer() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_cancelled_while_accepting() -> None:
+async def test_cancelling_accept_closes_the_stream() -> None:
     ours, theirs = stream_pair(capacity=100)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(theirs.send, request())
@@ -193,7 +195,7 @@ async def test_cancelled_while_accepting() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_answering_twice() -> None:
+async def test_a_request_has_one_response() -> None:
     async def handler(request: WebSocketRequest) -> None:
         if request.path == "/accept":
             await request.accept()
@@ -232,7 +234,7 @@ async def test_reject() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_what_a_request_says() -> None:
+async def test_the_attributes_of_a_request() -> None:
     async def handler(asked: WebSocketRequest) -> None:
         assert asked.path == "/a%20b?c"
         assert asked.proposed_subprotocols == ("x", "y")

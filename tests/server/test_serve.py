@@ -120,7 +120,7 @@ async def test_real_sockets_from_outside() -> None:
 
 
 @pytest.mark.parametrize("name", ["max_connections", "max_pending_handshakes"])
-def test_limits_that_cannot_be_right(name: str) -> None:
+def test_invalid_limits_are_an_error(name: str) -> None:
     listeners = [object.__new__(TLSListener)]
     for value in (0, -1):
         with pytest.raises(ValueError, match=f"{name} must be more than zero"):

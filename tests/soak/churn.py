@@ -215,7 +215,7 @@ class Churn:
         )
 
     async def _at_rest(self) -> Sample:
-        """Look at the server while nobody else is there."""
+        """Look at the server while it has no other client."""
         samples: list[Sample] = []
         for _ in range(10):
             await anyio.sleep(0.3)

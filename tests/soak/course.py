@@ -46,7 +46,7 @@ class Course:
     life: int = 1
     is_down: bool = False
     connected: int = 0  # honest clients
-    told: int = 0  # honest clients that it said good-bye to
+    told: int = 0  # honest clients that it sent a Close
     restart: Restart | None = None
     moments: list[Moment] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)  # since the last moment
@@ -58,7 +58,7 @@ class Course:
         return life == self.life and not self.is_down
 
     def percentile(self, part: float) -> int:
-        """Say how many ms an echo took at the most, but for a part of them."""
+        """Say how many ms an echo took at the most, leaving out a part of them."""
         rest = part * self.spread.total()
         for took in sorted(self.spread, reverse=True):
             rest -= self.spread[took]

@@ -4,9 +4,9 @@ Nine in ten clients are honest: they send numbered messages of random sizes, pla
 compressed, over TCP or TLS, want them back in order, none lost and none twice, and come
 and go. The others are of ``hostile``: they play every row of the contract that a peer
 can play, and see to it that the promised happens. In the middle each server is told to
-stop and started anew. While that goes on memory, descriptors and tasks are watched, and
-how long an echo takes. A broken promise ends the run with an error; ``report.md`` and
-``soak.png`` say what was seen.
+stop and started again. All the while, memory, descriptors, tasks and the time that an
+echo takes are measured. A broken promise ends the run with an error; ``report.md`` and
+``soak.png`` say what was measured.
 """
 
 from __future__ import annotations
@@ -347,7 +347,7 @@ class Soak:
         for course in self.courses:
             loop = course.server.loop
             if not course.told >= 1:
-                self._break(f"{loop} told nobody that it stopped")
+                self._break(f"{loop} told no client that it stopped")
             if (slowest := course.percentile(0.01)) > SLOWEST * 1e3:
                 self._break(f"{loop}: echoes take {slowest} ms (p99)")
             if self.seconds < LONG:

@@ -38,7 +38,7 @@ class _JumpSelector(selectors.DefaultSelector):
 
 
 class AutojumpLoop(asyncio.SelectorEventLoop):
-    """An event loop in which nobody waits for a timer; for streams in memory only.
+    """An event loop that does not wait for timers; for streams in memory only.
 
     Its clock stands still while tasks run, however slow the machine is, as trio's does.
 

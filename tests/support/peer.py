@@ -144,7 +144,7 @@ Opener = Callable[..., Awaitable[Opened]]
 
 
 def mangled(peer: RawPeer, opcode: int, payload: bytes = b"", **how: Any) -> bytes:
-    """A frame masked as the peer's should be, but for what the test says."""
+    """A frame masked as the peer's should be, unless the test says otherwise."""
     return frame(opcode, payload, **{"mask": b"\1\2\3\4" if peer.masks else None} | how)
 
 

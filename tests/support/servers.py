@@ -88,7 +88,7 @@ async def connected(port: int, data: bytes = b"") -> AsyncGenerator[RawPeer]:
 
 
 async def is_answered(peer: RawPeer) -> bool:
-    """Say whether a client is let in, be it after a while."""
+    """Say whether a client is let in, at once or after a while."""
     with anyio.fail_after(5):
         return (await peer.receive_head()).startswith(b"HTTP/1.1 101 ")
 

@@ -86,10 +86,10 @@ class MemoryStream(ByteStream):
                     raise anyio.ClosedResourceError
                 if pipe.deaf or pipe.reset:
                     raise anyio.BrokenResourceError from BrokenPipeError("reset")
-                room = min(pipe.capacity - len(pipe.data), self.max_send)
-                if room > 0 and len(view):
-                    pipe.data += view[:room]
-                    view = view[room:]
+                space = min(pipe.capacity - len(pipe.data), self.max_send)
+                if space > 0 and len(view):
+                    pipe.data += view[:space]
+                    view = view[space:]
                     pipe.change()
                 if not len(view):
                     return

@@ -67,7 +67,7 @@ async def test_two_at_once_are_refused() -> None:
 
 
 @pytest.mark.parametrize("how", ["receive", "send"])
-async def test_closing_wakes_who_waits(how: str) -> None:
+async def test_closing_wakes_waiting_tasks(how: str) -> None:
     one, _ = stream_pair(capacity=1)
 
     async def wait() -> None:
@@ -88,7 +88,7 @@ async def test_closing_breaks_the_other_end() -> None:
     with pytest.raises(anyio.BrokenResourceError):  # a reset, for data was unread
         await other.receive()
     with pytest.raises(anyio.BrokenResourceError):
-        await other.send(b"nobody listens")
+        await other.send(b"no one listens")
     one, other = stream_pair()
     await one.aclose()
     with pytest.raises(anyio.EndOfStream):

@@ -75,7 +75,7 @@ CLOSED: Final[dict[str, list[tuple[bytes, int]]]] = {
         ),
         (frame(CLOSE, close_payload(1000) + b"\xff"), 1007),
         (frame(CLOSE, close_payload(1014)), 1014),  # IANA has it
-        (frame(CLOSE, close_payload(4999, "farewell")), 4999),
+        (frame(CLOSE, close_payload(4999, "done")), 4999),
     ],
 }
 

@@ -114,7 +114,7 @@ async def hears_no(peer: RawPeer, *statuses: int) -> None:
 
 
 async def next_frame(peer: RawPeer) -> Frame:
-    """Receive a frame in time, but for those that keep the connection alive."""
+    """Receive a frame in time, skipping those that keep the connection alive."""
     with within(0, "the next frame"):
         while (got := await peer.receive()).opcode == PING:
             pass

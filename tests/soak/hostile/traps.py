@@ -35,7 +35,7 @@ from .script import LOST, BrokenPromise, dribbled, leave_with_a_reset
 CONNECT_TIMEOUT: Final = 8.0  # seconds, of the client
 DISCONNECT_TIMEOUT: Final = 4.0
 MAX_BODY: Final = 65536  # bytes that are kept of a refusal
-GOOD: Final = b"<101>"  # stands for a good answer, but for the empty line
+GOOD: Final = b"<101>"  # stands for a good response without its empty line
 LAST: Final = frame(TEXT, b"last", mask=None)
 
 Play = Callable[[RawPeer, bytes], Awaitable[None]]
@@ -276,8 +276,8 @@ async def answers_no_close(peer: RawPeer, request: bytes) -> None:
 
 @catches("E2", None, seconds=LINGER_TIMEOUT)
 async def closes_and_stays(peer: RawPeer, request: bytes) -> None:
-    goodbye = frame(CLOSE, close_payload(1000), mask=None)
-    await peer.stream.send(response(request) + LAST + goodbye)
+    close = frame(CLOSE, close_payload(1000), mask=None)
+    await peer.stream.send(response(request) + LAST + close)
     await anyio.sleep(LINGER_TIMEOUT + SLACK)
 
 
