@@ -70,6 +70,14 @@ async def never_reads(peer: RawPeer) -> None:
             pass
 
 
+@plays("E14")
+async def closes_without_a_code(peer: RawPeer) -> None:
+    await opened(peer)
+    await peer.send(CLOSE)
+    await hears(peer, Frame(CLOSE, b""))
+    await hears_the_end(peer)
+
+
 @plays("E19")
 async def replies_to_the_close_and_stays(peer: RawPeer) -> None:
     await opened(peer, path=b"/leave")
