@@ -13,6 +13,7 @@ from ._client import (
 from ._connection import WebSocketConnection
 from ._endpoint import Endpoint
 from ._errors import (
+    CloseCode,
     CloseReason,
     ConnectionClosed,
     ConnectionRejected,
@@ -37,6 +38,7 @@ from ._server import (
 
 __all__ = [
     "ClientOptions",
+    "CloseCode",
     "CloseReason",
     "ConnectionClosed",
     "ConnectionOptions",

@@ -12,27 +12,39 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Final
 
-# IANA's registry (RFC 6455 section 11.7). The names are those of wsproto's CloseReason,
-# because users of trio-websocket compare with them; wsproto does not have 1014.
-_NAMES: Final = {
-    1000: "NORMAL_CLOSURE",
-    1001: "GOING_AWAY",
-    1002: "PROTOCOL_ERROR",
-    1003: "UNSUPPORTED_DATA",
-    1005: "NO_STATUS_RCVD",
-    1006: "ABNORMAL_CLOSURE",
-    1007: "INVALID_FRAME_PAYLOAD_DATA",
-    1008: "POLICY_VIOLATION",
-    1009: "MESSAGE_TOO_BIG",
-    1010: "MANDATORY_EXT",
-    1011: "INTERNAL_ERROR",
-    1012: "SERVICE_RESTART",
-    1013: "TRY_AGAIN_LATER",
-    1014: "BAD_GATEWAY",
-    1015: "TLS_HANDSHAKE_FAILED",
-}
+
+class CloseCode(enum.IntEnum):
+    """The registered close codes (RFC 6455 sections 7.4.1 and 11.7).
+
+    A member is an ``int``: it equals the number, and can be passed to
+    `WebSocketConnection.aclose`. 3000 to 3999 are registered by libraries, and 4000 to
+    4999 are free for applications; these are plain numbers.
+
+    """
+
+    # IANA's registry. The names are those of wsproto's CloseReason, because users of
+    # trio-websocket compare with them; wsproto does not have 1014.
+    NORMAL_CLOSURE = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    NO_STATUS_RCVD = 1005
+    ABNORMAL_CLOSURE = 1006
+    INVALID_FRAME_PAYLOAD_DATA = 1007
+    POLICY_VIOLATION = 1008
+    MESSAGE_TOO_BIG = 1009
+    MANDATORY_EXT = 1010
+    INTERNAL_ERROR = 1011
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+    BAD_GATEWAY = 1014
+    TLS_HANDSHAKE_FAILED = 1015
+
+
+_KNOWN: Final = {int(code): code for code in CloseCode}
 
 
 class CloseReason:
@@ -49,20 +61,20 @@ class CloseReason:
     __slots__ = ("_code", "_reason")
 
     def __init__(self, code: int, reason: str | None) -> None:
-        self._code = int(code)
+        self._code: CloseCode | int = _KNOWN.get(code) or int(code)
         self._reason = reason
 
     @property
-    def code(self) -> int:
-        """The close code as a number."""
+    def code(self) -> CloseCode | int:
+        """The close code: a member of `CloseCode`, or a number if it has none."""
         return self._code
 
     @property
     def name(self) -> str:
         """The registered name of the code, or the name of the range that it is in."""
         code = self._code
-        if code in _NAMES:
-            return _NAMES[code]
+        if isinstance(code, CloseCode):
+            return code.name
         if 1000 <= code <= 2999:
             return "RFC_RESERVED"
         if 3000 <= code <= 3999:
@@ -85,11 +97,11 @@ class CloseReason:
         return hash((self._code, self._reason))
 
     def __reduce__(self) -> tuple[type[CloseReason], tuple[int, str | None]]:
-        return CloseReason, (self._code, self._reason)
+        return CloseReason, (int(self._code), self._reason)
 
     def __repr__(self) -> str:
         return (
-            f"{type(self).__name__}<code={self.code}, name={self.name}, "
+            f"{type(self).__name__}<code={self.code:d}, name={self.name}, "
             f"reason={self.reason!r}>"
         )
 

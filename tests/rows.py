@@ -536,6 +536,10 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "an option has an impossible value",
             "``ValueError`` at the call",
         ),
+        "H5": (
+            "a program compares ``closed.code``, or asks for its ``name`` or ``value``",
+            "registered codes are members of `CloseCode`, whichever side closed",
+        ),
     },
 }
 

@@ -6,8 +6,10 @@ import copy
 import pickle
 
 import pytest
+import wsproto.frame_protocol
 
 from anyio_websocket import (
+    CloseCode,
     CloseReason,
     ConnectionClosed,
     ConnectionRejected,
@@ -52,6 +54,31 @@ def test_close_reason() -> None:
         reason.code = 1001  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(reason)) == reason
     assert copy.deepcopy(reason) == reason
+
+
+def test_H5_codes_are_members_of_an_enum() -> None:
+    reason = CloseReason(1001, None)
+    for twin in (reason, pickle.loads(pickle.dumps(reason)), copy.deepcopy(reason)):
+        assert twin.code is CloseCode.GOING_AWAY
+        assert isinstance(twin.code, CloseCode)
+        assert (twin.code.value, twin.code.name) == (1001, "GOING_AWAY")
+        assert (f"{twin.code}", str(twin.code), twin.code) == ("1001", "1001", 1001)
+    assert CloseReason(CloseCode.GOING_AWAY, None) == reason
+    for code in CloseCode:
+        assert CloseReason(int(code), None).code is code
+        assert CloseReason(code, None).name == code.name
+
+
+@pytest.mark.parametrize("code", [999, 1004, 1016, 3000, 4999, 5000])
+def test_H5_other_codes_are_plain_numbers(code: int) -> None:
+    assert type(CloseReason(code, None).code) is int
+    assert CloseReason(code, None).code == code
+
+
+def test_H5_names_are_those_of_wsproto() -> None:
+    theirs = {code.name: code.value for code in wsproto.frame_protocol.CloseReason}
+    ours = {code.name: code.value for code in CloseCode}
+    assert ours == theirs | {"BAD_GATEWAY": 1014}
 
 
 def test_the_base_classes() -> None:

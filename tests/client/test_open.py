@@ -12,6 +12,7 @@ from anyio.abc import ByteStream
 from anyio.streams.tls import TLSStream
 
 from anyio_websocket import (
+    CloseCode,
     CloseReason,
     ConnectionClosed,
     DisconnectionTimeout,
@@ -308,3 +309,25 @@ async def test_closed_by_the_server_before_leaving() -> None:
             with pytest.raises(ConnectionClosed):
                 await ws.get_message()
         assert ws.closed == CloseReason(1001, "bye")
+
+
+async def test_H5_both_sides_have_members_as_codes() -> None:
+    codes: list[object] = []
+
+    async def handler(request: WebSocketRequest) -> None:
+        ws = await request.accept()
+        await ws.wait_closed()
+        assert ws.closed is not None
+        codes.append(ws.closed.code)
+
+    async with serving(handler) as port:
+        for code in (1001, 4000):
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
+                await ws.aclose(CloseCode.GOING_AWAY if code == 1001 else code)
+            assert ws.closed is not None
+            codes.append(ws.closed.code)
+        with anyio.fail_after(5):
+            while len(codes) < 4:
+                await anyio.sleep(0.01)
+    assert sorted(codes, key=str) == [1001, 1001, 4000, 4000]
+    assert {type(code) for code in codes} == {CloseCode, int}
