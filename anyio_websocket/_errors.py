@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import Final, Self
 
 
 class CloseCode(enum.IntEnum):
@@ -44,6 +44,8 @@ class CloseCode(enum.IntEnum):
     TLS_HANDSHAKE_FAILED = 1015
 
 
+# After these, ``async for`` ends. Browsers send no code if a page gives none.
+_CLEAN: Final = (1000, 1001, 1005)
 _KNOWN: Final = {int(code): code for code in CloseCode}
 
 
@@ -169,18 +171,82 @@ class ConnectionRejected(HandshakeError):
 class ConnectionClosed(WebSocketError):
     """The connection is closed or closing, so the call cannot do its work.
 
-    ``__cause__`` is the error of the network or of TLS, if there was one.
+    Its text is a sentence: which side closed, with which code and reason, or why the
+    connection ended without a closing handshake (1006). ``__cause__`` is the error of
+    the network or of TLS, if there was one.
 
     :param reason: why the connection ended
 
     """
 
+    # Defaults of the class, because users have subclasses that do not call __init__.
     #: why the connection ended
-    reason: CloseReason | None
+    reason: CloseReason | None = None
+    #: the Close of this side, even if it was lost with the stream; ``None`` if this
+    #: side made none
+    sent: CloseReason | None = None
+    #: the Close of the peer; ``None`` if none was received
+    received: CloseReason | None = None
+    _peer_first: bool = False
+    _detail: str = ""  # what the Closes do not tell
 
     def __init__(self, reason: CloseReason | None) -> None:
         super().__init__(reason)
         self.reason = reason
 
+    def with_facts(
+        self,
+        sent: CloseReason | None,
+        received: CloseReason | None,
+        *,
+        peer_first: bool,
+        detail: str,
+    ) -> Self:
+        self.sent = sent
+        self.received = received
+        self._peer_first = peer_first
+        self._detail = detail
+        return self
+
+    @property
+    def clean(self) -> bool:
+        """Whether it was a normal end: code 1000 or 1001, or a Close without a code.
+
+        ``async for`` ends then instead of raising.
+        """
+        return self.reason is not None and self.reason.code in _CLEAN
+
+    def __str__(self) -> str:
+        reason, sent, received = self.reason, self.sent, self.received
+        if reason is None:
+            return "the connection is closed"
+        if reason.code == CloseCode.ABNORMAL_CLOSURE:
+            why = self._detail or reason.reason or "the stream ended"
+            return f"the connection ended without a closing handshake (1006): {why}"
+        if received is not None and self._peer_first:
+            return f"the peer closed the connection with {_in_words(received)}"
+        if sent is None:
+            return f"the connection was closed with {_in_words(reason)}"
+        text = f"this side closed the connection with {_in_words(sent)}"
+        if received is not None and received != sent:
+            text += f", and the peer with {_in_words(received)}"
+        return f"{text}; {self._detail}" if self._detail else text
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}<{self.reason!r}>"
+
+
+def _in_words(reason: CloseReason) -> str:
+    if reason.code == CloseCode.NO_STATUS_RCVD:
+        return "no code (1005)"
+    text = f"code {reason.code:d} ({reason.name})"
+    # Quoted, because the peer may have chosen it.
+    return f"{text}, reason {reason.reason!r}" if reason.reason else text
+
+
+def cause_in_words(cause: BaseException | None) -> str:
+    """Say why a connection was lost; ``""`` if there is no exception that says it."""
+    if cause is None:
+        return ""
+    # anyio's BrokenResourceError has no text, but its cause has.
+    return str(cause) or cause_in_words(cause.__cause__) or type(cause).__name__

@@ -540,6 +540,15 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "a program compares ``closed.code``, or asks for its ``name`` or ``value``",
             "registered codes are members of `CloseCode`, whichever side closed",
         ),
+        "H12": (
+            "`ConnectionClosed` is shown in a traceback or in a log",
+            (
+                "a sentence says which side closed, with which code and reason. For "
+                "1006 it says why: an error of the network, the keepalive, a send that "
+                "was cancelled, or that the peer ended the stream. What the peer chose "
+                "is quoted"
+            ),
+        ),
     },
 }
 

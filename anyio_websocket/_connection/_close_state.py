@@ -20,6 +20,8 @@ fact             is set                                   by
 ===============  =======================================  ===========================
 ``reason``       with the first step                      the part that sees it first
 ``by_us``        with it, if ``aclose()`` came first      ``Closing.close``
+``sent``         with our Close                           the part that makes it
+``received``     with the peer's Close                    ``close_received``
 ``stream_lost``  if the stream failed or cannot be used   any part, at any time
 ``_claimed``     when a task starts on the second step    ``Closing.run``
 ``timed_out``    if the closing handshake took too long   ``Closing.run``
@@ -43,7 +45,7 @@ from typing import NoReturn
 from anyio import Event
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from .._errors import CloseReason, ConnectionClosed
+from .._errors import CloseReason, ConnectionClosed, cause_in_words
 from .._transport import Transport
 from ._watched import Watched
 
@@ -60,12 +62,13 @@ class CloseState:
         "_claimed",
         "_connection",
         "_event",
-        "_replaced",
         "_transport",
         "by_us",
         "cause",
         "closed",
         "reason",
+        "received",
+        "sent",
         "stream_lost",
         "timed_out",
     )
@@ -75,9 +78,12 @@ class CloseState:
         self._connection: Watched | None = connection
         self._event: Event | None = None
         self._claimed = False
-        self._replaced: CloseReason | None = None  # the reason before the peer's
         #: why the connection ended; ``None`` while it is open
         self.reason: CloseReason | None = None
+        #: our Close, even if it could not be written
+        self.sent: CloseReason | None = None
+        #: the peer's Close
+        self.received: CloseReason | None = None
         #: the network's error, if that is why the connection ended
         self.cause: BaseException | None = None
         #: whether the application closed first: received messages are dropped then
@@ -102,6 +108,8 @@ class CloseState:
         if self.reason is None:
             self.reason = reason
             self.by_us = by_us
+            if by_us:
+                self.sent = reason
             self.cause = cause
             if cause is not None:
                 # The traceback's frames refer to the objects that refer to the cause.
@@ -111,8 +119,8 @@ class CloseState:
 
     def close_received(self, reason: CloseReason) -> None:
         """Record the peer's Close, whether it came first or is the reply to ours."""
+        self.received = reason
         if self.by_us:
-            self._replaced = self.reason
             self.reason = reason
         else:
             self.begin(reason)
@@ -133,7 +141,24 @@ class CloseState:
 
         """
         await checkpoint_if_cancelled()
-        raise ConnectionClosed(self.reason) from self.cause
+        error = ConnectionClosed(self.reason).with_facts(
+            self.sent,
+            self.received,
+            peer_first=not self.by_us,
+            detail=self._detail(),
+        )
+        raise error from self.cause
+
+    def _detail(self) -> str:
+        """Say in an error what the Closes do not tell."""
+        if self.cause is not None:
+            return cause_in_words(self.cause)
+        if self.by_us and self.received is None:
+            if self.timed_out:
+                return "the peer did not reply within disconnect_timeout"
+            if self.stream_lost:
+                return "the stream was lost before the peer replied"
+        return ""
 
     def is_own(self, exc: ConnectionClosed) -> bool:
         """Say whether an exception reports the end of this connection.
@@ -142,9 +167,7 @@ class CloseState:
         ended for an equal reason.
         """
         reason = exc.reason
-        return reason is not None and (
-            reason is self.reason or reason is self._replaced
-        )
+        return reason is not None and (reason is self.reason or reason is self.sent)
 
     # -- the second step -------------------------------------------------------
 

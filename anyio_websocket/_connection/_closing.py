@@ -124,6 +124,7 @@ class Closing:
         :param reason: the reason of that Close
 
         """
+        self._state.sent = CloseReason(code, reason)
         self._outbox.send_close(self._engine.frame_close(code, reason))
         await self.abort(text)
 

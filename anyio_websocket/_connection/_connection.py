@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from anyio import current_time
 from anyio.abc import AsyncResource
@@ -27,9 +27,6 @@ from .._protocol import (
 from ._core import ConnectionCore
 
 _Buffer = bytes | bytearray | memoryview
-
-# ``async for`` ends after these: normal closure, going away, and a Close without a code
-_NORMAL_CODES: Final = (1000, 1001, 1005)
 
 
 class WebSocketConnection(AsyncResource):
@@ -220,7 +217,7 @@ class WebSocketConnection(AsyncResource):
         try:
             return await self._core.reader.message()
         except ConnectionClosed as exc:
-            if exc.reason is not None and exc.reason.code in _NORMAL_CODES:
+            if exc.clean:
                 raise StopAsyncIteration from None
             raise
 

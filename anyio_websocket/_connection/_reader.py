@@ -304,12 +304,16 @@ class Reader:
                     self._others.pop(0).set()
         elif isinstance(event, Close):
             # First the reason: sending our Close may fail, which would make it 1006.
-            self._state.close_received(CloseReason(event.code, event.reason or None))
+            received = CloseReason(event.code, event.reason or None)
+            self._state.close_received(received)
+            if self._state.sent is None:
+                self._state.sent = received
             self._outbox.send_close(self._engine.frame_close(event.code, event.reason))
         else:  # from now on nothing counts that the peer sends
             assert isinstance(event, Failure)
             reason = close_reason_to_send(event.reason)
-            self._state.begin(CloseReason(event.code, reason))
+            self._state.sent = CloseReason(event.code, reason)
+            self._state.begin(self._state.sent)
             self._outbox.send_close(self._engine.frame_close(event.code, reason))
 
     async def _receive(self) -> None:

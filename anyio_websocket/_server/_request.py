@@ -12,7 +12,7 @@ from anyio import move_on_after
 
 from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
 from .._endpoint import Endpoint
-from .._errors import CloseReason, ConnectionClosed
+from .._errors import CloseReason, ConnectionClosed, cause_in_words
 from .._options import ConnectionSettings
 from .._protocol import Extension, Extensions, Request, ServerHandshake
 from .._transport import Transport, TransportLost
@@ -102,7 +102,10 @@ class PendingRequest:
             raise
         await self.transport.abort()
         self._closed = CloseReason(1006, text)
-        raise ConnectionClosed(self._closed) from cause
+        error = ConnectionClosed(self._closed).with_facts(
+            None, None, peer_first=False, detail=cause_in_words(cause)
+        )
+        raise error from cause
 
     async def reject(
         self,
