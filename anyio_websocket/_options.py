@@ -18,6 +18,7 @@ from types import UnionType
 from typing import Any, Final, Literal, TypedDict, TypeVar
 
 from ._protocol import (
+    MAX_HEAD_SIZE,
     Extension,
     Extensions,
     Origins,
@@ -37,8 +38,8 @@ DISCONNECT_TIMEOUT: Final = 10.0  # seconds; websockets' close timeout
 
 # seconds to wait for the peer's FIN after both Closes, as Chromium does (2 s)
 LINGER_TIMEOUT: Final = 2.0
-# bytes; holds any ordinary handshake at once, and bounds what a peer that sends
-# frames too early can make us keep
+# bytes; holds most handshakes at once, and bounds what a peer that sends frames too
+# early can make us keep
 HANDSHAKE_RECEIVE_SIZE: Final = 8192
 
 
@@ -86,6 +87,16 @@ class _LifeOptions(TypedDict, total=False):
 
     It bounds how long a host that does not answer, or a peer that sends its handshake
     byte by byte ("slowloris"), can keep a task and a socket.
+    """
+
+    max_head_size: int
+    """The most bytes that the head of a request or a response may have; default 65536
+    (64 KiB), at least 1024. A line may have a quarter of it (16 KiB), or 8 KiB if that
+    is more, and there may be one header for each 512 bytes (128), or 100. A server
+    rejects what is larger with status 414 or 431, a client raises `HandshakeError`.
+
+    It bounds the memory that a peer can take before anything is known of it. Increase
+    it if cookies or tokens are larger.
     """
 
     disconnect_timeout: float | None
@@ -218,10 +229,12 @@ class ServerOptions(_BufferOptions, ServerStreamOptions, total=False):
     """
 
     max_pending_handshakes: int | None
-    """How many clients may be in their handshake at once, TLS included; default 1000,
-    at some 32 KiB each. At the limit the server accepts no more until a handshake is
-    done, or the client has left; ``connect_timeout`` bounds how long that takes if the
-    handler is quick. ``None`` sets no limit.
+    """How many clients may be in their handshake at once, TLS included; default 1000.
+    Each of them takes what it has sent of its request, which is ``max_head_size`` at
+    most, an eighth of that, and less than 32 KiB beside. At the limit the server
+    accepts no more until a handshake is done, or the client has left;
+    ``connect_timeout`` bounds how long that takes if the handler is quick. ``None``
+    sets no limit.
 
     It bounds what clients can take that connect and say nothing, and the work that a
     crowd makes that reconnects at the same moment.
@@ -244,6 +257,7 @@ class ConnectionSettings:
     max_message_size: float = MAX_MESSAGE_SIZE
     receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE
     connect_timeout: float | None = 10.0  # websockets' open timeout
+    max_head_size: int = MAX_HEAD_SIZE
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT
     compression: PerMessageDeflate | bool | None = None
     ping_interval: float | None = 20.0  # websockets'; below any proxy's idle time
@@ -256,6 +270,11 @@ class ConnectionSettings:
         check("max_message_size", self.max_message_size)
         check("receive_buffer_size", self.receive_buffer_size, kind=int, none=True)
         check("connect_timeout", self.connect_timeout, none=True)
+        check("max_head_size", self.max_head_size, kind=int)
+        if self.max_head_size < 1024:  # with less, no browser could connect
+            raise ValueError(
+                f"max_head_size must be at least 1024, not {self.max_head_size}"
+            )
         check("disconnect_timeout", self.disconnect_timeout, none=True)
         check("ping_interval", self.ping_interval, none=True)
         check("ping_timeout", self.ping_timeout, none=True)
@@ -305,7 +324,8 @@ class ServerSettings(ConnectionSettings):
     origins: Iterable[str] | str | None = None
     handler_errors: Literal["log", "raise"] = "log"
     max_connections: int | None = None
-    # Some 32 KiB each, and no other library has a limit to compare with.
+    # Mostly 8 KiB each, 80 with a full head; no other library has a limit to compare
+    # with.
     max_pending_handshakes: int | None = 1000
     #: `origins`, checked
     allowed_origins: Origins = field(init=False)

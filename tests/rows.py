@@ -31,7 +31,8 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             (
                 "it is disconnected when `~ConnectionOptions.connect_timeout` is over. "
                 "The time counts from the moment it was accepted, and received bytes "
-                "do not extend it. Less than 32 KiB are kept for it"
+                "do not extend it. What was received of its request is kept, with an "
+                "eighth more, and less than 32 KiB beside"
             ),
         ),
         "A2": (
@@ -40,9 +41,9 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "A3": (
             (
-                "the request line is over 8 KiB, a header is over 8 KiB, the whole "
-                "head is over 16 KiB, or there are more than 100 headers, whether they "
-                "arrive in one read or byte by byte"
+                "the request line or a header is over 16 KiB, the whole head is over "
+                "64 KiB, there are more than 128 headers, or more than 128 "
+                "subprotocols, whether they arrive in one read or byte by byte"
             ),
             "414 for the request line, else 431, after work linear in the input",
         ),
@@ -85,8 +86,8 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "thousands of commas"
             ),
             (
-                "such offers are declined. The response never grants more than the "
-                "server's settings allow"
+                "such offers are declined, and all behind the first 128. The response "
+                "never grants more than the server's settings allow"
             ),
         ),
         "A11": (
@@ -112,6 +113,14 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "A16": (
             "an empty line comes before the request line",
             "it is ignored, once",
+        ),
+        "A17": (
+            "cookies and tokens make a head of 9 to 20 KB, or larger",
+            (
+                "accepted up to `~ConnectionOptions.max_head_size`, 64 KiB by default. "
+                "The limits of a line and of the number of headers follow from it, and "
+                "row A3 holds above them"
+            ),
         ),
         "A18": (
             (
@@ -172,7 +181,7 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "B3": (
             "the response is not HTTP, or its head never ends",
-            "`HandshakeError` after at most 16 KiB",
+            "`HandshakeError` after at most `~ConnectionOptions.max_head_size` bytes",
         ),
         "B4": (
             (

@@ -72,6 +72,7 @@ def test_settings_are_passed_by_name() -> None:
         ("max_message_size", [0, -1, math.nan]),
         ("receive_buffer_size", [0, -1]),
         ("connect_timeout", [0, -1, math.nan]),
+        ("max_head_size", [0, -1]),
         ("disconnect_timeout", [0, -0.1, math.nan]),
         ("ping_interval", [0, -1]),
         ("ping_timeout", [0, -1]),
@@ -93,6 +94,8 @@ def test_H3_impossible_settings(name: str, values: list[float]) -> None:
         ("max_message_size", None),
         ("receive_buffer_size", 1.5),
         ("connect_timeout", "10"),
+        ("max_head_size", None),
+        ("max_head_size", 65536.0),
         ("disconnect_timeout", b"10"),
         ("ping_interval", [20]),
         ("ping_timeout", False),
@@ -103,6 +106,14 @@ def test_H3_wrong_types(name: str, value: object) -> None:
     with pytest.raises(TypeError, match=f"^{name} must be .*, not ") as caught:
         ConnectionSettings(**{name: value})  # type: ignore[arg-type]
     assert str(caught.value).endswith(f"not {value!r}")
+
+
+def test_H3_A17_no_browser_could_connect_with_less() -> None:
+    assert ServerSettings(max_head_size=1024).max_head_size == 1024
+    with pytest.raises(
+        ValueError, match=r"^max_head_size must be at least 1024, not 9"
+    ):
+        ServerSettings(max_head_size=9)
 
 
 def test_settings_are_frozen() -> None:

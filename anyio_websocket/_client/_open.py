@@ -229,6 +229,7 @@ class _Attempt:
             subprotocols=settings.subprotocols,
             extra_headers=settings.extra_headers,
             extensions=settings.negotiable,
+            max_head_size=settings.max_head_size,
         )
 
     async def connect(self, nursery: Nursery) -> WebSocketConnection:

@@ -27,13 +27,14 @@ from ._codec import (
 from ._engine import NO_COPY_SIZE, Engine, Event, Failure, open_engine
 from ._extensions import Extension, Extensions
 from ._frames import FrameCodec
-from ._http import printable, validate_headers
+from ._http import MAX_HEAD_SIZE, printable, validate_headers
 from ._origins import Origins
 from ._permessage_deflate import PerMessageDeflate
 from ._server_handshake import Rejection, Request, ServerHandshake
 
 __all__ = [
     "MAX_CONTROL_PAYLOAD",
+    "MAX_HEAD_SIZE",
     "NO_COPY_SIZE",
     "Accepted",
     "ClientHandshake",

@@ -14,6 +14,7 @@ import h11
 from ._extensions import NO_EXTENSIONS, BadExtensions, Extensions
 from ._handshake_key import accept_key, generate_key
 from ._http import (
+    MAX_HEAD_SIZE,
     STATUS_LINE,
     STATUS_START,
     TARGET,
@@ -63,6 +64,7 @@ class ClientHandshake:
     :param subprotocols: the subprotocols to offer, preferred ones first
     :param extra_headers: headers to add to the request
     :param extensions: the extensions to offer
+    :param max_head_size: bytes of the head of a response
     :raises ValueError: if an argument cannot be sent, or if the handshake sets one of
         the extra headers itself
     :raises TypeError: if ``subprotocols`` is a ``str`` or has elements other than
@@ -78,6 +80,7 @@ class ClientHandshake:
         subprotocols: Iterable[str] | None = None,
         extra_headers: ExtraHeaders = None,
         extensions: Extensions = NO_EXTENSIONS,
+        max_head_size: int = MAX_HEAD_SIZE,
     ) -> None:
         # The texts do not show the values: there may be a password in one.
         if not _VISIBLE.fullmatch(host):
@@ -113,7 +116,8 @@ class ClientHandshake:
             self._connection.send(event) or b""
             for event in (request, h11.EndOfMessage())
         )
-        self._reader = HeadReader(STATUS_LINE, STATUS_START)
+        self._max_head_size = max_head_size
+        self._reader = self._new_reader()
         self._interim = 0
         self._rejection: Rejected | None = None  # the body is in `_body`
         self._body = bytearray()
@@ -134,8 +138,9 @@ class ClientHandshake:
             try:
                 head = self._reader.feed(data)
             except BadHead as exc:
+                fault = "not HTTP/1.1" if exc.status_code == 400 else "too large"
                 raise HandshakeFailure(
-                    f"the server's response is not HTTP/1.1: {exc.reason}"
+                    f"the server's response is {fault}: {exc.reason}"
                 ) from None
             if head is None:
                 return None
@@ -151,7 +156,7 @@ class ClientHandshake:
             self._interim += 1
             if self._interim > MAX_INTERIM:
                 raise HandshakeFailure(f"more than {MAX_INTERIM} interim responses")
-            self._reader = HeadReader(STATUS_LINE, STATUS_START)
+            self._reader = self._new_reader()
             data = trailing
 
     def receive_eof(self) -> Rejected:
@@ -171,6 +176,9 @@ class ClientHandshake:
         if self._rejection is None:
             return None
         return self._rejection._replace(body=bytes(self._body[:MAX_REJECT_BODY]))
+
+    def _new_reader(self) -> HeadReader:
+        return HeadReader(STATUS_LINE, STATUS_START, max_size=self._max_head_size)
 
     def _parse(self, head: bytes) -> h11.Response | h11.InformationalResponse:
         self._connection.receive_data(head)

@@ -37,10 +37,16 @@ Headers = Sequence[tuple[bytes, bytes]]
 Fields = dict[bytes, list[bytes]]
 ExtraHeaders = Iterable[tuple[bytes, bytes] | tuple[str, str]] | None
 
-# bytes; what websockets and most HTTP servers allow
-MAX_LINE: Final = 8192
-MAX_HEAD: Final = 16384
-MAX_HEADERS: Final = 100
+# bytes; cookies and tokens make heads of 9 to 20 KB, which the 16 KiB of most libraries
+# do not hold
+MAX_HEAD_SIZE: Final = 65536
+# What follows from the size of the whole, with the least of each: 16 KiB for a line and
+# 128 headers by default. One header shall not take all. A header is counted because its
+# objects take more memory than its bytes if it is short.
+_LINES_IN_A_HEAD: Final = 4
+_BYTES_FOR_A_HEADER: Final = 512
+_LEAST_LINE: Final = 8192
+_LEAST_HEADERS: Final = 100
 
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 # RFC 9110 section 5.5: visible bytes with spaces and tabs between them
@@ -96,14 +102,20 @@ class HeadReader:
         HTTP and never ends a line is found out early
     :param blank_line: whether one empty line may come first and is ignored (RFC 9112
         section 2.2)
+    :param max_size: bytes of the whole head; a line may have a quarter of it, or 8 KiB
+        if that is more, and there may be one header for each 512 bytes, or 100
 
     """
 
     __slots__ = (
+        "_beginning",
         "_blank_line",
         "_buffer",
         "_fields",
         "_line",
+        "_max_headers",
+        "_max_line",
+        "_max_size",
         "_scanned",
         "_start",
         "_start_line",
@@ -115,10 +127,15 @@ class HeadReader:
         start: re.Pattern[bytes],
         *,
         blank_line: bool = False,
+        max_size: int = MAX_HEAD_SIZE,
     ) -> None:
+        self._max_size = max_size
+        self._max_line = max(max_size // _LINES_IN_A_HEAD, _LEAST_LINE)
+        self._max_headers = max(max_size // _BYTES_FOR_A_HEADER, _LEAST_HEADERS)
         self._start_line = start_line
         self._start = start
         self._blank_line = blank_line
+        self._beginning = b""  # of the head, once it is complete
         self._buffer = bytearray()
         self._line = 0  # offset at which the current line starts
         self._scanned = 0  # offset up to which there is no further line end
@@ -154,7 +171,11 @@ class HeadReader:
                 )
             self._line = self._scanned = end + 1
             if len(line) == 1:
-                return bytes(buffer[: self._line])
+                head = bytes(buffer[: self._line])
+                # The caller has it, and a handler may take long to accept a request.
+                self._beginning = head[:8]
+                self._buffer = buffer[self._line :]
+                return head
             if line[0] in b" \t":
                 raise BadHead(400, "a header is folded")
             if self._fields < 0 and not self._start_line.fullmatch(
@@ -162,25 +183,37 @@ class HeadReader:
             ):
                 raise BadHead(400, "this is not HTTP")
             self._fields += 1
-            if self._fields > MAX_HEADERS:
-                raise BadHead(431, f"more than {MAX_HEADERS} headers")
+            if self._fields > self._max_headers:
+                raise self._too_large(431, f"more than {self._max_headers} headers")
 
     def starts_with(self, start: bytes) -> bool:
-        """Say whether the head, which may be incomplete, starts with these bytes."""
-        return self._buffer.startswith(start)
+        """Say whether the head, which may be incomplete, starts with these bytes.
+
+        :param start: eight bytes at most
+
+        """
+        return (self._beginning or self._buffer).startswith(start)
 
     @property
     def trailing(self) -> bytes:
         """The bytes that were received behind the head."""
-        return bytes(self._buffer[self._line :])
+        return bytes(self._buffer)
 
     def _check_size(self, end: int) -> None:
-        if end - self._line > MAX_LINE:
-            if self._fields < 0:
-                raise BadHead(414, f"the first line is longer than {MAX_LINE} bytes")
-            raise BadHead(431, f"a header is longer than {MAX_LINE} bytes")
-        if end > MAX_HEAD:
-            raise BadHead(431, f"the head is longer than {MAX_HEAD} bytes")
+        if end - self._line > self._max_line:
+            start = self._fields < 0
+            what = "the first line" if start else "a header"
+            raise self._too_large(
+                414 if start else 431, f"{what} is longer than {self._max_line} bytes"
+            )
+        if end > self._max_size:
+            raise self._too_large(
+                431, f"the head is longer than {self._max_size} bytes"
+            )
+
+    def _too_large(self, status_code: int, reason: str) -> BadHead:
+        # The reason is all that the operator sees of it, so it names the option.
+        return BadHead(status_code, f"{reason} (max_head_size={self._max_size})")
 
 
 def parse_target(target: str) -> tuple[str, str | None]:

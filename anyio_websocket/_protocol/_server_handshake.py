@@ -19,6 +19,7 @@ from ._extensions import NO_EXTENSIONS, Extensions
 from ._handshake_key import accept_key
 from ._http import (
     COMMON_NAMES,
+    MAX_HEAD_SIZE,
     REQUEST_LINE,
     REQUEST_START,
     BadHead,
@@ -58,12 +59,18 @@ class Rejection(NamedTuple):
     is_origin: bool = False  # whether it is because of the Origin
 
 
+# of a list that is kept until the request is accepted. 16000 subprotocols fit into a
+# head of 64 KiB, and take a MiB as objects; as many extensions take 17 ms to decline
+_MAX_ELEMENTS: Final = 128
+
+
 class ServerHandshake:
     """The server's side of one handshake.
 
     :param origins: which web pages may connect
     :param extensions: the extensions that the client may choose from
     :param is_ssl: whether the client speaks TLS with this server, not with a proxy
+    :param max_head_size: bytes of the request
 
     """
 
@@ -73,11 +80,14 @@ class ServerHandshake:
         origins: Origins,
         extensions: Extensions = NO_EXTENSIONS,
         is_ssl: bool = False,
+        max_head_size: int = MAX_HEAD_SIZE,
     ) -> None:
         self._origins = origins
         self._extensions = extensions
         self._is_ssl = is_ssl
-        self._reader = HeadReader(REQUEST_LINE, REQUEST_START, blank_line=True)
+        self._reader = HeadReader(
+            REQUEST_LINE, REQUEST_START, blank_line=True, max_size=max_head_size
+        )
         self._key = b""
         self._subprotocols: tuple[str, ...] = ()
         self._offers: list[str] = []  # of extensions
@@ -143,9 +153,12 @@ class ServerHandshake:
         self._key = _single(fields, b"sec-websocket-key")
         _check_key(self._key)
         self._subprotocols = tuple(parse_list(fields, b"sec-websocket-protocol"))
+        if len(self._subprotocols) > _MAX_ELEMENTS:
+            raise BadHead(431, f"more than {_MAX_ELEMENTS} subprotocols")
         if not all(map(is_token, self._subprotocols)):
             raise BadHead(400, "a subprotocol is not a token of HTTP")
-        self._offers = parse_list(fields, b"sec-websocket-extensions")
+        # RFC 6455 section 9.1: offers may be declined, so the others just are.
+        self._offers = parse_list(fields, b"sec-websocket-extensions")[:_MAX_ELEMENTS]
         origin = None
         if b"origin" in fields:
             origin = _single(fields, b"origin").decode("ascii")

@@ -154,6 +154,7 @@ class ClientTasks:
                     origins=self._settings.allowed_origins,
                     extensions=self._settings.negotiable,
                     is_ssl=transport.is_ssl,
+                    max_head_size=self._settings.max_head_size,
                 )
                 request = await read_request(
                     transport, handshake, self._origin_warnings

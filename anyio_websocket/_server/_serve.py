@@ -102,6 +102,7 @@ async def wrap_server_stream(
         origins=settings.allowed_origins,
         extensions=settings.negotiable,
         is_ssl=transport.is_ssl,
+        max_head_size=settings.max_head_size,
     )
     try:
         with move_on_after(settings.connect_seconds):

@@ -23,10 +23,10 @@ DEFAULTS = {
     "disconnect_timeout": 10.0,
 }
 # Parameters that they do not have; all of them are keyword-only.
-KEEPALIVE = {"ping_interval", "ping_timeout"}
-CLIENT = {"compression", "extensions", *KEEPALIVE}
+EVERYWHERE = {"max_head_size", "ping_interval", "ping_timeout"}
+CLIENT = {"compression", "extensions", *EVERYWHERE}
 LIMITS = {"max_connections", "max_pending_handshakes"}
-SERVER = {"origins", "compression", *KEEPALIVE}
+SERVER = {"origins", "compression", *EVERYWHERE}
 NEW = {
     "open_websocket": CLIENT,
     "open_websocket_url": CLIENT,

@@ -38,10 +38,10 @@ def get(target: bytes) -> bytes:
 # Said instead of a good request, and the statuses that may answer; 0 for none.
 REFUSED: Final[dict[str, list[tuple[bytes, tuple[int, ...]]]]] = {
     "A3": [
-        (request(line=get(b"/" + b"x" * 9000)), (414,)),
-        (request(b"X: " + b"x" * 9000), (431,)),
-        (request(*[b"X: " + b"x" * 8000] * 3), (431,)),
-        (request(*[b"X: x"] * 101), (431,)),
+        (request(line=get(b"/" + b"x" * 17_000)), (414,)),
+        (request(b"X: " + b"x" * 17_000), (431,)),
+        (request(*[b"X: " + b"x" * 16_000] * 5), (431,)),
+        (request(*[b"X: x"] * 129), (431,)),
         (request(*[b"X: x"] * 5000), (431,)),
     ],
     "A4": [
@@ -79,7 +79,7 @@ REFUSED: Final[dict[str, list[tuple[bytes, tuple[int, ...]]]]] = {
         (request(key=KEY + b"\r\nSec-WebSocket-Key: " + KEY), (400,)),
         (request(key=b"not base64!"), (400,)),
         (request(key=base64.b64encode(bytes(15))), (400,)),
-        (request(key=b"A" * 15_000), (431,)),
+        (request(key=b"A" * 17_000), (431,)),
     ],
     "A9": [
         (request(host="café".encode()), (400,)),
@@ -99,9 +99,10 @@ REFUSED: Final[dict[str, list[tuple[bytes, tuple[int, ...]]]]] = {
         (request(line=get(b"*")), (400,)),
         (request(line=get(b"no-slash")), (400,)),
         (request(line=get(b"ftp://x/")), (400,)),
-        (request(line=get(b"/" + b"%zz" * 2800)), (414,)),
+        (request(line=get(b"/" + b"%zz" * 5600)), (414,)),
     ],
     "A16": [(b"\r\n\r\n" + request(), (400,))],
+    "A17": [(request(*[b"Cookie: x=" + b"x" * 8000] * 9), (431,))],
     "A18": [
         (request(b"Origin: chrome-extension://example.org"), (403,)),
         (request(b"Origin: http://[::1]evil.org", host=b"[::1]"), (403,)),
@@ -135,6 +136,9 @@ ACCEPTED: Final[dict[str, list[bytes]]] = {
         request(line=get(b"/%zz?%00")),
     ],
     "A16": [b"\r\n" + request()],
+    "A17": [
+        request(b"Cookie: x=" + b"x" * 9000, b"Authorization: x " + b"x" * 15_000),
+    ],
     "A18": [request(b"Origin: https://x", line=get(b"http://x/"))],
     "A19": [
         request(b"Origin: https://example.org:8443"),
@@ -227,7 +231,7 @@ async def leaves_in_the_tls_handshake(peer: RawPeer) -> None:
 
 @plays("A3")
 async def dribbles_a_head_without_end(peer: RawPeer) -> None:
-    data = request(*[b"X: " + b"x" * 4000] * 5)
+    data = request(*[b"X: " + b"x" * 4000] * 20)
 
     async def send() -> None:
         # It is refused before its end, and then the server goes.

@@ -226,7 +226,7 @@ _answers(
     HandshakeError,
     b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
     bytes(100),
-    b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 5000,
+    b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 20_000,
     b"HTTP/1.0 101 Switching Protocols\r\n\r\n",
 )
 _answers(
