@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 #: name and value
 Header = tuple[bytes, bytes] | tuple[str, str]
 
 
-class TaskStatus(Protocol):
-    """What ``nursery.start()`` passes to the task, in anyio and in trio."""
+_T_contra = TypeVar("_T_contra", contravariant=True)
 
-    def started(self, value: Any = None, /) -> None:
+
+class TaskStatus(Protocol[_T_contra]):
+    """What ``nursery.start()`` passes to the task, in anyio and in trio.
+
+    Theirs demand a value too, unless it is ``None``. So there is no default here.
+    """
+
+    def started(self, value: _T_contra, /) -> None:
         """Tell the caller of ``start()`` that the task has started."""
 
 

@@ -545,6 +545,10 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "an option has an impossible value",
             "``ValueError`` at the call",
         ),
+        "H4": (
+            "a typed program passes on the ``task_status`` of anyio or of trio",
+            "mypy and pyright accept it in their strict modes",
+        ),
         "H5": (
             "a program compares ``closed.code``, or asks for its ``name`` or ``value``",
             "registered codes are members of `CloseCode`, whichever side closed",

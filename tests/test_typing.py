@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
+import anyio
+import anyio.abc
 import pytest
 
 from anyio_websocket import (
@@ -26,8 +28,12 @@ from anyio_websocket import (
     connect_websocket_url,
     open_websocket,
     open_websocket_url,
+    serve_websocket,
     wrap_server_stream,
 )
+
+if TYPE_CHECKING:
+    import trio
 
 URL = "ws://x.invalid/"
 SHARED: ConnectionOptions = {"max_message_size": 1000, "ping_interval": None}
@@ -88,3 +94,58 @@ def test_mistakes() -> None:
         open_websocket_url(URL, ping_intervall=5)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="connect_timeout"):
         open_chat("/", connect_timeout="5")  # type: ignore[arg-type]
+
+
+async def echo(request: WebSocketRequest) -> None:
+    await request.accept()
+
+
+async def serve_in_anyio(
+    task_status: anyio.abc.TaskStatus[WebSocketServer] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    await serve_websocket(echo, "127.0.0.1", 0, None, task_status=task_status)
+
+
+async def serve_in_trio(
+    task_status: trio.TaskStatus[WebSocketServer],
+) -> None:
+    await serve_websocket(echo, "127.0.0.1", 0, None, task_status=task_status)
+
+
+async def run_in_trio(
+    server: WebSocketServer,
+    task_status: trio.TaskStatus[WebSocketServer],
+) -> None:
+    await server.run(task_status=task_status)
+
+
+async def run_with_a_wrong_status(
+    server: WebSocketServer, task_status: trio.TaskStatus[int]
+) -> None:
+    await server.run(task_status=task_status)  # type: ignore[arg-type]
+
+
+async def test_H4_task_status_of_anyio() -> None:
+    async with anyio.create_task_group() as tasks:
+        server: WebSocketServer = await tasks.start(serve_in_anyio)
+        same_way: WebSocketServer = await tasks.start(
+            serve_websocket, echo, "127.0.0.1", 0, None
+        )
+        assert server.port != same_way.port
+        tasks.cancel_scope.cancel()
+
+
+def test_H4_task_status_of_trio() -> None:
+    pytest.importorskip("trio")
+    import trio
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            server: WebSocketServer = await nursery.start(serve_in_trio)
+            same_way: WebSocketServer = await nursery.start(
+                serve_websocket, echo, "127.0.0.1", 0, None
+            )
+            assert server.port != same_way.port
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)

@@ -128,7 +128,7 @@ async def serve_websocket(
     ssl_context: ssl.SSLContext | None,
     *,
     handler_nursery: Nursery | None = None,
-    task_status: TaskStatus = TASK_STATUS_IGNORED,
+    task_status: TaskStatus[WebSocketServer] = TASK_STATUS_IGNORED,
     **options: Unpack[ServerOptions],
 ) -> None:
     """Serve WebSockets on a TCP port until cancelled or stopped.
@@ -254,7 +254,9 @@ class WebSocketServer:
         """
         return [acceptor.endpoint for acceptor in self._acceptors]
 
-    async def run(self, *, task_status: TaskStatus = TASK_STATUS_IGNORED) -> None:
+    async def run(
+        self, *, task_status: TaskStatus[WebSocketServer] = TASK_STATUS_IGNORED
+    ) -> None:
         """Serve until cancelled, until `aclose` is called or all listeners are closed.
 
         :param task_status: passed by ``nursery.start()``, which returns the server
