@@ -99,6 +99,17 @@ def test_E6_the_payload_of_one_given_up_is_free() -> None:
     assert again.answered
 
 
+def test_E6_a_payload_used_again_counts_from_its_second_ping() -> None:
+    pings = Pings()
+    sent(pings, b"1")
+    pings.discard(sent(pings, b"2"))
+    between = sent(pings, b"3")
+    again = sent(pings, b"2")
+    assert pings.answer(b"3", 1)
+    assert between.answered
+    assert not again.answered  # it was sent after the one that is answered
+
+
 def test_E6_unknown_pong() -> None:
     pings = Pings()
     ping = sent(pings, b"1")
