@@ -524,6 +524,17 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "except for the ``Origin`` and the ``Host`` of row A21"
             ),
         ),
+        "G9": (
+            (
+                "a handler is cancelled with ``Task.cancel()``, awaits a future that "
+                "was cancelled, or raises a group with a ``CancelledError`` in it; a "
+                "handler raises ``SystemExit``"
+            ),
+            (
+                "only its own connection ends, with 1011 or 500, logged once; "
+                "the server ends, and all clients are told at once"
+            ),
+        ),
         "G15": (
             "what is logged contains the address of a UNIX socket",
             "it is escaped as well",

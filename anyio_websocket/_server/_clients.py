@@ -14,6 +14,12 @@ this module that ends the tasks, in two steps:
 2. `_cancel_all` cancels the handlers that are still running, once step 1 is done or has
    taken too long, and closes their connections without waiting for the clients.
 
+**Stray cancellations.** Only this module cancels the scope of a client's task, so a
+cancellation inside that scope is real only if the scope was cancelled. Any other is an
+error of the handler, and concerns its own connection: on asyncio, ``Task.cancel()`` on
+the handler's task, or a handler that awaits a future that was cancelled. If it went on
+to the nursery, asyncio would end the whole server without a word.
+
 What a client can be sent depends on how far it is. So `_tasks` maps the cancel scope of
 each task to its state: the cancel scope in which the request is read, and after that
 the `PendingRequest`.
@@ -26,7 +32,13 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from anyio import CancelScope, Event, create_task_group, move_on_after
+from anyio import (
+    CancelScope,
+    Event,
+    create_task_group,
+    get_cancelled_exc_class,
+    move_on_after,
+)
 from anyio.streams.tls import TLSStream
 
 from .._connection import BackgroundTask
@@ -98,7 +110,15 @@ class ClientTasks:
                 pending = await self._read_request(scope, stream, transport, context)
                 if pending is not None:
                     self._tasks[scope] = pending
-                    await self._call_handler(pending)
+                    await self._call_handler(scope, pending)
+            except BaseException as exc:
+                if scope.cancel_called or not _consists_of(_is_cancellation, exc):
+                    raise
+                # While the request was read, or the connection was being closed.
+                _logger.exception(
+                    "%s: its task was cancelled, but not by the server",
+                    name_of(transport),
+                )
             finally:
                 self._background.release()
                 del self._tasks[scope]
@@ -178,7 +198,7 @@ class ClientTasks:
         await transport.abort()
         return None
 
-    async def _call_handler(self, pending: PendingRequest) -> None:
+    async def _call_handler(self, scope: CancelScope, pending: PendingRequest) -> None:
         code = 1000
         try:
             await self._handler(WebSocketRequest(pending))
@@ -186,15 +206,39 @@ class ClientTasks:
             if not _consists_of(pending.is_own, exc):
                 code = 1011
                 if self._settings.handler_errors == "raise":
-                    with CancelScope(shield=True):
-                        await pending.close(code=code, status_code=500)
+                    await self._end_with(pending, code, 500)
                     raise
                 _logger.exception("%s: the handler raised", name_of(pending.transport))
-        except BaseException:  # cancelled because the server stops
-            with CancelScope(shield=True):
-                await pending.close(code=1001, status_code=503)
-            raise
+        except BaseException as exc:
+            if scope.cancel_called:  # the server stops, and has told the others
+                with CancelScope(shield=True):
+                    await pending.close(code=1001, status_code=503)
+                raise
+            if not _consists_of(_is_error_or_cancellation, exc):
+                await self._end_with(pending, 1001, 503)
+                raise
+            code = 1011
+            errors = _without_cancellations(exc)
+            if errors is not None and self._settings.handler_errors == "raise":
+                await self._end_with(pending, code, 500)
+                raise errors from None
+            _logger.exception(
+                "%s: the handler was cancelled, but not by the server",
+                name_of(pending.transport),
+            )
         await pending.close(code=code, status_code=500)
+
+    async def _end_with(
+        self, pending: PendingRequest, code: int, status_code: int
+    ) -> None:
+        """Close a connection and all others: its handler's exception ends the server.
+
+        All at the same time. The others must not wait until this client has replied.
+        """
+        with CancelScope(shield=True):
+            async with create_task_group() as group:
+                group.start_soon(self._close_all, 1001, "", pending)
+                await pending.close(code=code, status_code=status_code)
 
     # -- the end ---------------------------------------------------------------
 
@@ -209,16 +253,19 @@ class ClientTasks:
             if isinstance(state, PendingRequest):
                 scope.cancel()
 
-    async def _close_all(self, code: int, text: str) -> None:
+    async def _close_all(
+        self, code: int, text: str, but: PendingRequest | None = None
+    ) -> None:
         self._stopped = True
         for scope, state in list(self._tasks.items()):
             if isinstance(state, CancelScope):
                 state.cancel()
-            elif state.core is None:
+            elif state.core is None and state is not but:
                 scope.cancel()
         async with create_task_group() as group:
             for connection in self._background.connections:
-                group.start_soon(connection.close, code, text)
+                if but is None or connection is not but.core:
+                    group.start_soon(connection.close, code, text)
 
     async def _cancel_all(self) -> None:
         for scope, state in list(self._tasks.items()):
@@ -250,3 +297,18 @@ def _consists_of(
         group = cast("BaseExceptionGroup[BaseException]", exc)
         return all(_consists_of(condition, inner) for inner in group.exceptions)
     return condition(exc)
+
+
+def _is_cancellation(exc: BaseException) -> bool:
+    return isinstance(exc, get_cancelled_exc_class())
+
+
+def _is_error_or_cancellation(exc: BaseException) -> bool:
+    return isinstance(exc, Exception) or _is_cancellation(exc)
+
+
+def _without_cancellations(exc: BaseException) -> BaseException | None:
+    if isinstance(exc, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", exc)
+        return group.split(_is_cancellation)[1]
+    return None

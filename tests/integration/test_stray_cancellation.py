@@ -1,0 +1,173 @@
+"""One handler is cancelled, or ends the server: what the other clients notice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+from anyio import get_cancelled_exc_class
+
+from anyio_websocket import WebSocketRequest
+
+from ..support.frames import CLOSE, Frame, close_payload
+from ..support.peer import RawPeer, request
+from ..support.servers import connected, is_answered, is_served, said, serving
+
+
+async def _cancel_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await anyio.sleep(1)
+
+
+async def _await_a_cancelled_future() -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+async def _raise_it() -> None:
+    raise get_cancelled_exc_class()
+
+
+async def _raise_a_group() -> None:
+    raise BaseExceptionGroup("", [asyncio.CancelledError(), RuntimeError("oops")])
+
+
+HOW = [_cancel_itself, _await_a_cancelled_future, _raise_it, _raise_a_group]
+
+
+def _handler(
+    disturb: Callable[[], Awaitable[None]], when: str
+) -> Callable[[WebSocketRequest], Awaitable[None]]:
+    async def handler(request: WebSocketRequest) -> None:
+        if request.path == "/bad":
+            if when == "rejected":
+                await request.reject(404)
+            if when == "accepted":
+                await request.accept()
+            await disturb()
+        connection = await request.accept()
+        async for message in connection:
+            await connection.send_message(message)
+
+    return handler
+
+
+@pytest.mark.parametrize("own_nursery", [False, True])
+@pytest.mark.parametrize("when", ["pending", "accepted", "rejected"])
+@pytest.mark.parametrize("how", HOW)
+async def test_G9_one_handler_is_cancelled(
+    how: Callable[[], Awaitable[None]],
+    when: str,
+    own_nursery: bool,
+    anyio_backend_name: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if anyio_backend_name == "trio":
+        pytest.skip("trio cancels scopes, not tasks")
+    async with anyio.create_task_group() as handlers:
+        options: dict[str, Any] = {"handler_nursery": handlers} if own_nursery else {}
+        async with serving(_handler(how, when), **options) as port:
+            async with connected(port, request()) as good:
+                assert await is_answered(good)
+                async with connected(port, request(line=b"GET /bad HTTP/1.1")) as bad:
+                    await _hears(bad, when)
+                assert await is_served(good)
+                async with connected(port, request()) as new:
+                    assert await is_answered(new)
+            [record] = said(caplog)
+            assert record.levelname == "ERROR"
+            assert "cancelled, but not by the server" in record.message
+            assert record.exc_info
+        handlers.cancel_scope.cancel()
+
+
+async def _hears(bad: RawPeer, when: str) -> None:
+    status = {"pending": b"500", "accepted": b"101", "rejected": b"404"}[when]
+    assert (await bad.receive_head()).startswith(b"HTTP/1.1 " + status)
+    if when == "accepted":
+        assert await bad.receive() == Frame(CLOSE, close_payload(1011))
+        await bad.send_close(1011)
+    assert await bad.receive_all() == b""
+
+
+@pytest.mark.parametrize("when", ["reading", "closing"])
+async def test_G9_a_task_is_cancelled_outside_its_handler(
+    when: str, anyio_backend_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if anyio_backend_name == "trio":
+        pytest.skip("trio cancels scopes, not tasks")
+
+    async def handler(request: WebSocketRequest) -> None:
+        connection = await request.accept()
+        if request.path != "/bad":
+            await connection.wait_closed()
+
+    async with serving(handler) as port:
+        before = asyncio.all_tasks()
+        line = b"GET /bad HTTP/1.1"
+        data = b"GET" if when == "reading" else request(line=line)
+        async with connected(port, data) as bad:
+            await anyio.sleep(0.05)
+            [task] = asyncio.all_tasks() - before
+            task.cancel()
+            with anyio.fail_after(2):
+                answer = await bad.receive_all()
+        assert (b" 101 " in answer) == (when == "closing")
+        async with connected(port, request()) as new:
+            assert await is_answered(new)
+        [record] = said(caplog)
+        assert "its task was cancelled" in record.message
+
+
+async def test_G9_errors_beside_a_cancellation_end_the_server_if_asked_to(
+    anyio_backend_name: str,
+) -> None:
+    if anyio_backend_name == "trio":
+        pytest.skip("trio cancels scopes, not tasks")
+    handler = _handler(_raise_a_group, "pending")
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(RuntimeError, match="oops"), flatten_subgroups=True
+    ):
+        async with serving(handler, handler_errors="raise") as port:
+            async with connected(port, request(line=b"GET /bad HTTP/1.1")) as bad:
+                assert (await bad.receive_head()).startswith(b"HTTP/1.1 500 ")
+                await anyio.sleep(5)
+
+
+class _Fatal(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [_Fatal, RuntimeError])
+async def test_G9_who_ends_the_server_does_not_keep_the_others_waiting(
+    error: type[BaseException],
+) -> None:
+    async def handler(request: WebSocketRequest) -> None:
+        connection = await request.accept()
+        if request.path == "/bad":
+            raise error
+        await connection.wait_closed()
+
+    seconds = -1.0
+    with pytest.RaisesGroup(error, flatten_subgroups=True):
+        async with (
+            serving(handler, handler_errors="raise", disconnect_timeout=2) as port,
+            connected(port, request()) as good,
+        ):
+            assert await is_answered(good)
+            # This client never replies to its Close.
+            async with connected(port, request(line=b"GET /bad HTTP/1.1")):
+                start = anyio.current_time()
+                with anyio.CancelScope(shield=True):
+                    close = await good.receive()
+                    seconds = anyio.current_time() - start
+                    assert close == Frame(CLOSE, close_payload(1001))
+                    await good.send_close(1001)
+                await anyio.sleep(5)
+    assert 0 <= seconds < 1
