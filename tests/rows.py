@@ -564,6 +564,10 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "a program compares ``closed.code``, or asks for its ``name`` or ``value``",
             "registered codes are members of `CloseCode`, whichever side closed",
         ),
+        "H6": (
+            "a library imports trio_websocket, or its private module, by itself",
+            "it runs if ``sys.modules`` has both names, as the migration guide shows",
+        ),
         "H12": (
             "`ConnectionClosed` is shown in a traceback or in a log",
             (

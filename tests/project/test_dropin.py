@@ -336,3 +336,63 @@ def test_a_program_that_changes_its_import(program: str, tmp_path: Path) -> None
         outputs.append(result.stdout.replace("'", ""))
     assert outputs[1] == outputs[0]
     assert len(outputs[0].splitlines()) > 5
+
+
+# A library that nobody can change, and a program that uses it.
+LIBRARY = """
+import trio_websocket
+from trio_websocket import open_websocket_url
+from trio_websocket._impl import ConnectionClosed, ConnectionRejected, HandshakeError
+
+
+async def ask(url):
+    async with open_websocket_url(url) as ws:
+        await ws.send_message("hello")
+        print(await ws.get_message(), trio_websocket.WebSocketConnection.__module__)
+        try:
+            while True:
+                await ws.get_message()
+        except ConnectionClosed as exc:
+            print(exc.reason.code.value, exc.reason.code.name)
+"""
+PROGRAM = """
+import aliases
+import anyio
+import library
+import anyio_websocket
+
+
+async def answer(request):
+    ws = await request.accept()
+    await ws.send_message(await ws.get_message())
+    await ws.aclose(1001)
+
+
+async def main():
+    async with anyio.create_task_group() as tasks:
+        server = await tasks.start(
+            anyio_websocket.serve_websocket, answer, "127.0.0.1", 0, None
+        )
+        await library.ask(f"ws://127.0.0.1:{server.port}/")
+        tasks.cancel_scope.cancel()
+
+
+for backend in ("asyncio", "trio"):
+    anyio.run(main, backend=backend)
+"""
+
+
+def test_H6_libraries_that_import_trio_websocket(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "aliases.py"
+    (tmp_path / "aliases.py").write_text(example.read_text("utf-8"), "utf-8")
+    (tmp_path / "library.py").write_text(LIBRARY, "utf-8")
+    (tmp_path / "program.py").write_text(PROGRAM, "utf-8")
+    result = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py")],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert result.stderr == ""
+    assert result.stdout == "hello anyio_websocket\n1001 GOING_AWAY\n" * 2
