@@ -26,7 +26,7 @@ from ._protocol import (
     check_subprotocols,
     validate_headers,
 )
-from ._types import Header
+from ._types import Headers
 
 MESSAGE_QUEUE_SIZE: Final = 16  # messages; what websockets ships
 MAX_MESSAGE_SIZE: Final = 2**20  # bytes (1 MiB); what trio-websocket ships
@@ -162,10 +162,10 @@ class ClientOptions(ConnectionOptions, total=False):
     always speak the same protocol.
     """
 
-    extra_headers: Iterable[Header] | None
-    """Headers to send beside those of the handshake, as pairs of ``bytes`` or of
-    ``str``; default ``None``, none. ``Host`` replaces the one that would be sent;
-    other headers of the handshake itself raise `ValueError`.
+    extra_headers: Headers | None
+    """Headers to send beside those of the handshake, as pairs or as a mapping, of
+    ``bytes`` or of ``str``; default ``None``, none. ``Host`` replaces the one that
+    would be sent; other headers of the handshake itself raise `ValueError`.
 
     Names and values that would break out of their line raise it, too, so that text from
     elsewhere cannot inject a header. Errors do not show values, which may be secrets.
@@ -301,7 +301,7 @@ class ClientSettings(ConnectionSettings):
     """What a client needs to know, checked; see `ClientOptions`."""
 
     subprotocols: Iterable[str] | None = None
-    extra_headers: Iterable[Header] | None = None
+    extra_headers: Headers | None = None
     extensions: Iterable[Extension] | None = None
 
     def __post_init__(self) -> None:

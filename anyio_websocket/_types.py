@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 #: name and value
 Header = tuple[bytes, bytes] | tuple[str, str]
+#: what ``extra_headers`` takes, besides ``None``
+Headers = Iterable[Header] | Mapping[str, str] | Mapping[bytes, bytes]
 
 
 _T_contra = TypeVar("_T_contra", contravariant=True)

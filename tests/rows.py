@@ -568,6 +568,14 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "a library imports trio_websocket, or its private module, by itself",
             "it runs if ``sys.modules`` has both names, as the migration guide shows",
         ),
+        "H9": (
+            "``extra_headers`` is a mapping; has another shape",
+            (
+                "it is taken, by clients and by `~WebSocketRequest.accept` and "
+                "`~WebSocketRequest.reject`; ``TypeError`` that shows which shape is "
+                "wanted, and no values"
+            ),
+        ),
         "H12": (
             "`ConnectionClosed` is shown in a traceback or in a log",
             (

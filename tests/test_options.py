@@ -272,8 +272,6 @@ def test_options_of_the_other_side_do_not_exist() -> None:
             ValueError,
             "'A b' is not a valid",
         ),
-        ({"extra_headers": {"A": "b"}}, TypeError, "extra_headers .* not a mapping"),
-        ({"extra_headers": ["ABC"]}, TypeError, "extra_headers .* list of pairs"),
         ({"extensions": [object()]}, TypeError, "wsproto.extensions.Extension"),
         ({"compression": 5}, TypeError, "compression must be None, True or"),
     ],
@@ -316,3 +314,32 @@ def test_errors_do_not_show_the_values_of_headers() -> None:
 def test_settings_do_not_show_headers() -> None:
     settings = ClientSettings(extra_headers=[("Authorization", "secret")])
     assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("headers", "what"),
+    [
+        ("A: secret", "str$"),
+        (5, "int$"),
+        (["A: secret"], "list with a str in it$"),
+        (["ab"], "list with a str in it$"),
+        (("A", "secret"), "tuple with a str in it$"),
+        ([("A", "secret", "secret")], "list with 3 items instead of a pair$"),
+        ([{"A": "secret"}], "list with 1 items instead of a pair$"),
+        ([None], "list with a NoneType in it$"),
+    ],
+)
+def test_H9_headers_of_another_shape(headers: Any, what: str) -> None:
+    shape = r'like \[\("Name", "value"\)\] or \{"Name": "value"\}, not '
+    with pytest.raises(TypeError, match=shape + what) as caught:
+        call(open_websocket_url, extra_headers=headers)
+    assert "secret" not in str(caught.value)
+    assert str(caught.value).startswith("open_websocket_url(): extra_headers must be")
+
+
+def test_H9_a_mapping_is_checked_as_pairs_are() -> None:
+    for headers in ({"A b": "c"}, {"A": "c\n"}, {"Upgrade": "x"}):
+        with pytest.raises(ValueError, match="header"):
+            call(open_websocket_url, extra_headers=headers)
+    with pytest.raises(TypeError, match="value of header 'A' must be bytes or str"):
+        call(open_websocket_url, extra_headers={"A": ["b"]})

@@ -8,9 +8,9 @@ headers, those that were received and those that an application wants to send.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 # The names that nearly every request and response has. A connection keeps its headers;
 # with these it shares one copy of the name among all connections.
@@ -35,7 +35,12 @@ STATUS_START: Final = re.compile(rb"H(?:\Z|T(?:\Z|T(?:\Z|P(?:\Z|/))))")
 
 Headers = Sequence[tuple[bytes, bytes]]
 Fields = dict[bytes, list[bytes]]
-ExtraHeaders = Iterable[tuple[bytes, bytes] | tuple[str, str]] | None
+ExtraHeaders = (
+    Iterable[tuple[bytes, bytes] | tuple[str, str]]
+    | Mapping[str, str]
+    | Mapping[bytes, bytes]
+    | None
+)
 
 # bytes; cookies and tokens make heads of 9 to 20 KB, which the 16 KiB of most libraries
 # do not hold
@@ -262,17 +267,7 @@ def validate_headers(headers: ExtraHeaders) -> list[tuple[bytes, bytes]]:
 
     """
     checked: list[tuple[bytes, bytes]] = []
-    if isinstance(headers, Mapping):
-        raise TypeError(
-            "extra_headers must be a list of pairs, not a mapping: pass its items()"
-        )
-    for field in headers or ():
-        try:
-            name, value = field
-        except (TypeError, ValueError):
-            raise TypeError(
-                "extra_headers must be a list of pairs of a name and a value"
-            ) from None
+    for name, value in _pairs(headers):
         key = _encoded(name, "a header's name")
         if not TOKEN.fullmatch(key):
             raise ValueError(f"{name!r} is not a valid header name")
@@ -285,6 +280,33 @@ def validate_headers(headers: ExtraHeaders) -> list[tuple[bytes, bytes]]:
             raise ValueError(f"header {name!r} may not be given: {reason}")
         checked.append((key, data))
     return checked
+
+
+def _pairs(headers: object) -> Iterator[tuple[object, object]]:
+    if headers is None:
+        return
+    if isinstance(headers, Mapping):
+        yield from cast("Mapping[object, object]", headers).items()
+        return
+    # Of what is wrong, only the type is shown: a value may be a secret.
+    kind = type(headers).__name__
+    if isinstance(headers, str | bytes) or not isinstance(headers, Iterable):
+        raise _wrong_shape(kind)
+    for pair in cast("Iterable[object]", headers):
+        # A str of two characters could be unpacked, too.
+        if isinstance(pair, str | bytes) or not isinstance(pair, Iterable):
+            raise _wrong_shape(f"{kind} with a {type(pair).__name__} in it")
+        items = tuple(cast("Iterable[object]", pair))
+        if len(items) != 2:
+            raise _wrong_shape(f"{kind} with {len(items)} items instead of a pair")
+        yield items[0], items[1]
+
+
+def _wrong_shape(given: str) -> TypeError:
+    return TypeError(
+        'extra_headers must be like [("Name", "value")] or {"Name": "value"}, '
+        f"not {given}"
+    )
 
 
 def _encoded(text: object, what: str) -> bytes:

@@ -16,7 +16,7 @@ from .._errors import CloseReason, ConnectionClosed, cause_in_words
 from .._options import ConnectionSettings
 from .._protocol import Extension, Extensions, Request, ServerHandshake
 from .._transport import Transport, TransportLost
-from .._types import Header
+from .._types import Headers
 from ._handshake import respond_and_close
 
 
@@ -68,7 +68,7 @@ class PendingRequest:
     async def accept(
         self,
         subprotocol: str | None,
-        extra_headers: Iterable[Header] | None,
+        extra_headers: Headers | None,
         extensions: Iterable[Extension] | None,
     ) -> tuple[ConnectionCore, Extensions]:
         """Write the 101; see `WebSocketRequest.accept`."""
@@ -110,7 +110,7 @@ class PendingRequest:
     async def reject(
         self,
         status_code: int,
-        extra_headers: Iterable[Header] | None = None,
+        extra_headers: Headers | None = None,
         body: bytes | None = None,
     ) -> None:
         """Write a rejection; see `WebSocketRequest.reject`."""
@@ -268,7 +268,7 @@ class WebSocketRequest:
         self,
         *,
         subprotocol: str | None = None,
-        extra_headers: Iterable[Header] | None = None,
+        extra_headers: Headers | None = None,
         extensions: Iterable[Extension] | None = None,
     ) -> WebSocketConnection:
         """Accept the request and open the connection (RFC 6455 section 4.2.2).
@@ -308,7 +308,7 @@ class WebSocketRequest:
         self,
         status_code: int,
         *,
-        extra_headers: Iterable[Header] | None = None,
+        extra_headers: Headers | None = None,
         body: bytes | None = None,
     ) -> None:
         """Reject the request with an HTTP response, and close the stream.

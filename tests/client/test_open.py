@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import ssl
+from types import MappingProxyType
 from typing import Any
 
 import anyio
@@ -15,6 +16,7 @@ from anyio_websocket import (
     CloseCode,
     CloseReason,
     ConnectionClosed,
+    ConnectionRejected,
     DisconnectionTimeout,
     Endpoint,
     WebSocketRequest,
@@ -331,3 +333,25 @@ async def test_H5_both_sides_have_members_as_codes() -> None:
                 await anyio.sleep(0.01)
     assert sorted(codes, key=str) == [1001, 1001, 4000, 4000]
     assert {type(code) for code in codes} == {CloseCode, int}
+
+
+async def test_H9_a_mapping_of_headers() -> None:
+    async def handler(request: WebSocketRequest) -> None:
+        assert request.header("authorization") == "Token x"
+        if request.path == "/no":
+            await request.reject(403, extra_headers={b"X-Why": b"no"})
+        else:
+            await request.accept(extra_headers=MappingProxyType({"X-Answer": "42"}))
+
+    async with serving(handler, handler_errors="raise") as port:
+        url = f"ws://127.0.0.1:{port}"
+        async with open_websocket_url(
+            url, extra_headers={"Authorization": "Token x"}
+        ) as ws:
+            assert ws.handshake_headers == ((b"x-answer", b"42"),)
+        with pytest.raises(ConnectionRejected) as caught:
+            async with open_websocket_url(
+                f"{url}/no", extra_headers={b"Authorization": b"Token x"}
+            ):
+                pass
+        assert (b"x-why", b"no") in caught.value.headers
