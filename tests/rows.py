@@ -424,6 +424,13 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "`~ConnectionOptions.disconnect_timeout`"
             ),
         ),
+        "E20": (
+            "a server is stopped with ``aclose(timeout=0)``",
+            (
+                "each client is sent the Close frame, in one write that does not wait, "
+                "before its handler is cancelled"
+            ),
+        ),
     },
     "Cancellation and concurrency": {
         "F1": (

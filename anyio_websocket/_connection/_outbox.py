@@ -216,12 +216,13 @@ class Outbox:
         self._close = frame
 
     def write_last(self) -> None:
-        """Write what was collected before the stream is closed; never raises.
+        """Write what is pending before the stream is closed; never raises.
 
-        The tasks that sent it have returned, so it must not be lost because the
-        application or the server ends. There is one attempt, which does not wait.
+        The tasks that sent the batch have returned, so it must not be lost because the
+        application or the server ends. A Close is pending if its closing handshake was
+        cancelled. There is one attempt, which does not wait.
         """
-        if self._batch and not self._transport.unsent:
+        if (self._batch or self._close) and not self._transport.unsent:
             with suppress(TransportLost):
                 self._write(self._close)
 

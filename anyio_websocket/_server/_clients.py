@@ -30,7 +30,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from anyio import (
     CancelScope,
@@ -39,6 +39,7 @@ from anyio import (
     get_cancelled_exc_class,
     move_on_after,
 )
+from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSStream
 
 from .._connection import BackgroundTask
@@ -53,6 +54,10 @@ from ._log import LogThrottle, name_of
 from ._request import PendingRequest, WebSocketRequest
 
 _logger = logging.getLogger("anyio_websocket")
+
+# Passes of the scheduler in which a stream can be written to without waiting for the
+# peer: each layer of a stream may take one or two before it writes.
+PASSES_TO_WRITE: Final = 8
 
 Handler = Callable[[WebSocketRequest], Awaitable[object]]
 
@@ -137,6 +142,8 @@ class ClientTasks:
 
         """
         try:
+            if seconds == 0:
+                await self._close_all(code, text, wait=False)
             with move_on_after(seconds):
                 await self._close_all(code, text)
                 await self.wait_empty()
@@ -254,8 +261,20 @@ class ClientTasks:
                 scope.cancel()
 
     async def _close_all(
-        self, code: int, text: str, but: PendingRequest | None = None
+        self,
+        code: int,
+        text: str,
+        but: PendingRequest | None = None,
+        *,
+        wait: bool = True,
     ) -> None:
+        """Close all connections and cancel all requests, but for one.
+
+        :param but: that one
+        :param wait: whether to wait for the closing handshakes; if not, each client is
+            only sent a Close, as far as its stream takes it at once
+
+        """
         self._stopped = True
         for scope, state in list(self._tasks.items()):
             if isinstance(state, CancelScope):
@@ -266,6 +285,10 @@ class ClientTasks:
             for connection in self._background.connections:
                 if but is None or connection is not but.core:
                     group.start_soon(connection.close, code, text)
+            if not wait:
+                for _ in range(PASSES_TO_WRITE):
+                    await checkpoint()
+                group.cancel_scope.cancel()
 
     async def _cancel_all(self) -> None:
         for scope, state in list(self._tasks.items()):

@@ -308,9 +308,9 @@ class WebSocketServer:
             that the server restarts
         :param reason: the text of the Close, cut to 123 bytes of UTF-8; ``None`` sends
             none
-        :param timeout: seconds until the remaining handlers are cancelled; 0 cancels
-            them at once, ``None`` sets no limit other than that of each closing
-            handshake
+        :param timeout: seconds until the remaining handlers are cancelled; 0 sends each
+            client its Close without waiting and cancels them at once, ``None`` sets no
+            limit other than that of each closing handshake
         :raises ValueError: if an argument has a value that cannot work; nothing is
             stopped
         :raises TypeError: if an argument has the wrong type; nothing is stopped

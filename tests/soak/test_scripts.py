@@ -19,7 +19,15 @@ from .level import Sample, growth
 
 SLOW = {"A1", "E4"}  # rows about timeouts, of which each has a test of its own
 LONG = 3  # seconds; traps that hold a client for longer have theirs as well
-APPLICATION = {"D10", "E9", "E10", "E11", "E12", "E15"}  # rows that no peer can play
+APPLICATION = {
+    "D10",
+    "E9",
+    "E10",
+    "E11",
+    "E12",
+    "E15",
+    "E20",
+}  # rows that no peer can play
 
 
 def test_every_row_that_a_peer_can_play_is_played() -> None:
