@@ -488,6 +488,13 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "the task that runs it"
             ),
         ),
+        "F18": (
+            (
+                "a connection is aborted or cancelled while a child that was forked has "
+                "its descriptor too"
+            ),
+            "the peer sees the end at once",
+        ),
     },
     "Servers under load": {
         "G1": (

@@ -132,6 +132,10 @@ class SocketTransport:
         if self._socket.fileno() >= 0:
             self._local = _address(self._socket.getsockname)
             self._readiness.close()
+            # close() alone ends the connection only if no other process has the socket,
+            # such as a child that was forked meanwhile.
+            with suppress(OSError):  # the peer is gone already
+                self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
         self.unsent = b""
 

@@ -13,6 +13,8 @@ which uvloop's transports raise after a reset. Cancellation is no ``Exception``.
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 import sys
 from abc import ABC, abstractmethod
@@ -171,6 +173,7 @@ class StreamTransport(_Stream):
             raise TransportLost("the stream broke while closing") from exc
 
     async def abort(self) -> None:
+        _shut_down(self._extra(SocketAttribute.raw_socket))
         # After an error there is nothing more that could be done to close the stream.
         with CancelScope(shield=True), suppress(Exception):
             await anyio.aclose_forcefully(self._stream)
@@ -228,7 +231,19 @@ class TrioTransport(_Stream):
             raise TransportLost("the stream broke while closing") from exc
 
     async def abort(self) -> None:
+        _shut_down(self._socket)
         # After an error there is nothing more that could be done to close the stream.
         with CancelScope(shield=True), suppress(Exception), CancelScope() as scope:
             scope.cancel()
             await self._stream.aclose()
+
+
+def _shut_down(sock: Any) -> None:
+    """Let the peer see the end at once, even if another process has the socket too.
+
+    :param sock: the socket under a stream; anything else if there is none
+
+    """
+    # uvloop's stand-in for a socket has no shutdown(), but it has a descriptor.
+    with suppress(Exception), socket.socket(fileno=os.dup(sock.fileno())) as copy:
+        copy.shutdown(socket.SHUT_RDWR)
