@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "sweep: play scenarios over and over, with a fault in another place each time",
     )
     config.addinivalue_line(
-        "markers", "measured: measure memory or CPU time, which takes its time"
+        "markers", "measured: measure memory, CPU time or delays; not for coverage"
     )
     # How long an example takes is the machine's business; pytest has a timeout.
     hypothesis.settings.register_profile("patient", deadline=None)

@@ -228,6 +228,7 @@ async def test_D4_D6_bad_compressed_frames_are_rejected(
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.measured
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("limit", [2**20, 1000])
 async def test_D1_a_bomb(opener: Opener, limit: int) -> None:

@@ -176,6 +176,7 @@ def test_B3_an_upgrade_over_http_1_0_fails() -> None:
         handshake.receive_data(answer)
 
 
+@pytest.mark.measured
 def test_B3_a_header_bomb_costs_no_memory() -> None:
     handshake = ask()
     tracemalloc.start()

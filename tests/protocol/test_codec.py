@@ -278,6 +278,7 @@ def test_with_extensions_the_limit_counts_decoded_bytes() -> None:
     assert violation(codec, frame(2, b"x" * 101)).code == 1009
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("chunk", [65536, 4096])
 def test_D1_a_large_message_takes_little_more_than_its_size(
     server: Make, chunk: int

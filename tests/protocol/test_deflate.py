@@ -206,6 +206,7 @@ def test_the_examples_of_the_rfc() -> None:
 BOMB = deflated(bytes(2**28), level=9)
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("is_client", [False, True])
 @pytest.mark.parametrize("opcode", [1, 2])
 @pytest.mark.parametrize("size", [10**9, 65_536, 999])
@@ -264,6 +265,7 @@ def test_C9_text_that_is_too_long_fails_before_what_exceeds_the_limit() -> None:
     assert failure(codec_of(limit=100), data) == 1009
 
 
+@pytest.mark.measured
 def test_D1_a_message_that_does_not_shrink_takes_little_memory() -> None:
     content = random.Random(4).randbytes(LIMIT)
     data = frame(2, deflated(content), rsv=RSV1, mask=bytes(4))
@@ -528,6 +530,7 @@ def test_D7_uncompressed_messages_may_come_between() -> None:
         assert feed(other, wire, one.frame_ping(b"p")) == [message, Ping(b"p")]
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("forgets", [False, True])
 def test_D9_memory_between_messages(forgets: bool, compressor: str) -> None:
     agreed = PerMessageDeflate(forgets, forgets)

@@ -96,6 +96,7 @@ def test_C8_bytes_after_a_violation_are_ignored(engine: Engine) -> None:
     assert engine.close_received is None
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("end", [CLOSE, frame(3)])
 def test_C8_bytes_after_the_end_are_not_kept(end: bytes) -> None:
     engine = opened()

@@ -337,6 +337,7 @@ def test_there_may_be_no_limit(is_client: bool, peer: Frames) -> None:
     assert feed(codec, peer(2, length=2**63 - 1)) == []
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("size", [65_536, 4096, 10**9])
 def test_D1_a_large_message_takes_little_more_than_its_size(
     is_client: bool, peer: Frames, size: int
@@ -360,6 +361,7 @@ def test_D1_a_large_message_takes_little_more_than_its_size(
         assert peak <= 2.25 * limit + 65536
 
 
+@pytest.mark.measured
 def test_C4_an_announced_length_takes_no_memory(is_client: bool, peer: Frames) -> None:
     codec = codec_of(is_client, 2**30)
     data = peer(2, b"abc", length=2**30)
@@ -371,6 +373,7 @@ def test_C4_an_announced_length_takes_no_memory(is_client: bool, peer: Frames) -
         tracemalloc.stop()
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("opcode", [1, 2])
 def test_D3_tiny_reads_take_no_memory_of_their_own(
     is_client: bool, peer: Frames, opcode: int
@@ -395,6 +398,7 @@ def test_D3_tiny_reads_take_no_memory_of_their_own(
     assert peak <= (2 if opcode == 2 else 2.2) * size
 
 
+@pytest.mark.measured
 def test_D2_fragments_take_no_memory_of_their_own(
     is_client: bool, peer: Frames
 ) -> None:
@@ -423,6 +427,7 @@ def test_D2_the_number_of_fragments_is_limited(is_client: bool, peer: Frames) ->
         assert failure(codec_of(is_client), *chunks)[0] == 1008
 
 
+@pytest.mark.measured
 def test_an_idle_codec_keeps_nothing_of_what_it_received(
     is_client: bool, peer: Frames
 ) -> None:
@@ -439,6 +444,7 @@ def test_an_idle_codec_keeps_nothing_of_what_it_received(
         tracemalloc.stop()
 
 
+@pytest.mark.measured
 def test_D2_D3_F8_cpu_is_linear(is_client: bool, peer: Frames) -> None:
     def fragments(count: int) -> None:
         codec = codec_of(is_client, math.inf, count)

@@ -79,6 +79,7 @@ def test_B3_noise_fails_before_its_head_ends(line: bytes, whole: bool) -> None:
             handshake.receive_data(chunk)
 
 
+@pytest.mark.measured
 def test_A3_a_first_line_without_spaces_costs_linear_time() -> None:
     def line(size: int) -> None:
         reader = HeadReader(REQUEST_LINE, REQUEST_START)

@@ -218,6 +218,7 @@ def test_A10_any_text_as_an_offer_raises_nothing(offers: list[str]) -> None:
     respond(PerMessageDeflate(), [f"permessage-deflate;{text}" for text in offers])
 
 
+@pytest.mark.measured
 def test_A10_many_offers_take_linear_time() -> None:
     def offers(count: int) -> None:
         respond(PerMessageDeflate(), ["permessage-deflate; a; b"] * count)

@@ -107,6 +107,7 @@ def test_A3_too_many_subprotocols() -> None:
         rejected(request(b"Sec-WebSocket-Protocol: " + b",".join(names)), 431)
 
 
+@pytest.mark.measured
 def test_A3_cpu_is_linear_byte_by_byte() -> None:
     def head(size: int) -> None:
         data = request(*[b"X: " + b"x" * 997] * (size // 1000))
@@ -303,6 +304,7 @@ def test_A10_bad_offers_do_not_reject_the_request() -> None:
         assert b"Extensions" not in handshake.accept()[0]
 
 
+@pytest.mark.measured
 def test_A10_many_offers_take_linear_time() -> None:
     def offers(size: int) -> None:
         for element in (b",", b"x;", b"permessage-deflate; a=b,"):
@@ -460,6 +462,7 @@ def test_A20_a_comma_in_a_quoted_string() -> None:
         assert Quoting.seen == []
 
 
+@pytest.mark.measured
 def test_A20_quoted_strings_take_linear_time() -> None:
     def offers(size: int) -> None:
         for element in (b'"', b'\\"', b'a"\\', b'"a",'):

@@ -59,6 +59,7 @@ async def test_A1_slow_requests_are_dropped_at_the_deadline() -> None:
         assert anyio.current_time() - started == pytest.approx(10, abs=0.1)
 
 
+@pytest.mark.measured
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("size", [100, 4000, 65_535])
 async def test_A1_A17_memory_of_clients_that_say_nothing(

@@ -35,6 +35,7 @@ def test_every_row_that_a_peer_can_play_is_played() -> None:
     assert rows == ATTACKS.keys() | TRAPS.keys() | APPLICATION
 
 
+@pytest.mark.measured
 @pytest.mark.timeout(60)
 async def test_attacks(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:
     async with anyio.create_task_group() as tasks:
@@ -65,6 +66,7 @@ async def test_attacks(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.measured
 @pytest.mark.timeout(60)
 async def test_traps() -> None:
     broken: list[str] = []
