@@ -490,8 +490,8 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "F18": (
             (
-                "a connection is aborted or cancelled while a child that was forked has "
-                "its descriptor too"
+                "a connection is aborted or cancelled while a child that was forked "
+                "has its descriptor too"
             ),
             "the peer sees the end at once",
         ),
@@ -547,6 +547,18 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             (
                 "only its own connection ends, with 1011 or 500, logged once; "
                 "the server ends, and all clients are told at once"
+            ),
+        ),
+        "G11": (
+            (
+                "a listener of the user raises for one client (``SSLEOFError``, "
+                "``TimeoutError``, ``BrokenResourceError``, a reset without "
+                "``errno``); a stream of the user returns what is no bytes-like "
+                "object, or more than it was asked for"
+            ),
+            (
+                "the next client is accepted at once; the stream is broken; the rest "
+                "is kept for the next read"
             ),
         ),
         "G15": (

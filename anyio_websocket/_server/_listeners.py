@@ -35,6 +35,7 @@ _OUT_OF_RESOURCES: Final = frozenset(
 # Seconds until accepting is tried again; the same as trio.serve_listeners().
 RETRY_DELAY: Final = 0.1
 LOG_INTERVAL: Final = 1.0  # seconds between two log records about it
+MAX_FAILURES: Final = 10  # in a row, until there is a delay before each further attempt
 
 # Errors of accept(2) that concern the one connection that it would have returned, not
 # the listening socket. EINVAL is what macOS raises if a socket option is set after the
@@ -121,6 +122,7 @@ class Acceptor:
     async def _accept(
         self, handle: Handle, handlers: Nursery, admission: Admission
     ) -> None:
+        failures = 0  # in a row
         while True:
             await admission.wait_for_slot()
             try:
@@ -129,18 +131,25 @@ class Acceptor:
                 return
             except Exception as exc:
                 # anyio's trio backend wraps the OSError.
-                error = exc if isinstance(exc, OSError) else exc.__cause__
-                if not isinstance(error, OSError):
+                error = exc.__cause__ if isinstance(exc.__cause__, OSError) else exc
+                number = error.errno if isinstance(error, OSError) else None
+                failures += 1
+                if number in _OUT_OF_RESOURCES and not isinstance(error, ssl.SSLError):
+                    failures = max(failures, MAX_FAILURES)
+                elif not _concerns_one_client(error):
                     raise
-                if error.errno in _OUT_OF_RESOURCES:
-                    if self._log.allows():
-                        _logger.error(
-                            "cannot accept connections for now, trying again: %s", error
-                        )
-                elif error.errno not in _CONNECTION_GONE:
-                    raise
-                await anyio.sleep(RETRY_DELAY)
+                if failures < MAX_FAILURES:
+                    _logger.debug("a client was lost while being accepted: %r", error)
+                elif self._log.allows():
+                    _logger.error(
+                        "cannot accept connections for now, trying again: %s",
+                        error if str(error) else repr(error),
+                    )
+                # One client that leaves must not delay the next, but a listener that
+                # always fails must not keep the event loop busy.
+                await anyio.sleep(0 if failures < MAX_FAILURES else RETRY_DELAY)
             else:
+                failures = 0
                 try:
                     # Waits only if a client of another listener took the last slot.
                     await admission.admit()
@@ -199,6 +208,21 @@ def _acceptors_of(
 
 def _is_trio_ssl(listener: object) -> bool:
     return isinstance(listener, getattr(sys.modules.get("trio"), "SSLListener", ()))
+
+
+def _concerns_one_client(error: BaseException) -> bool:
+    """Say whether accept() failed because of the client that it would have returned.
+
+    A user's listener may do more than accept(2), such as a TLS or SOCKS handshake, and
+    its errors need not have the errno that the system would set.
+    """
+    if isinstance(error, ssl.SSLError | ConnectionError | TimeoutError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno in _CONNECTION_GONE
+    broken = anyio.BrokenResourceError
+    trio = sys.modules.get("trio")
+    return isinstance(error, (broken, getattr(trio, "BrokenResourceError", broken)))
 
 
 def _closed_errors() -> tuple[type[Exception], ...]:

@@ -25,6 +25,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import anyio
 from anyio import CancelScope
 from anyio.abc import ByteStream, SocketAttribute
+from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSAttribute
 
 from .._endpoint import Endpoint, endpoint_of
@@ -81,17 +82,34 @@ class _Stream(ABC):
     def __init__(self) -> None:
         self.peer_active: bool = True
         self.unsent: bytes = b""
+        self._rest = b""  # of a read that brought more than was asked for
         self._receiving: CancelScope | None = None
 
     async def receive(self, max_bytes: int | None) -> bytes | None:
         try:
+            if self._rest:
+                await checkpoint()
+                return self._take(self._rest, max_bytes)
             with CancelScope() as self._receiving:
-                return await self._receive(max_bytes)
+                data = await self._receive(max_bytes)
+                if type(data) is not bytes:
+                    # Some streams return another kind of buffer. bytes() alone would
+                    # make any int into as many zeros.
+                    data = bytes(memoryview(data))
+                if max_bytes is None or len(data) <= max_bytes:
+                    return data
+                return self._take(data, max_bytes)
             return None
         except Exception as exc:
             raise TransportLost("the stream broke while receiving") from exc
         finally:
             self._receiving = None
+
+    def _take(self, data: bytes, max_bytes: int | None) -> bytes:
+        """Return what was asked for, and keep the rest for the next call."""
+        size = len(data) if max_bytes is None else max_bytes
+        self._rest = data[size:]
+        return data[:size]
 
     def interrupt(self) -> None:
         if self._receiving is not None:
@@ -115,7 +133,7 @@ class _Stream(ABC):
         return False
 
     @abstractmethod
-    async def _receive(self, max_bytes: int | None) -> bytes: ...
+    async def _receive(self, max_bytes: int | None) -> Any: ...
 
     @abstractmethod
     async def _send(self, data: bytes) -> None: ...
@@ -140,15 +158,17 @@ class StreamTransport(_Stream):
         return None
 
     def _endpoint(self, attribute: Any) -> Endpoint | str:
-        address = self._extra(attribute)
-        return endpoint_of(address, is_ssl=self.is_ssl) or repr(self._stream)
+        with suppress(Exception):  # an address of an unknown kind
+            address = endpoint_of(self._extra(attribute), is_ssl=self.is_ssl)
+            if address is not None:
+                return address
+        return repr(self._stream)
 
-    async def _receive(self, max_bytes: int | None) -> bytes:
+    async def _receive(self, max_bytes: int | None) -> Any:
         try:
-            # Some streams return another kind of buffer. bytes() does not copy bytes.
             if max_bytes is None:
-                return bytes(await self._stream.receive())
-            return bytes(await self._stream.receive(max_bytes))
+                return await self._stream.receive()
+            return await self._stream.receive(max_bytes)
         except anyio.EndOfStream:
             return b""
 
@@ -197,15 +217,16 @@ class TrioTransport(_Stream):
         self.remote = self._endpoint("getpeername")
 
     def _endpoint(self, method: str) -> Endpoint | str:
-        address = None
         if self._socket is not None:
-            with suppress(Exception):  # the peer is gone already
+            # The peer is gone already, or the address is of an unknown kind.
+            with suppress(Exception):
                 address = getattr(self._socket, method)()
-        return endpoint_of(address, is_ssl=self.is_ssl) or repr(self._stream)
+                return endpoint_of(address, is_ssl=self.is_ssl) or repr(self._stream)
+        return repr(self._stream)
 
-    async def _receive(self, max_bytes: int | None) -> bytes:
+    async def _receive(self, max_bytes: int | None) -> Any:
         try:
-            return bytes(await self._stream.receive_some(max_bytes))
+            return await self._stream.receive_some(max_bytes)
         except Exception as exc:
             if isinstance(exc.__cause__, ssl.SSLEOFError):
                 return b""  # the TLS peer left without close_notify, as many do

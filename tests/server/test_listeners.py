@@ -192,3 +192,46 @@ async def test_G1_other_errors_of_a_listener_end_the_server(error: Exception) ->
     with pytest.RaisesGroup(type(error), flatten_subgroups=True):
         await WebSocketServer(echo, [listener]).run()
     assert listener.closed
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(
+    "error",
+    [
+        ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol"),
+        TimeoutError(),
+        ConnectionResetError(),
+        BrokenPipeError("gone"),
+        anyio.BrokenResourceError(),
+        wrapped(ConnectionResetError()),
+    ],
+)
+async def test_G11_a_client_that_is_lost_in_accept_is_one_client(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = FailingListener([error] * 5)
+    async with anyio.create_task_group() as tasks:
+        start = anyio.current_time()
+        await tasks.start(WebSocketServer(echo, [listener]).run)
+        peer = await accepted_client(listener)
+        assert anyio.current_time() == start  # the next one is not delayed
+        await peer.stream.aclose()
+        tasks.cancel_scope.cancel()
+    assert not [r for r in caplog.records if r.name == "anyio_websocket"]
+
+
+@pytest.mark.virtual_time
+async def test_G11_a_listener_that_always_fails_is_not_asked_all_the_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    listener = FailingListener([anyio.BrokenResourceError() for _ in range(39)])
+    async with anyio.create_task_group() as tasks:
+        start = anyio.current_time()
+        await tasks.start(WebSocketServer(echo, [listener]).run)
+        peer = await accepted_client(listener)
+        assert anyio.current_time() - start == pytest.approx(3, abs=0.1)
+        await peer.stream.aclose()
+        tasks.cancel_scope.cancel()
+    said = [r.message for r in caplog.records if r.name == "anyio_websocket"]
+    assert len(said) == 3  # one for each second
+    assert all("BrokenResourceError" in message for message in said)

@@ -7,11 +7,12 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute
 
 from anyio_websocket._transport._interface import TransportLost, send
 from anyio_websocket._transport._streams import SEND_CHUNK_SIZE, transport_of
 
-from ..support.streams import failing, stream_pair
+from ..support.streams import MemoryStream, failing, stream_pair
 
 
 async def test_a_stream_without_half_close() -> None:
@@ -72,6 +73,49 @@ async def test_a_stream_that_returns_other_buffers(
     received = await transport_of(ours).receive(size)
     assert type(received) is bytes
     assert received == b"data"
+
+
+@pytest.mark.parametrize("returned", [300_000_000, None, "text", 1.5, [1], True])
+async def test_G11_what_is_no_buffer_breaks_the_stream(returned: object) -> None:
+    ours, _ = stream_pair()
+
+    async def receive(max_bytes: int = 65536) -> Any:
+        return returned
+
+    ours.receive = receive  # type: ignore[method-assign]
+    transport = transport_of(ours)
+    with pytest.raises(TransportLost) as caught:
+        await transport.receive(4)
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+async def test_G11_more_than_was_asked_for_is_kept_for_the_next_call() -> None:
+    ours, theirs = stream_pair()
+    receive = ours.receive
+
+    async def receive_more(max_bytes: int = 65536) -> bytes:
+        return await receive(10)
+
+    ours.receive = receive_more  # type: ignore[method-assign]
+    transport = transport_of(ours)
+    await theirs.send(b"0123456789")
+    assert await transport.receive(4) == b"0123"
+    assert await transport.receive(4) == b"4567"
+    assert await transport.receive(None) == b"89"
+    await theirs.send(b"ab")
+    assert await transport.receive(4) == b"ab"
+
+
+async def test_G11_an_address_of_an_unknown_kind() -> None:
+    class Odd(MemoryStream):
+        @property
+        def extra_attributes(self) -> Any:
+            return {SocketAttribute.remote_address: lambda: ("nowhere",)}
+
+    ours, theirs = stream_pair()
+    odd = Odd(ours._incoming, ours._outgoing)
+    assert transport_of(odd).remote == repr(odd)
+    await theirs.aclose()
 
 
 async def test_E4_a_peer_that_takes_bytes_is_active() -> None:
