@@ -35,6 +35,7 @@ def test_equality_and_repr() -> None:
     assert hash(endpoint) == hash(Endpoint("127.0.0.1", 80, False))
     assert endpoint != Endpoint("127.0.0.1", 81, False)
     assert endpoint != "ws://127.0.0.1"
+    assert (endpoint == "ws://127.0.0.1") is False  # and not None
     assert repr(endpoint) == 'Endpoint(address="127.0.0.1", port=80, is_ssl=False)'
 
 

@@ -60,6 +60,7 @@ def test_close_reason() -> None:
     assert hash(reason) == hash(CloseReason(1000, "bye"))
     assert reason != CloseReason(1000, None)
     assert reason != (1000, "bye")
+    assert (reason == (1000, "bye")) is False  # and not None
     with pytest.raises(AttributeError):
         reason.code = 1001  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(reason)) == reason

@@ -99,6 +99,20 @@ async def test_background_reading_ends_when_a_task_reads(opener: Opener) -> None
         tasks.cancel_scope.cancel()
 
 
+async def test_background_reading_goes_on_after_it_handed_over_a_message(
+    opener: Opener,
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        await anyio.sleep(1)  # seconds; the background task reads by then
+        await peer.send(TEXT, b"1")
+        assert await connection.get_message() == "1"  # waits, and never reads itself
+        await peer.send(PING)
+        with anyio.fail_after(1):
+            assert await peer.receive() == Frame(PONG, b"")
+        tasks.cancel_scope.cancel()
+
+
 async def test_unlimited_queue(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(

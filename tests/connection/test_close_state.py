@@ -26,6 +26,9 @@ class Connection(StubConnection):
     def on_closing(self) -> None:
         self.told.append("closing")
 
+    def before_abort(self) -> None:
+        self.told.append("aborting")
+
     def on_closed(self) -> None:
         self.told.append("closed")
 
@@ -57,6 +60,19 @@ async def test_a_close_that_answers_ours_replaces_our_reason() -> None:
     assert state.reason == THEIRS
     assert state.by_us
     assert connection.told == ["closing"]
+
+
+async def test_E12_an_exception_is_told_by_the_identity_of_its_reason() -> None:
+    state, _, _ = opened()
+    state.begin(OURS, by_us=True)
+    assert state.is_own(ConnectionClosed(OURS))
+    state.close_received(THEIRS)
+    assert state.is_own(ConnectionClosed(THEIRS))
+    assert state.is_own(ConnectionClosed(OURS))  # raised before theirs came
+    assert not state.is_own(ConnectionClosed(CloseReason(4001, "theirs")))
+    assert not state.is_own(ConnectionClosed(None))
+    state, _, _ = opened()
+    assert not state.is_own(ConnectionClosed(None))
 
 
 async def test_a_lost_stream_replaces_no_reason() -> None:
@@ -109,5 +125,5 @@ async def test_waiting_tasks_return_when_the_transport_is_closed() -> None:
         await state.abort()
     assert returned == [True, True]
     assert state.closed
-    assert connection.told == ["closing", "closed"]
+    assert connection.told == ["closing", "aborting", "closed"]  # once each
     await state.wait_closed()
