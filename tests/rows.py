@@ -561,6 +561,16 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "is kept for the next read"
             ),
         ),
+        "G14": (
+            (
+                "a client is given a nursery that takes no tasks: none at all, an "
+                "``asyncio.TaskGroup``, one that has ended"
+            ),
+            (
+                "``TypeError`` or ``RuntimeError`` before anything is sent. If the "
+                "nursery ends while the client connects, the socket is closed"
+            ),
+        ),
         "G15": (
             "what is logged contains the address of a UNIX socket",
             "it is escaped as well",

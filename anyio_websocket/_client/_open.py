@@ -9,9 +9,10 @@ differs is where the connection lives: for a block, or in a nursery.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Unpack
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, Unpack
 
 from anyio import move_on_after
 
@@ -24,9 +25,29 @@ from .._types import Nursery
 from . import _url
 from ._dial import Dialer
 from ._handshake import rejection, request_upgrade
-from ._nursery import PrivateNursery
+from ._nursery import PrivateNursery, check_nursery
 
 _with_client_options = with_options(ClientOptions, ClientSettings)
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _in_a_nursery(
+    function: Callable[_P, Coroutine[Any, Any, _T]],
+) -> Callable[_P, Coroutine[Any, Any, _T]]:
+    """Check the nursery, the first argument, before anything else.
+
+    Who forgets it would be told that the last argument is missing.
+    """
+
+    @wraps(function)
+    async def checked_first(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if args or "nursery" in kwargs:
+            check_nursery(args[0] if args else kwargs["nursery"], function.__name__)
+        return await function(*args, **kwargs)
+
+    return checked_first
 
 
 @_with_client_options
@@ -96,6 +117,7 @@ def open_websocket_url(
     return _open(_Attempt(dialer.dial, dialer.host_header, target.resource, settings))
 
 
+@_in_a_nursery
 @_with_client_options
 async def connect_websocket(
     nursery: Nursery,
@@ -121,6 +143,7 @@ async def connect_websocket(
         with the system's certificates; or the context to use
     :raises ValueError: if an argument has a value that cannot work; nothing was sent
     :raises TypeError: if an argument has the wrong type, or does not exist
+    :raises RuntimeError: if the nursery takes no tasks; nothing was sent
     :raises OSError: if the server cannot be reached, or TLS fails
     :raises HandshakeError: if the server's response is not valid, or it closes the
         connection during the handshake
@@ -135,6 +158,7 @@ async def connect_websocket(
     return await attempt.connect(nursery)
 
 
+@_in_a_nursery
 @_with_client_options
 async def connect_websocket_url(
     nursery: Nursery,
@@ -155,6 +179,7 @@ async def connect_websocket_url(
     :raises ValueError: if the URL is not valid, if there is a context for a ``ws:``
         URL, or if an option has a value that cannot work; nothing was sent
     :raises TypeError: if an argument has the wrong type, or does not exist
+    :raises RuntimeError: if the nursery takes no tasks; nothing was sent
 
     """
     settings = checked(ClientSettings, connect_websocket_url, options)
@@ -164,6 +189,7 @@ async def connect_websocket_url(
     return await attempt.connect(nursery)
 
 
+@_in_a_nursery
 @_with_client_options
 async def wrap_client_stream(
     nursery: Nursery,
@@ -185,6 +211,7 @@ async def wrap_client_stream(
     :param resource: the path to request, with the query if there is one
     :raises ValueError: if an argument has a value that cannot work; nothing was sent
     :raises TypeError: if an argument has the wrong type, or does not exist
+    :raises RuntimeError: if the nursery takes no tasks; nothing was sent
     :raises HandshakeError: if the server's response is not valid, or it closes the
         stream during the handshake
     :raises ConnectionTimeout: if the connection was not open within
@@ -234,7 +261,12 @@ class _Attempt:
 
     async def connect(self, nursery: Nursery) -> WebSocketConnection:
         """Establish the connection, and start its background task in a nursery."""
-        _, connection = self.start(nursery, *await self.establish())
+        transport, accepted = await self.establish()
+        try:
+            _, connection = self.start(nursery, transport, accepted)
+        except BaseException:  # the nursery has ended meanwhile
+            await transport.abort()
+            raise
         return connection
 
     async def establish(self) -> tuple[Transport, Accepted]:
