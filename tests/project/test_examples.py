@@ -93,6 +93,7 @@ def test_stopping(backend: str, number: int) -> None:
 
 def test_every_example_has_a_test() -> None:
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == {
+        "aliases.py",  # in test_dropin
         "echo.py",
         "reconnect.py",
         "stopping.py",
