@@ -223,6 +223,24 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "turn verification off"
             ),
         ),
+        "B11": (
+            "the port is 443 for ``ws:``, or 80 for ``wss:``",
+            "``Host`` names it; it is left out only if it is the scheme's default",
+        ),
+        "B12": (
+            "the host of a ``wss:`` URL is a name with its final dot",
+            ("SNI and the certificate are without the dot, ``Host`` and DNS have it"),
+        ),
+        "B13": (
+            (
+                "a URL has a backslash in front of its path; the host has a user name; "
+                "a host, a resource, the name of a header or a subprotocol is invalid"
+            ),
+            (
+                "``ValueError`` that names the parameter and shows no value that may "
+                "be a secret. Nothing is sent"
+            ),
+        ),
     },
     "Frames": {
         "C1": (

@@ -48,7 +48,9 @@ class Dialer:
         else:
             raise TypeError("`use_ssl` argument must be bool or ssl.SSLContext")
         #: what the request says in Host
-        self.host_header = _url.host_header(host, port)
+        self.host_header = _url.host_header(
+            host, port, is_secure=self._context is not None
+        )
         self._host = host
         self._port = port
 

@@ -20,6 +20,8 @@ _NOT_IN_RESOURCE: Final = re.compile(r"[^\x21\x22\x24-\x7e]")
 _NOT_IN_URL: Final = re.compile(r"[\x00-\x20\x7f]")
 # urlsplit() ignores what is around the brackets.
 _IPV6: Final = re.compile(r"\[[0-9A-Fa-f:.]+(?:%[^\[\]]+)?\](?::[0-9]*)?")
+# ASCII that no label has. International names are checked when they are encoded.
+_NOT_IN_NAME: Final = re.compile(r"[\x00-,/:-@\[-^`{-\x7f]")
 # RFC 1123, and the underscore, which names of services have.
 _LABEL: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
@@ -52,8 +54,12 @@ def parse(url: object) -> Target:
     scheme = parts.scheme.lower()
     if scheme not in _DEFAULT_PORTS:
         # Without slashes, what looks like a scheme may be a user name.
-        given = f", not {scheme!r}" if "://" in text else ""
+        given = f", not {scheme!r}" if text[len(scheme) :].startswith("://") else ""
         raise ValueError(f'the URL scheme must be "ws" or "wss"{given}')
+    if "\\" in parts.netloc:
+        # Browsers take it for a slash, so they connect to the host in front of it, and
+        # urlsplit() gives the one behind it.
+        raise ValueError("the URL has a backslash in its host, or in front of it")
     if not host:
         raise ValueError("the URL has no host")
     if "[" in parts.netloc:
@@ -68,32 +74,39 @@ def parse(url: object) -> Target:
     query = before_fragment.partition("?")[2]
     resource = f"{path}?{query}" if "?" in before_fragment else path
     target = Target(host, port, check_resource(_iri_to_uri(resource)), scheme == "wss")
-    host_header(target.host, target.port)  # raises if one of them is not valid
+    # It raises if one of them is not valid.
+    host_header(target.host, target.port, is_secure=target.is_secure)
     return target
 
 
-def host_header(host: str, port: int) -> str:
+def host_header(host: str, port: int, *, is_secure: bool) -> str:
     """Check a host and a port, and make the value of the Host header.
 
     :param host: a name, which may be international, or an IP address without brackets
-    :param port: the port; 80 and 443 are left out of the header
+    :param port: the port; the header has it unless it is the default of the scheme
+        (RFC 6455 section 4.1): 80, or 443 with TLS
+    :param is_secure: whether TLS is used
     :raises ValueError: if the host or the port is not valid
     :raises TypeError: if the host is not a ``str``, or the port not an ``int``
 
     """
     if not isinstance(host, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"the host must be a str, not {host!r}")
+        raise TypeError(f"the host must be a str, not {type(host).__name__}")
     if not isinstance(port, int) or isinstance(port, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"the port must be an int, not {port!r}")
+        raise TypeError(f"the port must be an int, not {type(port).__name__}")
     if not 1 <= port <= 65535:
         raise ValueError(f"the port must be between 1 and 65535, not {port}")
     name = _host_name(host)
     # As a number, because a subclass of int may have a text of its own.
-    return name if port in _DEFAULT_PORTS.values() else f"{name}:{int(port)}"
+    default = _DEFAULT_PORTS["wss" if is_secure else "ws"]
+    return name if port == default else f"{name}:{int(port)}"
 
 
 def tls_name(host: str) -> str:
-    """Return the name that the server's certificate must have.
+    """Return the name for SNI, which the server's certificate must have.
+
+    It is without the final dot that makes a name absolute (RFC 6066 section 3); Host
+    and DNS keep it.
 
     The ssl module would encode an international name with the older IDNA 2003, so it
     could look for a name that differs from the one in Host.
@@ -101,7 +114,7 @@ def tls_name(host: str) -> str:
     :param host: a host that `host_header` accepts
 
     """
-    return _host_name(host).strip("[]")
+    return _host_name(host).strip("[]").removesuffix(".")
 
 
 def check_resource(resource: str) -> str:
@@ -124,6 +137,9 @@ def check_resource(resource: str) -> str:
 
 
 def _host_name(host: str) -> str:
+    # A host may be a URL by mistake, with a password or a token, so none is shown.
+    if "@" in host:
+        raise ValueError("the host must not have a user name or a password")
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
@@ -131,15 +147,18 @@ def _host_name(host: str) -> str:
     else:
         # A zone means nothing outside of this machine (RFC 6874 section 4).
         return f"[{address}]" if address.version == 6 else str(address)
-    if "@" in host:
-        raise ValueError("the host must not have a user name or a password")
+    if bad := _NOT_IN_NAME.search(host):
+        raise ValueError(
+            f"the host has {bad.group()!r} at index {bad.start()}: it must be a name "
+            "or an IP address, without brackets"
+        )
     try:
         name = host if host.isascii() else _a_labels(host)
     except UnicodeError:
-        raise ValueError(f"{host!r} is not a valid international host name") from None
+        raise ValueError("the host is not a valid international name") from None
     labels = name.removesuffix(".").split(".")
     if len(name) > 254 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise ValueError(f"{host!r} is not a valid host name")
+        raise ValueError("the host is not a valid name")
     return name
 
 

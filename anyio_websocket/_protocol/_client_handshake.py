@@ -5,7 +5,6 @@ It makes the request, and parses and checks the server's response.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -21,6 +20,7 @@ from ._http import (
     BadHead,
     ExtraHeaders,
     HeadReader,
+    check_host,
     group_headers,
     has_token,
     is_token,
@@ -31,8 +31,6 @@ from ._http import (
 MAX_REJECT_BODY: Final = 65536  # bytes of the body that a rejection keeps
 MAX_INTERIM: Final = 10  # interim (1xx) responses that are skipped
 MAX_SHOWN: Final = 60  # characters from the peer that an exception shows
-
-_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 class Accepted(NamedTuple):
@@ -83,8 +81,7 @@ class ClientHandshake:
         max_head_size: int = MAX_HEAD_SIZE,
     ) -> None:
         # The texts do not show the values: there may be a password in one.
-        if not _VISIBLE.fullmatch(host):
-            raise ValueError("the host cannot be sent in a Host header")
+        _check_host(host)
         if not TARGET.fullmatch(target):
             raise ValueError("the target cannot be sent in a request line")
         #: path and query
@@ -95,7 +92,11 @@ class ClientHandshake:
         extra = validate_headers(extra_headers)
         hosts = [value for name, value in extra if name.lower() == b"host"]
         if len(hosts) > 1:
-            raise ValueError("the extra headers may have only one Host")
+            raise ValueError("extra_headers may have only one Host")
+        if hosts and b"@" in hosts[0]:
+            raise ValueError(
+                "Host in extra_headers must not have a user name or a password"
+            )
         headers = [
             (b"Host", hosts[0] if hosts else host.encode("ascii")),
             (b"Upgrade", b"websocket"),
@@ -256,6 +257,18 @@ _HANDSHAKE_HEADERS: Final = frozenset(
 )
 
 
+def _check_host(host: str) -> None:
+    if "@" in host:
+        raise ValueError("the host must not have a user name or a password")
+    try:
+        check_host(host)
+    except BadHead:
+        raise ValueError(
+            "the host cannot be sent in a Host header: it must be a name or an "
+            "address, with or without a port"
+        ) from None
+
+
 def check_subprotocols(subprotocols: Iterable[str] | None) -> tuple[str, ...]:
     """Check the subprotocols that a client is to offer.
 
@@ -268,11 +281,14 @@ def check_subprotocols(subprotocols: Iterable[str] | None) -> tuple[str, ...]:
     if isinstance(subprotocols, str):
         raise TypeError("subprotocols must be a list of str, not a str")
     checked = tuple(subprotocols)
-    for name in checked:
+    for index, name in enumerate(checked):
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"a subprotocol must be a str, not {name!r}")
-        if not is_token(name):
-            raise ValueError(f"subprotocol {name!r} is not a token of HTTP")
+            raise TypeError(f"a subprotocol must be a str, not {type(name).__name__}")
+        if not is_token(name):  # not shown: some servers take passwords there
+            raise ValueError(
+                f"element {index} of subprotocols is not a token of HTTP: letters, "
+                "digits and !#$%&'*+-.^_`|~"
+            )
     if len(set(checked)) < len(checked):
         raise ValueError("a subprotocol is offered twice")
     return checked

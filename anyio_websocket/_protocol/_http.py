@@ -267,10 +267,12 @@ def validate_headers(headers: ExtraHeaders) -> list[tuple[bytes, bytes]]:
 
     """
     checked: list[tuple[bytes, bytes]] = []
-    for name, value in _pairs(headers):
+    for index, (name, value) in enumerate(_pairs(headers)):
         key = _encoded(name, "a header's name")
-        if not TOKEN.fullmatch(key):
-            raise ValueError(f"{name!r} is not a valid header name")
+        if not TOKEN.fullmatch(key):  # not shown: it may be a whole line, with a token
+            raise ValueError(
+                f"the name of header {index} in extra_headers is not a token of HTTP"
+            )
         data = _encoded(value, f"the value of header {name!r}").strip(b" \t")
         if not _FIELD_VALUE.fullmatch(data):
             raise ValueError(f"the value of header {name!r} has control characters")

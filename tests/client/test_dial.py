@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+import trustme
 from anyio.abc import ByteStream
 
 from anyio_websocket import (
@@ -21,6 +22,7 @@ from anyio_websocket import (
     open_websocket,
     open_websocket_url,
 )
+from anyio_websocket._client import _dial
 
 from ..support.servers import echo, raw_server, serving, silent
 
@@ -43,6 +45,45 @@ async def test_tls(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> No
             )
             await ws.aclose(4000, "bye")
             assert ws.closed == CloseReason(4000, "bye")
+
+
+@pytest.mark.parametrize("by_anyio", [False, True])
+async def test_B12_a_name_with_its_final_dot(
+    by_anyio: bool, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("ws.example.test").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    seen: list[object] = []
+
+    def on_name(sock: object, name: str, context: object) -> None:
+        seen.append(name)
+
+    context.sni_callback = on_name
+    real = anyio.getaddrinfo
+
+    async def look_up(host: str, port: int, **options: Any) -> Any:
+        seen.append(host)
+        return await real("127.0.0.1", port, **options)
+
+    async def handler(request: WebSocketRequest) -> None:
+        seen.append(request.host)
+        await request.accept()
+
+    monkeypatch.setattr(anyio, "getaddrinfo", look_up)
+    monkeypatch.setattr("anyio._core._sockets.getaddrinfo", look_up)
+    if by_anyio:
+        monkeypatch.setattr(_dial, "can_wait_for_sockets", lambda: False)
+    async with serving(handler, context) as port:
+        for name in ("ws.example.test", "ws.example.test."):
+            seen.clear()
+            async with open_websocket(name, port, "/", use_ssl=trusting):
+                pass
+            assert seen == [name, "ws.example.test", f"{name}:{port}"]
+        with pytest.raises(HandshakeError, match=r"'other.test'"):
+            async with open_websocket("other.test.", port, "/", use_ssl=trusting):
+                raise AssertionError
 
 
 def has_ipv6() -> bool:

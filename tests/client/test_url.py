@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from anyio_websocket._client import _url
@@ -76,11 +78,14 @@ def test_B8_errors_do_not_show_the_password_of_a_url(url: str) -> None:
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
+def header(host: str, port: int = 80, *, is_secure: bool = False) -> str:
+    return _url.host_header(host, port, is_secure=is_secure)
+
+
 @pytest.mark.parametrize(
-    ("host", "port", "header"),
+    ("host", "port", "expected"),
     [
         ("example.org", 80, "example.org"),
-        ("example.org", 443, "example.org"),
         ("example.org", 8000, "example.org:8000"),
         ("Example.ORG.", 80, "Example.ORG."),
         ("::1", 80, "[::1]"),
@@ -91,8 +96,16 @@ def test_B8_errors_do_not_show_the_password_of_a_url(url: str) -> None:
         ("bücher.example", 80, "xn--bcher-kva.example"),
     ],
 )
-def test_host_header(host: str, port: int, header: str) -> None:
-    assert _url.host_header(host, port) == header
+def test_host_header(host: str, port: int, expected: str) -> None:
+    assert header(host, port) == expected
+
+
+def test_B11_the_port_is_left_out_if_it_is_that_of_the_scheme() -> None:
+    assert header("x", 80) == "x"
+    assert header("x", 443, is_secure=True) == "x"
+    assert header("x", 443) == "x:443"
+    assert header("x", 80, is_secure=True) == "x:80"
+    assert header("::1", 443) == "[::1]:443"
 
 
 @pytest.mark.parametrize(
@@ -100,12 +113,12 @@ def test_host_header(host: str, port: int, header: str) -> None:
 )
 def test_B8_invalid_hosts_and_ports(host: str, port: int) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
-        _url.host_header(host, port)
+        header(host, port)
 
 
 def test_B8_errors_do_not_show_the_password_of_a_host() -> None:
     with pytest.raises(ValueError, match="user name") as caught:
-        _url.host_header("me:secret@example.org", 80)
+        header("me:secret@example.org")
     assert "secret" not in str(caught.value)
 
 
@@ -120,14 +133,14 @@ def test_errors_show_where_a_resource_is_wrong_and_not_the_rest() -> None:
 @pytest.mark.parametrize(("host", "port"), [(b"x", 80), ("x", "80"), ("x", True)])
 def test_hosts_and_ports_of_the_wrong_type(host: object, port: object) -> None:
     with pytest.raises(TypeError, match=r"^the \w+ must be an? \w+, not "):
-        _url.host_header(host, port)  # type: ignore[arg-type]
+        header(host, port)  # type: ignore[arg-type]
 
 
 def test_the_longest_name_of_a_host() -> None:
     longest = ".".join(["a" * 63] * 3 + ["b" * 62])
-    assert _url.host_header(longest, 80) == longest
-    with pytest.raises(ValueError, match="not a valid host name"):
-        _url.host_header(longest + "b", 80)
+    assert header(longest) == longest
+    with pytest.raises(ValueError, match="not a valid name"):
+        header(longest + "b")
 
 
 def test_tls_name() -> None:
@@ -135,6 +148,75 @@ def test_tls_name() -> None:
     assert _url.tls_name("Example.org") == "Example.org"
     assert _url.tls_name("::1") == "::1"
     assert _url.tls_name("fe80::1%eth0") == "fe80::1"
+
+
+@pytest.mark.parametrize("name", ["ws.example.test", "bücher.example", "localhost"])
+def test_B12_tls_does_without_the_final_dot(name: str) -> None:
+    assert _url.tls_name(name + ".") == _url.tls_name(name)
+    assert header(name + ".") == header(name) + "."
+    assert _url.parse(f"wss://{name}./").host == name + "."
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ws://good.example\\@evil.example/",
+        "ws://good.example\\.evil.example/",
+        "ws://good.example:80\\@evil.example:80/",
+        "wss://user\\:secret@evil.example/",
+        "ws://example.org\\path",
+        "ws://[::1]\\@evil.example/",
+        "ws:\\\\example.org/",
+        "ws:/\\example.org/",
+    ],
+)
+def test_B13_a_backslash_in_front_of_the_path(url: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"the URL has (a backslash|no host)"
+    ) as caught:
+        _url.parse(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_B13_a_backslash_behind_the_host_is_sent() -> None:
+    assert _url.parse("ws://x/a\\b?\\@y").host == "x"
+    assert _url.parse("ws://x?\\@y").resource == "/?\\@y"
+
+
+@pytest.mark.parametrize(
+    ("host", "match"),
+    [
+        ("me:secret@example.org", "user name"),
+        ("::1@secret", "user name"),
+        ("wss://example.org/?token=secret", "':' at index 3"),
+        ("example.org/?token=secret", "'/' at index 11"),
+        ("example.org:secret", "':' at index 11: it must be a name or an IP address"),
+        ("example.org\\secret", r"'\\\\' at index 11"),
+        ("example.org\r\nX: secret", r"'\\r' at index 11"),
+        ("[::1]", "without brackets"),
+        ("-secret", "not a valid name"),
+        ("secret..secret", "not a valid name"),
+        ("secret" * 20, "not a valid name"),
+        ("secret\u2603-.example", "not a valid international name"),
+        (b"secret", "must be a str, not bytes"),
+    ],
+)
+def test_B13_errors_name_the_host_and_do_not_show_it(host: Any, match: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^the host .*{match}") as caught:
+        header(host)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    with pytest.raises(TypeError, match=r"^the port must be an int, not str"):
+        header("x", "secret")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "url", ["secret:x@y/?a://b", "secret", "secret://x", "://secret"]
+)
+def test_B13_only_what_is_a_scheme_is_shown(url: str) -> None:
+    with pytest.raises(ValueError, match='URL scheme must be "ws" or "wss"') as caught:
+        _url.parse(url)
+    assert ("secret" in str(caught.value)) == url.startswith("secret://")
 
 
 def test_check_resource() -> None:

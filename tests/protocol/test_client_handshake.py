@@ -156,6 +156,34 @@ def test_B3_a_response_must_be_http_1_1(data: bytes) -> None:
     fails(data, match=r"HTTP/1\.1")
 
 
+@pytest.mark.parametrize("name", ["bearer secret", "secret,", "s\xe9cret", ""])
+def test_B13_errors_do_not_show_subprotocols(name: str) -> None:
+    with pytest.raises(ValueError, match=r"^element 1 of subprotocols is") as caught:
+        ask(offer=["chat", name])
+    assert not name or name not in str(caught.value)
+    with pytest.raises(TypeError, match=r"subprotocol must be a str, not bytes$"):
+        ask(offer=[b"secret"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["me:secret@x", "secret/", "secret\\", "secret x", "x:secret", "", "x\r\nY: z"],
+)
+def test_B13_a_host_that_is_none(host: str) -> None:
+    with pytest.raises(ValueError, match=r"^the host ") as caught:
+        ClientHandshake(host=host, target="/")
+    assert "secret" not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_B13_a_user_name_in_the_header_host() -> None:
+    with pytest.raises(ValueError, match=r"^Host in extra_headers .* user") as caught:
+        ClientHandshake(
+            host="x", target="/", extra_headers=[("Host", "me:secret@example.org")]
+        )
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "data",
     [

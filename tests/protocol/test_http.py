@@ -282,6 +282,13 @@ def test_A12_B8_errors_do_not_show_values() -> None:
         assert caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize("name", ["Authorization: secret", b"secret\r\nX", "secret é"])
+def test_B13_errors_do_not_show_names_that_are_none(name: str | bytes) -> None:
+    with pytest.raises(ValueError, match="header 1 in extra_headers") as caught:
+        ClientHandshake(host="x", target="/", extra_headers=[("A", "b"), (name, "")])  # type: ignore[list-item]
+    assert "secret" not in str(caught.value)
+
+
 def test_A12_headers_of_the_wrong_type() -> None:
     with pytest.raises(TypeError, match="must be bytes or str"):
         ClientHandshake(host="x", target="/", extra_headers=[("a", 5)])  # type: ignore[list-item]

@@ -20,6 +20,9 @@ from .level import Sample, growth
 SLOW = {"A1", "E4"}  # rows about timeouts, of which each has a test of its own
 LONG = 3  # seconds; traps that hold a client for longer have theirs as well
 APPLICATION = {
+    "B11",
+    "B12",
+    "B13",
     "D10",
     "E9",
     "E10",
