@@ -506,12 +506,30 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "the task that runs it"
             ),
         ),
+        "F15": (
+            (
+                "a nested loop, as of ``nest_asyncio`` or a debugger, runs in a task "
+                "that a message woke"
+            ),
+            "it works as in a task that a future of asyncio woke",
+        ),
+        "F16": (
+            (
+                "a new connection gets the descriptor of one that was aborted while a "
+                "task still waits to send on it"
+            ),
+            "the new one is not disturbed",
+        ),
         "F18": (
             (
                 "a connection is aborted or cancelled while a child that was forked "
                 "has its descriptor too"
             ),
             "the peer sees the end at once",
+        ),
+        "F20": (
+            "a handler is slow while asyncio is in debug mode",
+            "the log names the task of the handler",
         ),
     },
     "Servers under load": {

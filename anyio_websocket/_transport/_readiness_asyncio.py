@@ -53,11 +53,21 @@ one ``CancelledError``. The call graphs of Python 3.14 leave such a wait out.
   ``add_reader()`` is called by the loop itself, never by a task. `interrupt`, `cancel`
   and `close` are called by tasks, so these use ``call_soon()``.
 - The wakeup runs in the context of its task, which cannot be entered twice. It is not
-  entered at that time: ``add_reader()`` has made a copy for its callback.
+  entered at that time: the callback runs in no context of its own (see below).
 - The task is woken once. The code that wakes it first takes the callback out of
   ``_wakeup``, whether it then calls or schedules it.
 - What the task raises stays in the task. ``KeyboardInterrupt`` and ``SystemExit`` pass
   through the callback to the loop, as they do from any other step of a task.
+
+**Nested loops.** A notebook with ``nest_asyncio``, or a debugger that evaluates an
+``await``, runs the event loop inside a task, so inside the callback that woke the task.
+When the socket is readable again, the inner loop calls the same callback. asyncio would
+run it in the context that ``add_reader()`` copied for it, which the outer call is still
+in: ``RuntimeError`` without an end, because the socket stays readable. So the context
+of the handle is replaced by `_NoContext`, whose ``run()`` only calls. The callback
+needs no context, and the task that it wakes has its own. This reads
+``Handle._context``, and what ``_add_reader()`` returns, which are not documented; a
+loop that is not asyncio's own is used by ``add_reader()``, and cannot be nested.
 
 **What would break it.** A task that insists on a real ``Future``, or that asks for a
 further attribute, ends the first ``receive()`` that has to wait with a ``RuntimeError``
@@ -71,13 +81,44 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import operator
 import socket
+import weakref
 from collections.abc import Callable, Generator
+from typing import Any
 
 import anyio
 
 from ._adaptive_reads import MAX_FULL_READS, READ_FAILED, AdaptiveReads
 from ._interface import TransportLost
+
+
+class _NoContext:
+    """What a callback runs in if it may be called while it is being called."""
+
+    run = operator.call
+
+
+class _NamedCallback:
+    """The callback of a socket in asyncio's debug mode.
+
+    asyncio logs callbacks that take long. If one is a method of a task, the task is
+    named, and what takes long is the task that the callback runs.
+    """
+
+    def __init__(self, readiness: AsyncioReadiness) -> None:
+        self._readiness = readiness
+        self._task: weakref.ref[Any] | None = None
+
+    @property
+    def __self__(self) -> object:
+        return None if self._task is None else self._task()
+
+    def __call__(self) -> None:
+        readiness: Any = self._readiness
+        task = getattr(readiness._wakeup, "__self__", None)
+        self._task = None if task is None else weakref.ref(task)
+        readiness._on_readable()
 
 
 class AsyncioReadiness(AdaptiveReads):
@@ -94,17 +135,17 @@ class AsyncioReadiness(AdaptiveReads):
         "_data",
         "_error",
         "_is_registered",
-        "_is_writer_waiting",
         "_loop",
         "_size",
         "_wakeup",
+        "_writer",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         super().__init__(sock)
         self._loop = loop
         self._is_registered = False
-        self._is_writer_waiting = False
+        self._writer: asyncio.Future[bool] | None = None  # of the task that waits
         # Bytes that the waiting task asks for; 0 if it only waits for readiness.
         self._size = 0
         # The future's state: what to call, if a task waits, and its outcome.
@@ -149,10 +190,23 @@ class AsyncioReadiness(AdaptiveReads):
         assert self._context is not None
         self._context.run(wakeup, self)
 
+    def _register(self) -> None:
+        loop: Any = self._loop
+        fd = self._socket.fileno()  # some loops do not take the socket itself
+        callback = _NamedCallback(self) if loop.get_debug() else self._on_readable
+        self._is_registered = True
+        if type(self._loop).add_reader is not asyncio.SelectorEventLoop.add_reader:
+            loop.add_reader(fd, callback)
+            return
+        # This is add_reader(), which checks the descriptor, and forgets the handle.
+        handle = loop._add_reader(fd, callback)
+        if isinstance(handle, asyncio.Handle):
+            handle._context = _NoContext  # type: ignore[attr-defined]
+
     def _unregister(self) -> None:
         if self._is_registered:
             self._is_registered = False
-            self._loop.remove_reader(self._socket)
+            self._loop.remove_reader(self._socket.fileno())
 
     def interrupt(self) -> None:
         if self._wakeup is not None:
@@ -164,11 +218,26 @@ class AsyncioReadiness(AdaptiveReads):
         self._loop.call_soon(wakeup, self, context=self._context)
 
     async def writable(self) -> None:
-        self._is_writer_waiting = True
+        if self._writer is not None:
+            raise anyio.BusyResourceError("writing to")
+        # anyio's wait_writable() removes what is registered when the waiting task runs
+        # again. By then the socket may be closed, and its number another socket's.
+        self._loop.add_writer(self._socket.fileno(), self._end_writing, True)
+        waiter = self._writer = self._loop.create_future()
         try:
-            await anyio.wait_writable(self._socket)
+            is_open = await waiter
         finally:
-            self._is_writer_waiting = False
+            if self._writer is waiter:  # cancelled
+                self._end_writing(False)
+        if not is_open:
+            raise anyio.ClosedResourceError
+
+    def _end_writing(self, is_open: bool) -> None:
+        waiter, self._writer = self._writer, None
+        if waiter is not None:
+            self._loop.remove_writer(self._socket.fileno())
+            if not waiter.done():
+                waiter.set_result(is_open)
 
     def call_soon(self, callback: Callable[[], None]) -> bool:
         self._loop.call_soon(callback)
@@ -179,15 +248,13 @@ class AsyncioReadiness(AdaptiveReads):
         # A task's context may have variables that refer to this connection: a cycle.
         self._context = None
         self._unregister()
-        if self._is_writer_waiting:
-            anyio.notify_closing(self._socket)
+        self._end_writing(False)
 
     # -- the future: see "What a task asks of a future" above ------------------
 
     def __await__(self) -> Generator[AsyncioReadiness, None, bytes | None]:
         if not self._is_registered:
-            self._loop.add_reader(self._socket, self._on_readable)
-            self._is_registered = True
+            self._register()
         self._data = self._error = None
         self._asyncio_future_blocking = True
         yield self
