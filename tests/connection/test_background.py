@@ -9,6 +9,8 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import CloseReason
+from anyio_websocket._connection._background import BackgroundTask
+from anyio_websocket._options import ConnectionSettings
 
 from ..support.frames import (
     CLOSE,
@@ -113,6 +115,47 @@ async def test_background_reading_goes_on_after_it_handed_over_a_message(
         tasks.cancel_scope.cancel()
 
 
+async def test_background_reading_begins_again_after_a_task_has_waited_long(
+    opener: Opener,
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+
+        async def send_later() -> None:
+            await anyio.sleep(1)
+            await peer.send(TEXT, b"1")
+
+        tasks.start_soon(send_later)
+        assert await connection.get_message() == "1"  # reads by itself, over many ticks
+        await peer.send(PING)
+        with anyio.fail_after(1):
+            assert await peer.receive() == Frame(PONG, b"")
+        tasks.cancel_scope.cancel()
+
+
+async def test_background_reading_begins_again_after_a_task_took_over(
+    opener: Opener,
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, message_queue_size=1)
+        await peer.send(TEXT, b"1")
+        await anyio.sleep(
+            1
+        )  # seconds; the queue is full, and the background task waits
+
+        async def send_later() -> None:
+            await anyio.sleep(0.05)
+            await peer.send(TEXT, b"2")
+
+        tasks.start_soon(send_later)
+        assert await connection.get_message() == "1"
+        assert await connection.get_message() == "2"  # reads before it could go on
+        await peer.send(PING)
+        with anyio.fail_after(1):
+            assert await peer.receive() == Frame(PONG, b"")
+        tasks.cancel_scope.cancel()
+
+
 async def test_unlimited_queue(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(
@@ -125,3 +168,28 @@ async def test_unlimited_queue(opener: Opener) -> None:
             str(i) for i in range(100)
         ]
         tasks.cancel_scope.cancel()
+
+
+async def test_the_task_ends_with_its_connection(opener: Opener) -> None:
+    # It sleeps then, and there is no keepalive that would wake it.
+    with anyio.fail_after(1):
+        async with anyio.create_task_group() as tasks:
+            _, peer, _ = await opener(tasks, ping_interval=None)
+            await anyio.sleep(0.5)
+            await peer.send_close(1000)
+            await peer.receive()
+            await peer.stream.aclose()
+
+
+async def test_the_task_ends_with_the_last_release() -> None:
+    with anyio.fail_after(1):
+        async with anyio.create_task_group() as tasks:
+            background = BackgroundTask(tasks, ConnectionSettings())
+            background.retain()
+            background.retain()
+            await anyio.sleep(0.1)
+            background.release()
+            await anyio.sleep(0.1)
+            assert background._running
+            background.release()
+    assert not background._running

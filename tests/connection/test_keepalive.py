@@ -243,3 +243,26 @@ async def test_E4_many_that_are_due_share_a_round() -> None:
         await keepalive.run()
         rounds += 1
     assert rounds <= 2
+
+
+class Gone(StubConnection):
+    """A connection whose peer is gone."""
+
+    def is_alive(self) -> bool:
+        return False
+
+
+async def test_E4_a_peer_that_is_gone_is_found_among_others_that_are_not() -> None:
+    keepalive = Keepalive(ConnectionSettings(ping_interval=20, ping_timeout=30))
+    start = anyio.current_time()
+    keepalive.add(StubConnection())  # is pinged again before it would be judged
+    await anyio.sleep(1)
+    gone = Gone()
+    keepalive.add(gone)
+    with anyio.fail_after(100):
+        while True:
+            await anyio.sleep_until(keepalive.next_run())
+            if dead := await keepalive.run():
+                break
+    assert dead == [gone]
+    assert anyio.current_time() - start == pytest.approx(51, abs=0.5)
