@@ -648,6 +648,13 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "wanted, and no values"
             ),
         ),
+        "H10": (
+            (
+                "a nursery is missing; a handler cannot be awaited; ``async with`` is "
+                "forgotten; a port follows a URL"
+            ),
+            "an error at the call that says what to write",
+        ),
         "H12": (
             "`ConnectionClosed` is shown in a traceback or in a log",
             (

@@ -205,14 +205,18 @@ def test_every_option_is_described() -> None:
 # -- errors at the call --------------------------------------------------------
 
 
+class StubNursery:
+    def start_soon(self, func: Any, /) -> None: ...
+
+
 def call(function: Callable[..., Any], **options: Any) -> None:
     """Call a public function with options, which are checked before all else."""
     arguments: dict[Any, tuple[Any, ...]] = {
         open_websocket: ("x.invalid", 80, "/"),
         open_websocket_url: ("ws://x.invalid",),
-        connect_websocket: (None, "x.invalid", 80, "/"),
-        connect_websocket_url: (None, "ws://x.invalid"),
-        wrap_client_stream: (None, None, "x", "/"),
+        connect_websocket: (StubNursery(), "x.invalid", 80, "/"),
+        connect_websocket_url: (StubNursery(), "ws://x.invalid"),
+        wrap_client_stream: (StubNursery(), None, "x", "/"),
         serve_websocket: (None, "x.invalid", 0, None),
         WebSocketServer: (None, [None]),
         wrap_server_stream: (None, None),

@@ -1,4 +1,4 @@
-"""The nursery behind `open_websocket`, and the check of those that users pass.
+"""The nursery behind `open_websocket`, which its user does not notice.
 
 In: the block of an ``async with`` and a background task. Out: what the block raised.
 
@@ -16,8 +16,6 @@ from typing import cast
 
 from anyio import create_task_group, get_cancelled_exc_class
 from anyio.abc import TaskGroup
-
-from .._types import Nursery
 
 
 class PrivateNursery:
@@ -70,39 +68,3 @@ def choose(error: BaseException | None, internal: BaseException) -> BaseExceptio
         interrupt.__cause__ = group
         return interrupt
     return group
-
-
-def check_nursery(nursery: object, function: str) -> None:
-    """Check that tasks can be started in a nursery, by starting one that does nothing.
-
-    :param nursery: what a user passed
-    :param function: the name of the function that was called, for the error
-    :raises TypeError: if it is not a nursery
-    :raises RuntimeError: if it takes no tasks, because it has ended or was not entered
-
-    """
-    if not callable(getattr(nursery, "start_soon", None)):
-        raise TypeError(
-            f"{function}() needs an anyio task group or a trio nursery, entered with "
-            f'"async with", as its first argument, not {_kind(nursery)}'
-        )
-    try:
-        cast("Nursery", nursery).start_soon(_nothing)
-    except RuntimeError as exc:
-        raise RuntimeError(
-            f"{function}() was passed a nursery that takes no tasks: {exc}"
-        ) from exc
-
-
-async def _nothing() -> None:
-    pass
-
-
-def _kind(thing: object) -> str:
-    # Not its repr: a URL may have a password in it.
-    kind = type(thing)
-    return (
-        kind.__name__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-    )

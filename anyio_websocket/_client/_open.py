@@ -9,10 +9,9 @@ differs is where the connection lives: for a block, or in a nursery.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar, Unpack
+from typing import Unpack
 
 from anyio import move_on_after
 
@@ -25,29 +24,10 @@ from .._types import Nursery
 from . import _url
 from ._dial import Dialer
 from ._handshake import rejection, request_upgrade
-from ._nursery import PrivateNursery, check_nursery
+from ._misuse import Opening, check_is_no_port, in_a_nursery
+from ._nursery import PrivateNursery
 
 _with_client_options = with_options(ClientOptions, ClientSettings)
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-def _in_a_nursery(
-    function: Callable[_P, Coroutine[Any, Any, _T]],
-) -> Callable[_P, Coroutine[Any, Any, _T]]:
-    """Check the nursery, the first argument, before anything else.
-
-    Who forgets it would be told that the last argument is missing.
-    """
-
-    @wraps(function)
-    async def checked_first(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        if args or "nursery" in kwargs:
-            check_nursery(args[0] if args else kwargs["nursery"], function.__name__)
-        return await function(*args, **kwargs)
-
-    return checked_first
 
 
 @_with_client_options
@@ -88,7 +68,8 @@ def open_websocket(
     """
     settings = checked(ClientSettings, open_websocket, options)
     dialer = Dialer(host, port, use_ssl)
-    return _open(_Attempt(dialer.dial, dialer.host_header, resource, settings))
+    attempt = _Attempt(dialer.dial, dialer.host_header, resource, settings)
+    return Opening(lambda: _open(attempt), "open_websocket")
 
 
 @_with_client_options
@@ -111,13 +92,15 @@ def open_websocket_url(
     :raises TypeError: if an argument has the wrong type, or does not exist
 
     """
+    check_is_no_port(ssl_context, "open_websocket_url")
     settings = checked(ClientSettings, open_websocket_url, options)
     target = _url.parse(url)
     dialer = Dialer.for_url(target, ssl_context)
-    return _open(_Attempt(dialer.dial, dialer.host_header, target.resource, settings))
+    attempt = _Attempt(dialer.dial, dialer.host_header, target.resource, settings)
+    return Opening(lambda: _open(attempt), "open_websocket_url")
 
 
-@_in_a_nursery
+@in_a_nursery
 @_with_client_options
 async def connect_websocket(
     nursery: Nursery,
@@ -158,7 +141,7 @@ async def connect_websocket(
     return await attempt.connect(nursery)
 
 
-@_in_a_nursery
+@in_a_nursery
 @_with_client_options
 async def connect_websocket_url(
     nursery: Nursery,
@@ -182,6 +165,7 @@ async def connect_websocket_url(
     :raises RuntimeError: if the nursery takes no tasks; nothing was sent
 
     """
+    check_is_no_port(ssl_context, "connect_websocket_url")
     settings = checked(ClientSettings, connect_websocket_url, options)
     target = _url.parse(url)
     dialer = Dialer.for_url(target, ssl_context)
@@ -189,7 +173,7 @@ async def connect_websocket_url(
     return await attempt.connect(nursery)
 
 
-@_in_a_nursery
+@in_a_nursery
 @_with_client_options
 async def wrap_client_stream(
     nursery: Nursery,

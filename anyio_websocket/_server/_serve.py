@@ -49,6 +49,7 @@ from .._transport import (
 from .._types import Nursery, TaskStatus
 from ._admission import Admission
 from ._clients import ClientTasks, Handler
+from ._handler import check_handler
 from ._handshake import read_request
 from ._listeners import acceptors_of
 from ._request import PendingRequest, WebSocketRequest
@@ -159,6 +160,7 @@ async def serve_websocket(
 
     """
     settings = checked(ServerSettings, serve_websocket, options)
+    check_handler(handler)
     if ssl_context is not None:
         check_ssl_context(ssl_context)
     listener: Any = await anyio.create_tcp_listener(local_host=host, local_port=port)
@@ -212,6 +214,7 @@ class WebSocketServer:
     ) -> None:
         if len(listeners) == 0:
             raise ValueError("Listeners must contain at least one item.")
+        check_handler(handler)
         self._handler_nursery = handler_nursery
         self._admission = Admission(
             settings.max_connections, settings.max_pending_handshakes

@@ -13,16 +13,12 @@ import pytest
 from anyio_websocket import (
     ConnectionClosed,
     WebSocketRequest,
-    connect_websocket,
-    connect_websocket_url,
     open_websocket_url,
-    wrap_client_stream,
 )
 from anyio_websocket._client._nursery import PrivateNursery, choose
 
 from ..support.backends import under_asyncio
 from ..support.servers import serving
-from ..support.streams import stream_pair
 
 T = TypeVar("T")
 
@@ -260,79 +256,3 @@ async def test_F6_which_exception_comes_out() -> None:
     assert choose(cancellation, bug) is bug
     assert choose(None, cancellation) is cancellation
     assert choose(mine, cancellation) is mine
-
-
-# -- nurseries of the user's that take no tasks --------------------------------
-
-
-async def ended_nursery() -> Any:
-    async with anyio.create_task_group() as tasks:
-        pass
-    return tasks
-
-
-@pytest.mark.parametrize("wrong", [None, "tasks", object(), asyncio.TaskGroup()])
-async def test_G14_what_is_not_a_nursery(wrong: Any) -> None:
-    kind = type(wrong).__name__
-    # Would they go as far as the network, they would raise OSError.
-    for call in (
-        connect_websocket(wrong, "127.0.0.1", 1, "/", use_ssl=False),
-        connect_websocket(nursery=wrong, host="x", port=1, resource="", use_ssl=False),
-        connect_websocket_url(wrong, "ws://127.0.0.1:1/"),
-    ):
-        with pytest.raises(TypeError, match=f"anyio task group or .* not .*{kind}$"):
-            await call
-    stream, _ = stream_pair()
-    with pytest.raises(TypeError, match=r"wrap_client_stream\(\) needs an anyio task"):
-        await wrap_client_stream(wrong, stream, "x", "/")
-
-
-async def test_G14_a_nursery_that_has_ended() -> None:
-    for nursery in (await ended_nursery(), anyio.create_task_group()):
-        with pytest.raises(RuntimeError, match="takes no tasks"):
-            await connect_websocket(nursery, "127.0.0.1", 1, "/", use_ssl=False)
-        with pytest.raises(RuntimeError, match="takes no tasks"):
-            await connect_websocket_url(nursery, "ws://127.0.0.1:1/")
-
-
-def test_G14_a_nursery_of_trio_that_has_ended() -> None:
-    trio = pytest.importorskip("trio")
-
-    async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            pass
-        with pytest.raises(RuntimeError, match="takes no tasks"):
-            await connect_websocket_url(nursery, "ws://127.0.0.1:1/")
-        with pytest.raises(TypeError, match=r"not trio\.NurseryManager"):
-            await connect_websocket_url(trio.open_nursery(), "ws://127.0.0.1:1/")
-
-    trio.run(main)
-
-
-class EndsSoon:
-    """A nursery that takes one task, and no more."""
-
-    def __init__(self) -> None:
-        self.taken = 0
-
-    def start_soon(self, func: Any, /, *args: Any) -> None:
-        self.taken += 1
-        if self.taken > 1:
-            raise RuntimeError("closed to new arrivals")
-
-
-async def test_G14_a_nursery_that_ends_while_the_client_connects() -> None:
-    lost = anyio.Event()
-
-    async def handler(request: WebSocketRequest) -> None:
-        ws = await request.accept()
-        await ws.wait_closed()
-        lost.set()
-
-    async with serving(handler) as port:
-        nursery = EndsSoon()
-        with pytest.raises(RuntimeError, match="closed to new arrivals"):
-            await connect_websocket(nursery, "127.0.0.1", port, "/", use_ssl=False)
-        assert nursery.taken == 2
-        with anyio.fail_after(5):
-            await lost.wait()  # no socket is left open

@@ -1,0 +1,63 @@
+"""Whether what a user passed can be a handler, checked before anything is served."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+from functools import partial
+from typing import Any, cast
+
+
+def check_handler(handler: object) -> None:
+    """Check a handler as far as that can be known without a call.
+
+    A function defined with ``def`` may return an awaitable, as lambdas and decorators
+    do. So it is only refused if it cannot: each of its returns returns ``None``, or it
+    is a generator.
+
+    :raises TypeError: if it cannot be a handler
+
+    """
+    if not callable(handler) or isinstance(handler, type):
+        what = (
+            f"the class {handler.__name__}"
+            if isinstance(handler, type)
+            else repr(handler)
+        )
+        raise TypeError(
+            f"the handler must be an async function that takes the request, not {what}"
+        )
+    function = cast("Any", handler)
+    while isinstance(function, partial):
+        function = cast("Any", function.func)
+    if not inspect.isroutine(function):
+        function = type(function).__call__  # an object that can be called
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    code = getattr(function, "__code__", None)
+    if code is None or inspect.iscoroutinefunction(function):
+        return
+    is_generator = code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR)
+    if is_generator or not _may_return_something(code):
+        name = getattr(function, "__qualname__", "handler")
+        why = 'has a "yield" in it' if is_generator else 'is defined with "def"'
+        raise TypeError(
+            f"the handler must be an async function, but {name} {why}: "
+            f'write "async def {function.__name__}(request)"'
+            + " without it"
+            * bool(is_generator)
+        )
+
+
+def _may_return_something(code: Any) -> bool:
+    before = None
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "RETURN_CONST" and instruction.argval is not None:
+            return True
+        if instruction.opname == "RETURN_VALUE" and not (
+            before is not None
+            and before.opname == "LOAD_CONST"
+            and before.argval is None
+        ):
+            return True
+        before = instruction
+    return False
