@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 import trustme
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute
 
 from anyio_websocket import (
     CloseReason,
@@ -149,6 +149,10 @@ async def test_B10_certificate_is_verified(server_tls: ssl.SSLContext) -> None:
             async with open_websocket("localhost", port, "/", use_ssl=True):
                 pass
         assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
+        with pytest.raises(HandshakeError) as caught:
+            async with open_websocket_url(f"wss://localhost:{port}"):
+                pass
+        assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
         async with anyio.create_task_group() as tasks:
             with pytest.raises(ssl.SSLCertVerificationError):
                 await connect_websocket(tasks, "localhost", port, "/", use_ssl=True)
@@ -170,6 +174,19 @@ async def test_B10_server_without_tls(client_tls: ssl.SSLContext) -> None:
             async with open_websocket_url(f"wss://127.0.0.1:{port}/", client_tls):
                 pass
         assert caught.value.__cause__ is not None
+
+
+async def test_B10_a_reset_in_the_tls_handshake(client_tls: ssl.SSLContext) -> None:
+    async def reset(stream: ByteStream) -> None:
+        await stream.receive()
+        raw = stream.extra(SocketAttribute.raw_socket)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    async with raw_server(reset) as port:
+        with pytest.raises(HandshakeError) as caught:
+            async with open_websocket("localhost", port, "/", use_ssl=client_tls):
+                pass
+        assert isinstance(caught.value.__cause__, OSError)
 
 
 async def test_B10_eof_in_the_tls_handshake(client_tls: ssl.SSLContext) -> None:

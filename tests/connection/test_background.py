@@ -139,9 +139,7 @@ async def test_background_reading_begins_again_after_a_task_took_over(
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, message_queue_size=1)
         await peer.send(TEXT, b"1")
-        await anyio.sleep(
-            1
-        )  # seconds; the queue is full, and the background task waits
+        await anyio.sleep(1)  # seconds; then the queue is full, and reading stops
 
         async def send_later() -> None:
             await anyio.sleep(0.05)

@@ -104,6 +104,22 @@ async def test_local_close_wakes_all_tasks(opener: Opener) -> None:
         tasks.cancel_scope.cancel()
 
 
+async def test_a_server_closes_the_stream_first_and_a_client_waits(
+    opener: Opener,
+) -> None:
+    # RFC 6455 section 7.1.1
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        tasks.start_soon(connection.aclose)
+        assert (await peer.receive()).opcode == CLOSE
+        await peer.send_close(1000)
+        with anyio.move_on_after(1) as scope:
+            assert await peer.receive_all() == b""
+        assert scope.cancelled_caught == connection.is_client
+        await peer.stream.aclose()
+        await connection.wait_closed()
+
+
 async def test_E1_a_peer_that_never_answers(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, _, stream = await opener(tasks, disconnect_timeout=3)
