@@ -28,7 +28,8 @@ from ._protocol import (
 )
 from ._types import Headers
 
-MESSAGE_QUEUE_SIZE: Final = 16  # messages; what websockets ships
+# messages; the memory that they take is bounded in any case
+MESSAGE_QUEUE_SIZE: Final = math.inf
 MAX_MESSAGE_SIZE: Final = 2**20  # bytes (1 MiB); what trio-websocket ships
 # bytes; few large reads cost less CPU for each. With what Python and malloc put around
 # it, this is a block of just less than 128 KiB; malloc maps a larger block afresh each
@@ -51,13 +52,13 @@ class _BufferOptions(TypedDict, total=False):
 
     message_queue_size: float
     """How many received messages may wait until the application fetches them; default
-    16. When that many wait, or ``max_message_size`` bytes of them, reading stops, and
-    the peer has to wait. With 0 the connection reads only while a task waits in
-    `WebSocketConnection.get_message`, so Pongs and a Close wait, too. `math.inf`
-    removes the limit on the number.
+    `math.inf`, any number that fits into 1 MiB of memory (or into ``max_message_size``
+    bytes if that is more). When the memory is used up, or one message more than the
+    number is complete, reading stops, and the peer has to wait. Until then Pings are
+    answered, and Pongs and a Close are seen, however slow the application is.
 
-    It bounds the memory that a peer can fill by sending faster than the application
-    reads.
+    The limit on memory bounds what a peer can fill by sending faster than the
+    application reads. A limit on the number makes such a peer wait earlier.
     """
 
     max_message_size: float

@@ -417,6 +417,18 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "a handler returns; raises; loses its connection",
             "closed with 1000; logged and closed with 1011; nothing is logged",
         ),
+        "E13": (
+            (
+                "sending fails, or the stream is reset, while bytes of the peer are "
+                "unread: its last messages, a Close frame"
+            ),
+            (
+                "what can be read without waiting is read first. The messages are "
+                "delivered, and a Close frame found there says why the connection "
+                "ended; only without one is it 1006. What does not fit into the queue "
+                "is delivered to a task that goes on receiving"
+            ),
+        ),
         "E14": (
             "the peer's Close frame has no code, as if a page calls ``close()``",
             "``async for`` ends, as after 1000 and 1001",
@@ -430,6 +442,31 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "the handler's `ConnectionClosed` is that of its own connection, so "
                 "nothing is logged. That of another connection is an error even if the "
                 "reason is equal"
+            ),
+        ),
+        "E16": (
+            (
+                "a client fills the queue of a handler that does not read, and leaves: "
+                "it closes, is reset, or its machine vanishes"
+            ),
+            (
+                "noticed within `~ConnectionOptions.ping_interval` and "
+                "`~ConnectionOptions.ping_timeout`: the handler is told, and the place "
+                "is free. What the client sent can still be received. A client that is "
+                "alive is not judged (row E4). A machine that vanished is noticed on "
+                "Linux; over a custom stream without a socket, only a failed Ping tells"
+            ),
+        ),
+        "E17": (
+            (
+                "the application is slow, and the peer goes on sending short messages "
+                "and Pings"
+            ),
+            (
+                "Pings are answered, and Pongs and a Close frame are seen, until the "
+                "messages that wait take 1 MiB of memory. With "
+                "`~ConnectionOptions.message_queue_size` it is until one message more "
+                "than that is complete"
             ),
         ),
         "E19": (

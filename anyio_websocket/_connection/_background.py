@@ -153,8 +153,11 @@ class BackgroundTask:
         with CancelScope(deadline=min(next_keepalive, next_check)):
             await self._wakeup.wait()
         if next_keepalive <= current_time():
-            for connection in await self._keepalive.run():
+            dead, left = await self._keepalive.run()
+            for connection in dead:
                 tasks.start_soon(connection.close_if_dead)
+            for connection in left:
+                tasks.start_soon(connection.close_left)
         if not self._idle:  # what was just put on the watchlist is checked next time
             self._check_watchlist(tasks)
 

@@ -40,7 +40,7 @@ once, so the second step is never missed.
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from anyio import Event
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -48,6 +48,8 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from .._errors import CloseReason, ConnectionClosed, cause_in_words
 from .._transport import Transport
 from ._watched import Watched
+
+_LOST: Final = CloseReason(1006, None)
 
 
 class CloseState:
@@ -62,6 +64,7 @@ class CloseState:
         "_claimed",
         "_connection",
         "_event",
+        "_replaced",
         "_transport",
         "by_us",
         "cause",
@@ -78,6 +81,7 @@ class CloseState:
         self._connection: Watched | None = connection
         self._event: Event | None = None
         self._claimed = False
+        self._replaced: CloseReason | None = None  # the reason before the peer's
         #: why the connection ended; ``None`` while it is open
         self.reason: CloseReason | None = None
         #: our Close, even if it could not be written
@@ -118,12 +122,36 @@ class CloseState:
             self._connection.on_closing()
 
     def close_received(self, reason: CloseReason) -> None:
-        """Record the peer's Close, whether it came first or is the reply to ours."""
+        """Record the peer's Close, whether it came first or is the reply to ours.
+
+        It may also be found in bytes that were received before the stream was lost, but
+        could be decoded only later, because the inbox was full.
+        """
         self.received = reason
-        if self.by_us:
+        if self.by_us or (self.stream_lost and self.reason == _LOST):
+            self._replaced = self.reason
             self.reason = reason
+            self.cause = None
         else:
             self.begin(reason)
+
+    def write_failed(self, cause: BaseException | None) -> None:
+        """Record that nothing can be sent any more.
+
+        What the peer sent before may still be unread, and a Close may be in it. So
+        first what can be read without waiting is read and decoded.
+        """
+        self.stream_lost = True
+        if self.reason is None:
+            assert self._connection is not None
+            self._connection.before_lost()
+        self.connection_lost(cause=cause)
+
+    async def read_stream_to_end(self) -> None:
+        """Read what a stream still has, after writing failed; see `Reader`."""
+        self.stream_lost = True
+        if self._connection is not None:
+            await self._connection.before_stream_lost()
 
     def connection_lost(
         self, text: str | None = None, cause: BaseException | None = None
@@ -166,8 +194,9 @@ class CloseState:
         It does if its reason *is* one of this connection. Another connection may have
         ended for an equal reason.
         """
-        reason = exc.reason
-        return reason is not None and (reason is self.reason or reason is self.sent)
+        if exc.reason is None:
+            return False
+        return exc.reason is self.reason or exc.reason is self._replaced
 
     # -- the second step -------------------------------------------------------
 

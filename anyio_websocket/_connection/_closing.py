@@ -147,6 +147,10 @@ class Closing:
                 state.transport_closed()
         except TransportLost as exc:
             state.connection_lost(cause=exc.__cause__)
+            if self._engine.close_received is None and not self._engine.failed:
+                # The peer's Close may be unread: RFC 6455 section 7.1.5.
+                await self._reader.receive_last()
+                await self._find_close()
 
     async def _closing_handshake(self) -> bool:
         """Write our Close and read the peer's.

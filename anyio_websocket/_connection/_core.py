@@ -144,6 +144,19 @@ class ConnectionCore:
     def is_being_read(self) -> bool:
         return self.reader.reading
 
+    def has_left(self, seconds: float | None) -> bool:
+        return (
+            self.close_state.reason is None
+            and self.reader.is_full()
+            and self.transport.has_left(seconds)
+        )
+
+    async def close_left(self) -> None:
+        if not self.transport.survives_cancel:
+            await self.reader.drain_stream()
+        self.close_state.write_failed(None)
+        await self._closing.run()
+
     async def close_if_dead(self) -> None:
         # If something held up the event loop, bytes of the peer may be in the socket,
         # and the task that reads them wakes up in the same pass as this one.
@@ -164,6 +177,13 @@ class ConnectionCore:
 
     def on_closing(self) -> None:
         self.reader.on_closing()
+
+    def before_lost(self) -> None:
+        if self.transport.survives_cancel:
+            self.reader.drain()
+
+    async def before_stream_lost(self) -> None:
+        await self.reader.drain_stream()
 
     def before_abort(self) -> None:
         self.outbox.write_last()

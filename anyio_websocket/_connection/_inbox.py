@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
+from typing import Final
 
 Message = str | bytes
 
+# Bytes of memory; 18 000 messages of one character, or one of 1 MiB. A message of the
+# greatest size that the application allows fits in any case.
+INBOX_SIZE: Final = 2**20
+
+# Bytes that a message takes in the queue beside its own: a slot of a deque.
+ENTRY_SIZE: Final = 8
+
 
 class Inbox:
-    """A queue that is bounded by number and by bytes.
+    """A queue that is bounded by the memory that its messages take, and by number.
 
-    :param max_messages: how many messages may wait
-    :param max_bytes: how many bytes may wait. A message is put in while fewer wait, so
-        that a message of the greatest size always gets through
+    Each message counts with what it takes in memory (`sys.getsizeof`, 40 ns), not with
+    its length: a text of one character takes 50 bytes, and one with a character beyond
+    the Basic Multilingual Plane four bytes for each of its characters.
+
+    :param max_messages: how many messages may wait. Reading goes on until one more is
+        complete, as in trio-websocket, so that a Close or a Pong behind so many
+        messages is seen
+    :param max_bytes: how much memory they may take. A message is put in while they take
+        less, so that a message of the greatest size always gets through
 
     """
 
     __slots__ = ("_bytes", "_max_bytes", "_max_messages", "messages")
 
     def __init__(self, max_messages: float, max_bytes: float) -> None:
-        self._max_messages = max_messages
+        self._max_messages = max_messages + 1
         self._max_bytes = max_bytes
-        #: the messages that wait, each with its size; other modules only look whether
-        #: there are any. A tuple until the first one comes, because a deque allocates
-        #: 64 slots at once
-        self.messages: deque[tuple[Message, int]] | tuple[()] = ()
+        #: the messages that wait; other modules only look whether there are any. A
+        #: tuple until the first one comes, because a deque allocates 64 slots at once
+        self.messages: deque[Message] | tuple[()] = ()
         self._bytes = 0
 
     def free_slots(self, receivers: int) -> float:
         """Return how many more messages may be put in.
 
-        :param receivers: tasks that wait for a message. There is a slot for each,
-            even with a queue size of 0
+        :param receivers: tasks that wait for a message. There is a slot for each
 
         """
         most = self._max_messages if self._bytes < self._max_bytes else 0
@@ -39,17 +52,16 @@ class Inbox:
 
     def put(self, message: Message) -> None:
         """Add a message at the end."""
-        size = _size(message)
         if not isinstance(self.messages, deque):
             self.messages = deque()
-        self.messages.append((message, size))
-        self._bytes += size
+        self.messages.append(message)
+        self._bytes += _size(message)
 
     def pop(self) -> Message:
         """Remove the oldest message and return it."""
         assert isinstance(self.messages, deque)
-        message, size = self.messages.popleft()
-        self._bytes -= size
+        message = self.messages.popleft()
+        self._bytes -= _size(message)
         return message
 
     def clear(self) -> None:
@@ -59,8 +71,4 @@ class Inbox:
 
 
 def _size(message: Message) -> int:
-    if isinstance(message, bytes) or message.isascii():
-        return len(message)
-    # CPython needs at most four bytes for a character; an exact size in UTF-8 would
-    # cost a copy.
-    return 4 * len(message)
+    return sys.getsizeof(message) + ENTRY_SIZE

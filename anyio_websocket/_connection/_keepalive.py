@@ -13,6 +13,11 @@ for longer than ``ping_timeout``, in either direction. And a peer is not judged 
 do not listen: if the inbox is full because the application is slow, nothing is read,
 and the Pong may be in the socket's buffer. So a peer is gone if a task was reading when
 the Ping was sent, a task is reading now, and nothing came in between.
+
+Who leaves behind a full inbox must be noticed nevertheless, because an application that
+never reads would keep the connection for ever. So a connection whose inbox is full is
+pinged on, and its socket is asked whether the peer has closed or was reset, and whether
+its machine still acknowledges what we send (``_hang_up``). A living peer's does.
 """
 
 from __future__ import annotations
@@ -65,11 +70,13 @@ class Keepalive:
         judge, _ = next(iter(self._awaiting_reply.values()), (math.inf, False))
         return max(min(ping, judge), self._last_run + MIN_RUN_INTERVAL)
 
-    async def run(self) -> list[Watched]:
+    async def run(self) -> tuple[list[Watched], list[Watched]]:
         """Ping and judge the connections whose time has come.
 
-        :return: those whose peer seems to be gone
+        :return: those whose peer seems to be gone, and those that are not read from and
+            whose socket says that the peer has left
         """
+        left: list[Watched] = []
         now = self._last_run = current_time()
         to_ping = takewhile(lambda item: item[1] <= now, self._to_ping.items())
         for count, (connection, _) in enumerate(list(to_ping), 1):
@@ -78,9 +85,13 @@ class Keepalive:
             if self._to_ping.pop(connection, None) is None:
                 continue  # it was closed meanwhile
             self.add(connection)
-            if connection not in self._awaiting_reply or connection.is_alive():
+            if connection.has_left(None):
+                left.append(connection)
+            elif connection not in self._awaiting_reply or connection.is_alive():
                 connection.send_keepalive()
                 self._await_reply(connection)
+            elif not connection.is_being_read():
+                connection.send_keepalive()
         dead: list[Watched] = []
         to_judge = takewhile(
             lambda item: item[1][0] <= now, self._awaiting_reply.items()
@@ -91,9 +102,11 @@ class Keepalive:
                 continue
             if was_read and connection.is_being_read():
                 dead.append(connection)
+            elif connection.has_left(self._timeout):
+                left.append(connection)
             else:
                 self._await_reply(connection)
-        return dead
+        return dead, left
 
     def _await_reply(self, connection: Watched) -> None:
         if self._timeout is not None:

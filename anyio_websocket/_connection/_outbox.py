@@ -170,11 +170,11 @@ class Outbox:
             lock = self._get_lock()
             lock.acquire_nowait()
             try:
-                await self._drain()
+                await self._drain_or_fail()
             finally:
                 self._unlock(lock)
         except TransportLost as exc:
-            self._state.connection_lost(cause=exc.__cause__)
+            self._state.write_failed(exc.__cause__)
             await self._state.raise_closed()
 
     # -- for the reader --------------------------------------------------------
@@ -235,7 +235,7 @@ class Outbox:
         if self._is_locked() or self._has_pending() or self._transport.unsent:
             async with self._get_lock():
                 if not self._state.closed:
-                    await self._drain()
+                    await self._drain_or_fail()
 
     # -- without waiting -------------------------------------------------------
 
@@ -261,7 +261,7 @@ class Outbox:
 
     def _write_pending(self) -> None:
         """Write what is pending, or have a job write the rest; never raises."""
-        if self._state.closed:
+        if self._state.stream_lost or self._state.closed:
             self._batch.clear()
             self._batch_size = 0
             return
@@ -269,7 +269,7 @@ class Outbox:
             complete = self._write(self._close)
             self._close = b""
         except TransportLost as exc:
-            self._state.connection_lost(cause=exc.__cause__)
+            self._state.write_failed(exc.__cause__)
         else:
             if not complete:
                 self._flush_in_background()
@@ -287,7 +287,7 @@ class Outbox:
         lock = self._get_lock()
         await lock.acquire()
         try:
-            await self._drain()
+            await self._drain_or_fail()
             if self._fairness.sends >= LIMIT:
                 await checkpoint()
             else:
@@ -297,9 +297,9 @@ class Outbox:
             data = frame(payload)
             first, second = data if isinstance(data, tuple) else (data, b"")
             if not self._write(first, second):
-                await self._drain()
+                await self._drain_or_fail()
         except TransportLost as exc:
-            self._state.connection_lost(cause=exc.__cause__)
+            self._state.write_failed(exc.__cause__)
             await self._state.raise_closed()
         finally:
             self._unlock(lock)
@@ -343,7 +343,7 @@ class Outbox:
             self._write(data)
 
     def _flush_in_background(self) -> None:
-        if not self._has_job and not self._state.closed:
+        if not (self._has_job or self._state.stream_lost or self._state.closed):
             self._has_job = True
             self._background.start_soon(self._flush_job)
 
@@ -353,7 +353,23 @@ class Outbox:
         with CancelScope(shield=True):
             try:
                 await self.flush()
-            except TransportLost as exc:
-                self._state.connection_lost(cause=exc.__cause__)
+            except TransportLost:
+                pass  # it is recorded
             finally:
                 self._has_job = False
+
+    async def _drain_or_fail(self) -> None:
+        """Do the same, and record it if that fails.
+
+        What the peer sent before is read first. Over a stream that takes a moment, in
+        which the lock keeps other senders from writing.
+        """
+        try:
+            await self._drain()
+        except TransportLost as exc:
+            try:
+                if not self._transport.survives_cancel:
+                    await self._state.read_stream_to_end()
+            finally:
+                self._state.write_failed(exc.__cause__)
+            raise

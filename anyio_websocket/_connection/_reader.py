@@ -41,7 +41,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from anyio import Event, current_time
+from anyio import Event, create_task_group, current_time
 from anyio.lowlevel import checkpoint
 
 from .._errors import CloseReason
@@ -50,9 +50,16 @@ from .._protocol import Close, Engine, Failure, Ping, Pong, close_reason_to_send
 from .._transport import Transport, TransportLost
 from ._close_state import CloseState
 from ._fairness import LIMIT, FairnessBudget
-from ._inbox import Inbox, Message
+from ._inbox import INBOX_SIZE, Inbox, Message
 from ._outbox import Outbox
 from ._pings import PingInFlight, Pings
+from ._unread import (
+    MAX_READS_OF_STREAM,
+    MAX_UNREAD_OF_STREAM,
+    PASSES_FOR_A_READ,
+    cancel_later,
+    read_unread,
+)
 from ._watched import Watched
 
 DECODED_AT_ONCE: Final = 16  # messages
@@ -110,7 +117,9 @@ class Reader:
         self._fairness = fairness
         self._connection: Watched | None = connection
         self._receive_size = settings.receive_buffer_size
-        self._inbox = Inbox(settings.message_queue_size, settings.max_message_size)
+        self._inbox = Inbox(
+            settings.message_queue_size, max(settings.max_message_size, INBOX_SIZE)
+        )
         #: our Pings that wait for their Pongs
         self.pings: Pings = Pings()
         #: whether a task is in receive()
@@ -198,6 +207,10 @@ class Reader:
         await self._read_until(self._is_relieved)
         return self.reading
 
+    def is_full(self) -> bool:
+        """Say whether nothing is read, because the inbox is full."""
+        return not (self.reading or self._has_free_slot())
+
     def on_closing(self) -> None:
         """Wake every waiting task, because the end has begun, and stop reading."""
         if self._state.by_us:
@@ -208,6 +221,63 @@ class Reader:
         for queue in (self._receivers, self._others):
             while queue:
                 queue.pop(0).set()
+
+    def drain(self) -> None:
+        """Read what is there without waiting, and decode it up to the inbox' bounds.
+
+        The rest stays in the engine as bytes, and `message` decodes it when there are
+        free slots. The stream is lost, so no more can come, and the bytes are those
+        that the kernel had stored.
+        """
+        if data := read_unread(self._transport):
+            self._engine.receive_data(data)
+        self._decode_last()
+
+    async def drain_stream(self) -> None:
+        """Do what `drain` does, over a stream.
+
+        A stream can be read only by waiting. So there are attempts to receive until one
+        has waited for `PASSES_FOR_A_READ` passes of the scheduler. If another task is
+        receiving already, it has the same time.
+        """
+        waited = size = reads = 0
+        while (
+            waited < PASSES_FOR_A_READ
+            and reads < MAX_READS_OF_STREAM
+            and size < MAX_UNREAD_OF_STREAM
+        ):
+            if self._state.closed or self._engine.close_received is not None:
+                return
+            if self.reading:
+                begun = self.reads_begun
+                await checkpoint()
+                waited = waited + 1 if self.reads_begun == begun else 0
+                reads += self.reads_begun - begun
+                continue
+            received = 0  # if it is cancelled
+            async with create_task_group() as tasks:
+                tasks.start_soon(cancel_later, tasks.cancel_scope)
+                received = await self._receive()
+                tasks.cancel_scope.cancel()
+            if not received:
+                break
+            reads += 1
+            size += received
+            self._decode_last()
+
+    async def receive_last(self) -> None:
+        """Read what is there, once the end has begun: a Close may be in it."""
+        if self._transport.survives_cancel:
+            self.drain()
+        else:
+            await self.drain_stream()
+
+    def _decode_last(self) -> None:
+        """Decode what was received, up to the bounds of the inbox or a Close."""
+        self._undecoded = True
+        while self._undecoded and self._state.reason is None and self._has_free_slot():
+            self._fairness.events = 0
+            self._fill_inbox()
 
     async def wait_idle(self) -> None:
         """Wait until no task reads, once the end has begun."""
@@ -316,8 +386,8 @@ class Reader:
             self._state.begin(self._state.sent)
             self._outbox.send_close(self._engine.frame_close(event.code, reason))
 
-    async def _receive(self) -> None:
-        """Take the baton and receive once."""
+    async def _receive(self) -> int:
+        """Take the baton and receive once; return how many bytes."""
         self.reads_begun += 1
         self.reading = True
         try:
@@ -332,6 +402,7 @@ class Reader:
                 self._outbox.note_received()
                 self._engine.receive_data(data)
                 self._undecoded = True
+                return len(data)
             elif data is not None:  # None: the end has begun and interrupted us
                 self._state.connection_lost()
         finally:
@@ -339,6 +410,7 @@ class Reader:
             connection = self._connection
             if connection is not None and not connection.on_watchlist:
                 connection.on_unread()
+        return 0
 
     def _pass_on(self) -> None:
         """Wake a waiting task, if there is a message or the baton for it."""

@@ -58,6 +58,17 @@ class Watched(Protocol):
         """Return whether a task is reading now."""
         ...
 
+    def has_left(self, seconds: float | None) -> bool:
+        """Say whether the peer has left while nothing is read, as far as is known.
+
+        :param seconds: see `Transport.has_left`
+        """
+        ...
+
+    async def close_left(self) -> None:
+        """Close the stream of a peer that has left, after what it sent was read."""
+        ...
+
     async def close_if_dead(self) -> None:
         """Close the stream, unless the peer turns out to be active after all."""
         ...
@@ -66,6 +77,14 @@ class Watched(Protocol):
 
     def on_closing(self) -> None:
         """Wake every task that waits for something of the connection."""
+        ...
+
+    def before_lost(self) -> None:
+        """Read and decode what is there, without waiting: the stream is lost."""
+        ...
+
+    async def before_stream_lost(self) -> None:
+        """Do the same over a stream that can only be read by waiting."""
         ...
 
     def before_abort(self) -> None:

@@ -64,6 +64,25 @@ class Transport(Protocol):
         """
         ...
 
+    def receive_now(self, max_bytes: int) -> bytes | None:
+        """Return what can be received without waiting, even if a task is in `receive`.
+
+        Only if ``survives_cancel``: streams have no such call.
+
+        :return: ``None`` if there is nothing now, ``b""`` at the end
+
+        """
+        ...
+
+    def has_left(self, seconds: float | None) -> bool:
+        """Say whether the peer has left, as far as that is known without reading.
+
+        :param seconds: for how long the peer's machine may have acknowledged nothing;
+            ``None`` if it is not to be judged
+
+        """
+        ...
+
     def interrupt(self) -> None:
         """Make ``receive()`` return ``None`` if a task is in there."""
         ...

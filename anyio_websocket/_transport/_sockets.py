@@ -15,6 +15,8 @@ from anyio.abc import SocketAttribute, SocketListener
 from anyio.lowlevel import checkpoint
 
 from .._endpoint import Endpoint, endpoint_of
+from ._adaptive_reads import READ_FAILED
+from ._hang_up import has_hung_up, has_vanished
 from ._interface import TransportLost
 from ._readiness import readiness_of
 
@@ -69,6 +71,19 @@ class SocketTransport:
         # Not async itself: that would be one more coroutine to run for each message,
         # and to keep in memory while the connection idles.
         return self._readiness.receive(max_bytes or RECEIVE_SIZE)
+
+    def receive_now(self, max_bytes: int) -> bytes | None:
+        try:
+            return self._socket.recv(max_bytes)
+        except BlockingIOError:
+            return None
+        except OSError as exc:
+            raise TransportLost(READ_FAILED) from exc
+
+    def has_left(self, seconds: float | None) -> bool:
+        return has_hung_up(self._socket) or (
+            seconds is not None and has_vanished(self._socket, seconds)
+        )
 
     def interrupt(self) -> None:
         self._readiness.interrupt()

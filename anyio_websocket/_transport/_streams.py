@@ -29,6 +29,7 @@ from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSAttribute
 
 from .._endpoint import Endpoint, endpoint_of
+from ._hang_up import has_hung_up, has_vanished
 from ._interface import Transport, TransportLost
 
 # Bytes that one call of a stream's send method is given. After each call we know that
@@ -111,6 +112,16 @@ class _Stream(ABC):
         self._rest = data[size:]
         return data[:size]
 
+    def receive_now(self, max_bytes: int) -> bytes | None:
+        raise NotImplementedError
+
+    def has_left(self, seconds: float | None) -> bool:
+        # A stream without a socket cannot be asked; then only a failed Ping tells.
+        sock = self._raw_socket()
+        return sock is not None and (
+            has_hung_up(sock) or (seconds is not None and has_vanished(sock, seconds))
+        )
+
     def interrupt(self) -> None:
         if self._receiving is not None:
             self._receiving.cancel()
@@ -131,6 +142,9 @@ class _Stream(ABC):
 
     def call_soon(self, callback: Callable[[], None]) -> bool:
         return False
+
+    @abstractmethod
+    def _raw_socket(self) -> Any: ...
 
     @abstractmethod
     async def _receive(self, max_bytes: int | None) -> Any: ...
@@ -163,6 +177,9 @@ class StreamTransport(_Stream):
             if address is not None:
                 return address
         return repr(self._stream)
+
+    def _raw_socket(self) -> Any:
+        return self._extra(SocketAttribute.raw_socket)
 
     async def _receive(self, max_bytes: int | None) -> Any:
         try:
@@ -223,6 +240,9 @@ class TrioTransport(_Stream):
                 address = getattr(self._socket, method)()
                 return endpoint_of(address, is_ssl=self.is_ssl) or repr(self._stream)
         return repr(self._stream)
+
+    def _raw_socket(self) -> Any:
+        return self._socket
 
     async def _receive(self, max_bytes: int | None) -> Any:
         try:

@@ -109,6 +109,16 @@ class TlsTransport:
             else:
                 return b""  # without close_notify: many peers send none
 
+    def receive_now(self, max_bytes: int) -> bytes | None:
+        while True:
+            if self._incoming.pending or self._tls.pending():
+                with suppress(ssl.SSLWantReadError):
+                    return self._read(max_bytes)
+            data = self._below.receive_now(RECEIVE_SIZE)
+            if not data:
+                return data
+            self._incoming.write(data)
+
     def _read(self, size: int) -> bytes:
         """Decrypt what has arrived, up to ``size`` bytes.
 
@@ -123,8 +133,10 @@ class TlsTransport:
             while data and self._incoming.pending and len(data) < size:
                 try:
                     more = self._tls.read(size - len(data))
-                except ssl.SSLWantReadError:
-                    break
+                except ssl.SSLError:
+                    break  # if it is an error, the next read reports it again
+                if not more:
+                    break  # close_notify; what follows it is never taken
                 data += more
             return data
         except ssl.SSLZeroReturnError:  # close_notify
@@ -135,7 +147,12 @@ class TlsTransport:
             raise TransportLost("TLS broke while receiving") from exc
         finally:
             if self._outgoing.pending:  # a key update, an alert
-                self._below.write(self._outgoing.read())
+                # If that fails, what was received is still returned.
+                with suppress(TransportLost):
+                    self._below.write(self._outgoing.read())
+
+    def has_left(self, seconds: float | None) -> bool:
+        return self._below.has_left(seconds)
 
     def interrupt(self) -> None:
         self._below.interrupt()

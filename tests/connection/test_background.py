@@ -72,7 +72,7 @@ async def test_F5_reading_stops_when_the_queue_is_full(
 
 async def test_background_reading_goes_on_when_a_slot_is_free(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
-        connection, peer, _ = await opener(tasks, message_queue_size=1)
+        connection, peer, _ = await opener(tasks, message_queue_size=0)
         await peer.stream.send(peer.frame(TEXT, b"1") + peer.frame(TEXT, b"2"))
         await peer.send(PING, b"behind")
         await anyio.sleep(1)
@@ -191,3 +191,50 @@ async def test_the_task_ends_with_the_last_release() -> None:
             assert background._running
             background.release()
     assert not background._running
+
+
+@pytest.mark.parametrize("size", [0, 1, 16, math.inf])
+async def test_E17_how_far_reading_goes_on(opener: Opener, size: float) -> None:
+    waiting = int(min(size + 1, 2000))  # messages
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, message_queue_size=size)
+        frames = b"".join(peer.frame(TEXT, b"%d" % i) for i in range(waiting))
+        await peer.stream.send(frames + peer.frame(PING, b"p") * (size == math.inf))
+        if size == math.inf:  # with a number, nothing is read behind the last message
+            with anyio.fail_after(5):
+                assert await peer.receive() == Frame(PONG, b"p")
+        await anyio.sleep(5)
+        assert len(connection._core.reader._inbox.messages) == waiting
+        assert [await connection.get_message() for _ in range(waiting)] == [
+            str(i) for i in range(waiting)
+        ]
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("size", [0, 1, 16])
+async def test_E17_a_close_behind_so_many_messages_is_seen(
+    opener: Opener, size: int
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, message_queue_size=size)
+        await peer.stream.send(peer.frame(TEXT, b"x") * size)
+        await peer.send(PING, b"p")
+        await peer.send_close(4000)
+        with anyio.fail_after(5):
+            assert await peer.receive() == Frame(PONG, b"p")
+            assert await peer.receive() == Frame(CLOSE, close_payload(4000))
+        assert [await connection.get_message() for _ in range(size)] == ["x"] * size
+        await peer.stream.aclose()
+        assert await closed_with(connection) == CloseReason(4000, None)
+
+
+async def test_E17_short_messages_fill_the_memory(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        with anyio.move_on_after(5):
+            while True:
+                await peer.stream.send(peer.frame(TEXT, b"xx") * 1000)
+        count = len(connection._core.reader._inbox.messages)
+        assert 15_000 < count < 20_000
+        assert connection.closed is None
+        tasks.cancel_scope.cancel()

@@ -223,7 +223,7 @@ async def test_F8_many_pings_give_way_to_others() -> None:
     await anyio.sleep(21)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watch)
-        assert await keepalive.run() == []
+        assert await keepalive.run() == ([], [])
         tasks.cancel_scope.cancel()
     assert max(later - now for now, later in pairwise(pinged)) <= 2 * PINGS_IN_A_ROW
     assert [patient.pings for patient in patients] == [1] * (3 * PINGS_IN_A_ROW - 1) + [
@@ -262,7 +262,9 @@ async def test_E4_a_peer_that_is_gone_is_found_among_others_that_are_not() -> No
     with anyio.fail_after(100):
         while True:
             await anyio.sleep_until(keepalive.next_run())
-            if dead := await keepalive.run():
+            dead, left = await keepalive.run()
+            assert not left
+            if dead:
                 break
     assert dead == [gone]
     assert anyio.current_time() - start == pytest.approx(51, abs=0.5)

@@ -252,7 +252,7 @@ async def test_a_ping_lets_messages_through(opener: Opener) -> None:
 
 async def test_a_ping_waits_until_there_is_a_free_slot(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
-        connection, peer, _ = await opener(tasks, message_queue_size=1)
+        connection, peer, _ = await opener(tasks, message_queue_size=0)
         done = anyio.Event()
 
         async def ping() -> None:

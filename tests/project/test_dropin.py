@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ theirs: Any = pytest.importorskip("trio_websocket")
 # Every default that differs, and what ours is. Why, is told to users in
 # docs/howto/migrate-from-trio-websocket.rst.
 DEFAULTS = {
-    "message_queue_size": 16,
+    "message_queue_size": math.inf,
     "receive_buffer_size": 131_000,
     "connect_timeout": 10.0,
     "disconnect_timeout": 10.0,

@@ -38,6 +38,18 @@ class StubConnection:
     def on_closing(self) -> None:
         pass
 
+    def before_lost(self) -> None:
+        pass
+
+    def has_left(self, seconds: float | None) -> bool:
+        return False
+
+    async def close_left(self) -> None:
+        pass
+
+    async def before_stream_lost(self) -> None:
+        pass
+
     def before_abort(self) -> None:
         pass
 

@@ -1,0 +1,67 @@
+"""What a socket tells of its peer without being read."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+
+import anyio
+import pytest
+
+from anyio_websocket._transport._hang_up import has_hung_up, has_vanished
+
+from ..support.sockets import pair, reset
+
+
+@pytest.mark.parametrize("how", ["fin", "reset", "closed here"])
+async def test_E16_a_peer_that_hung_up(how: str) -> None:
+    async with pair() as (transport, theirs):
+        theirs.sendall(b"unread")
+        assert not has_hung_up(transport._socket)
+        assert not has_vanished(transport._socket, 0)
+        if how == "reset":
+            reset(theirs)
+        elif how == "fin":
+            theirs.close()
+        else:
+            await transport.abort()
+        await anyio.sleep(0.01)
+        assert has_hung_up(transport._socket)
+
+
+def test_E16_a_socket_that_is_not_tcp() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        assert not has_hung_up(one)
+        assert not has_vanished(one, 0)
+
+
+class _Socket:
+    """A socket whose kernel says what a test wants."""
+
+    def __init__(self, retransmits: int, unacked: int, last_ack: int) -> None:
+        info = bytearray(60)
+        info[2] = retransmits
+        struct.pack_into("=I", info, 24, unacked)
+        struct.pack_into("=I", info, 56, last_ack)
+        self._info = bytes(info)
+
+    def getsockopt(self, level: int, name: int, size: int) -> bytes:
+        return self._info[:size]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+@pytest.mark.parametrize(
+    ("info", "vanished"),
+    [
+        ((6, 1, 21_000), True),
+        ((0, 1, 21_000), False),  # idle for long, and something was just sent
+        ((6, 0, 21_000), False),  # the peer takes no more, but answers probes
+        ((6, 1, 5_000), False),  # a bad network
+    ],
+)
+def test_E16_a_machine_that_vanished(
+    info: tuple[int, int, int], vanished: bool
+) -> None:
+    assert has_vanished(_Socket(*info), 20) is vanished
