@@ -241,6 +241,17 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "be a secret. Nothing is sent"
             ),
         ),
+        "B15": (
+            (
+                "a TLS context cannot work: it is that of the other side, or that of "
+                "a server without a certificate; ALPN agrees on h2; clients fail in "
+                "the TLS handshake"
+            ),
+            (
+                "``ValueError`` at the call; the handshake fails, and the error says "
+                "why; a WARNING at most once a minute"
+            ),
+        ),
     },
     "Frames": {
         "C1": (
@@ -677,6 +688,20 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "a library imports trio_websocket, or its private module, by itself",
             "it runs if ``sys.modules`` has both names, as the migration guide shows",
         ),
+        "H7": (
+            "a handler returns without ``accept()`` or ``reject()``",
+            "500, and an ERROR that names the handler and says so",
+        ),
+        "H8": (
+            (
+                "a server is given the TLS context of a client, or one without a "
+                "certificate"
+            ),
+            (
+                "``ValueError`` at the call, which names ``PROTOCOL_TLS_SERVER`` or "
+                "``load_cert_chain``"
+            ),
+        ),
         "H9": (
             "``extra_headers`` is a mapping; has another shape",
             (
@@ -700,6 +725,14 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "was cancelled, or that the peer ended the stream. What the peer chose "
                 "is quoted"
             ),
+        ),
+        "H13": (
+            "the port is in use; a request is rejected",
+            "the error names the address; it is logged once",
+        ),
+        "H14": (
+            "Ctrl-C ends the server of the README",
+            "it ends quietly",
         ),
     },
 }

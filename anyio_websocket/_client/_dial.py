@@ -41,10 +41,11 @@ class Dialer:
     def __init__(self, host: str, port: int, use_ssl: object) -> None:
         if use_ssl is True:
             self._context: ssl.SSLContext | None = ssl.create_default_context()
+            self._context.set_alpn_protocols(["http/1.1"])
         elif use_ssl is False:
             self._context = None
         elif isinstance(use_ssl, ssl.SSLContext):
-            self._context = use_ssl
+            self._context = check_ssl_context(use_ssl)
         else:
             raise TypeError("`use_ssl` argument must be bool or ssl.SSLContext")
         #: what the request says in Host

@@ -40,13 +40,19 @@ from anyio import (
     move_on_after,
 )
 from anyio.lowlevel import checkpoint
-from anyio.streams.tls import TLSStream
+from anyio.streams.tls import TLSAttribute, TLSStream
 
 from .._connection import BackgroundTask
 from .._errors import HandshakeError
 from .._options import ServerSettings
 from .._protocol import ServerHandshake
-from .._transport import SocketTransport, TlsTransport, Transport, transport_of
+from .._transport import (
+    SocketTransport,
+    TlsTransport,
+    Transport,
+    check_alpn,
+    transport_of,
+)
 from .._types import Nursery
 from ._admission import Admission
 from ._handshake import WARNING_INTERVAL, read_request, respond_and_close
@@ -83,6 +89,7 @@ class ClientTasks:
         self._settings = settings
         self._admission = admission
         self._origin_warnings = LogThrottle(WARNING_INTERVAL)
+        self._tls_warnings = LogThrottle(WARNING_INTERVAL)
         self._tasks: dict[CancelScope, CancelScope | PendingRequest] = {}
         self._stopped = False
         self._empty: Event | None = None
@@ -198,7 +205,12 @@ class ClientTasks:
                 with move_on_after(self._settings.disconnect_seconds):
                     await respond_and_close(transport, handshake.reject(503))
         except HandshakeError as exc:
-            _logger.debug("%s: %s", name_of(transport), exc)
+            if handshake is None or not handshake.rejected:  # which was logged
+                # Each client may fail for the same reason, such as a certificate that
+                # it does not trust, and the operator sees it nowhere else.
+                is_warning = _is_tls_failure(exc) and self._tls_warnings.allows()
+                level = logging.WARNING if is_warning else logging.DEBUG
+                _logger.log(level, "%s: %s", name_of(transport), exc)
         except BaseException:
             await transport.abort()
             raise
@@ -233,6 +245,13 @@ class ClientTasks:
                 "%s: the handler was cancelled, but not by the server",
                 name_of(pending.transport),
             )
+        else:
+            if not (pending.has_response or self._stopped):
+                _logger.error(
+                    "%s: the handler %s returned without calling request.accept() or "
+                    "request.reject(), so the request is rejected with status 500",
+                    *(name_of(pending.transport), _name_of_handler(self._handler)),
+                )
         await pending.close(code=code, status_code=500)
 
     async def _end_with(
@@ -303,11 +322,11 @@ async def _start_tls(stream: Any, context: ssl.SSLContext) -> Transport:
             tls = TlsTransport(stream, context, None)
             await tls.handshake()
             return tls
-        return transport_of(
-            await TLSStream.wrap(
-                stream, server_side=True, ssl_context=context, standard_compatible=False
-            )
+        wrapped = await TLSStream.wrap(
+            stream, server_side=True, ssl_context=context, standard_compatible=False
         )
+        check_alpn(wrapped.extra(TLSAttribute.alpn_protocol))
+        return transport_of(wrapped)
     except Exception as exc:  # whatever it is (see `_streams`), only this client fails
         raise HandshakeError(f"the TLS handshake failed: {exc!r}") from exc
 
@@ -320,6 +339,17 @@ def _consists_of(
         group = cast("BaseExceptionGroup[BaseException]", exc)
         return all(_consists_of(condition, inner) for inner in group.exceptions)
     return condition(exc)
+
+
+def _is_tls_failure(exc: HandshakeError) -> bool:
+    """Say whether a client and the server disagree about TLS; not if it just left."""
+    cause = exc.__cause__
+    return isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError)
+
+
+def _name_of_handler(handler: Handler) -> str:
+    name = getattr(handler, "__qualname__", None)
+    return name if isinstance(name, str) else repr(handler)
 
 
 def _is_cancellation(exc: BaseException) -> bool:

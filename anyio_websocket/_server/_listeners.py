@@ -20,7 +20,7 @@ from anyio.streams.stapled import MultiListener
 from anyio.streams.tls import TLSListener
 
 from .._endpoint import Endpoint, endpoint_of
-from .._transport import SocketTransport, transport_of
+from .._transport import SocketTransport, check_ssl_context, transport_of
 from .._types import Nursery
 from ._admission import Admission
 from ._log import LogThrottle
@@ -179,6 +179,7 @@ def acceptors_of(listener: Any) -> Iterator[Acceptor]:
 
     :param listener: the listener that the user passed
     :raises TypeError: if it has neither ``accept()`` nor ``serve()``
+    :raises ValueError: if its TLS context cannot work on a server
 
     """
     yield from _acceptors_of(listener, None)
@@ -193,6 +194,7 @@ def _acceptors_of(
     # We do the TLS handshake ourselves, so that connect_timeout covers it. A subclass
     # may do more than that, so it is used as it is.
     elif type(listener) is TLSListener and ssl_context is None:
+        check_ssl_context(listener.ssl_context, server_side=True)
         yield from _acceptors_of(listener.listener, listener.ssl_context)
     elif hasattr(listener, "accept") or hasattr(listener, "serve"):
         yield Acceptor(listener, ssl_context)

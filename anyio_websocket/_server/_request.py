@@ -144,6 +144,11 @@ class PendingRequest:
         finally:
             self._handshake_done()
 
+    @property
+    def has_response(self) -> bool:
+        """Whether the handler has accepted or rejected the request, or tried to."""
+        return self._responded
+
     async def abort(self) -> None:
         """Close the stream without waiting for the client."""
         if self.core is None:

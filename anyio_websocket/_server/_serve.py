@@ -7,6 +7,7 @@ In: listeners, or a stream. Out: a `WebSocketRequest` for the handler, which mak
 from __future__ import annotations
 
 import math
+import socket
 import ssl
 from collections.abc import Sequence
 from functools import partial
@@ -154,7 +155,7 @@ async def serve_websocket(
     :param handler_nursery: where the handlers run, if they should be able to outlive
         the server; ``None`` runs them in a nursery inside the server
     :param task_status: passed by ``nursery.start()``
-    :raises OSError: if the port cannot be listened on
+    :raises OSError: if the port cannot be listened on; the text says which it is
     :raises ValueError: if an argument has a value that cannot work
     :raises TypeError: if an argument has the wrong type, or does not exist
 
@@ -162,8 +163,8 @@ async def serve_websocket(
     settings = checked(ServerSettings, serve_websocket, options)
     check_handler(handler)
     if ssl_context is not None:
-        check_ssl_context(ssl_context)
-    listener: Any = await anyio.create_tcp_listener(local_host=host, local_port=port)
+        check_ssl_context(ssl_context, server_side=True)
+    listener: Any = await _listen(host, port)
     if can_wait_for_sockets():
         listener = MultiListener(
             [SocketTransportListener(part) for part in listener.listeners]
@@ -173,6 +174,17 @@ async def serve_websocket(
     server = WebSocketServer.__new__(WebSocketServer)
     server._set_up(handler, [listener], handler_nursery, settings)  # pyright: ignore[reportPrivateUsage]
     await server.run(task_status=task_status)
+
+
+async def _listen(host: str | None, port: int) -> Any:
+    try:
+        return await anyio.create_tcp_listener(local_host=host, local_port=port)
+    except OSError as exc:
+        # The system's text does not say which address it is about.
+        where = "all interfaces" if host is None else host
+        text = f"cannot listen on {where}, port {port}: {exc.strerror or exc}"
+        kind = socket.gaierror if isinstance(exc, socket.gaierror) else OSError
+        raise kind(exc.errno, text) from exc
 
 
 class WebSocketServer:

@@ -7,7 +7,7 @@ from ._interface import Transport, TransportLost, send
 from ._readiness import can_wait_for_sockets
 from ._sockets import SocketTransport, SocketTransportListener
 from ._streams import AnyStream, StreamTransport, transport_of
-from ._tls import TlsTransport, check_ssl_context
+from ._tls import TlsTransport, check_alpn, check_ssl_context
 
 __all__ = [
     "AnyStream",
@@ -18,6 +18,7 @@ __all__ = [
     "Transport",
     "TransportLost",
     "can_wait_for_sockets",
+    "check_alpn",
     "check_ssl_context",
     "connect",
     "send",

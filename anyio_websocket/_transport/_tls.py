@@ -70,7 +70,7 @@ class TlsTransport:
         """Do the TLS handshake. This must be called first.
 
         :raises ssl.SSLError: if the handshake fails, for example because the
-            certificate is not trusted
+            certificate is not trusted, or if ALPN agreed on another protocol
         :raises TransportLost: if the connection breaks, or the peer closes it
 
         """
@@ -88,6 +88,7 @@ class TlsTransport:
                     self._below.write(self._outgoing.read())
                 raise
             else:
+                check_alpn(self._tls.selected_alpn_protocol())
                 await send(self._below, self._outgoing.read())
                 return
 
@@ -192,16 +193,83 @@ class TlsTransport:
         await self._below.abort()
 
 
-def check_ssl_context(context: object) -> ssl.SSLContext:
+def check_alpn(protocol: str | None) -> None:
+    """Check what ALPN agreed on: it must be HTTP/1.1, which a WebSocket begins with.
+
+    :raises ssl.SSLError: if it is another protocol
+
+    """
+    if protocol not in (None, "http/1.1"):
+        raise ssl.SSLError(
+            f"ALPN agreed on {protocol!r}, and a WebSocket needs 'http/1.1': offer "
+            "only this with SSLContext.set_alpn_protocols()"
+        )
+
+
+def check_ssl_context(context: object, *, server_side: bool = False) -> ssl.SSLContext:
     """Return a user's TLS context unchanged.
 
     :param context: the ``ssl_context`` that the user passed, if it is not ``None``
+    :param server_side: whether it is used by a server
     :raises TypeError: if it is not an `ssl.SSLContext`; a false value such as ``False``
         or ``""`` must not mean "no TLS"
+    :raises ValueError: if it cannot work on this side, or is that of a server and has
+        no certificate
 
     """
     if not isinstance(context, ssl.SSLContext):
         raise TypeError(
             f"ssl_context must be an ssl.SSLContext or None, not {context!r}"
         )
+    if not server_side:
+        if context.protocol == ssl.PROTOCOL_TLS_SERVER:
+            raise ValueError(
+                "ssl_context is that of a server (PROTOCOL_TLS_SERVER); a client needs "
+                "ssl.create_default_context(), or one of ssl.PROTOCOL_TLS_CLIENT"
+            )
+        return context
+    if context.protocol == ssl.PROTOCOL_TLS_CLIENT:
+        raise ValueError(
+            "ssl_context is that of a client (PROTOCOL_TLS_CLIENT); a server needs "
+            "ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), and a certificate from "
+            "load_cert_chain()"
+        )
+    if _lacks_certificate(context):
+        raise ValueError(
+            "ssl_context has no certificate: call its load_cert_chain() before it is "
+            "passed to a server"
+        )
     return context
+
+
+def _lacks_certificate(context: ssl.SSLContext) -> bool:
+    """Say whether a server's context certainly has no certificate.
+
+    A context cannot be asked for its certificate. So it is given a client's first
+    message, in memory (1 ms). Without a certificate OpenSSL finds no cipher to use.
+    """
+    # The callback may change the context for each client; ciphers without certificates
+    # need none.
+    if context.sni_callback is not None or any(
+        "PSK" in cipher["name"] or cipher["name"].startswith(("ADH", "AECDH"))
+        for cipher in context.get_ciphers()
+    ):
+        return False
+    client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client_context.check_hostname = False
+    client_context.verify_mode = ssl.CERT_NONE
+    client_context.set_ciphers("ALL:@SECLEVEL=0")
+    hello = ssl.MemoryBIO()
+    client = client_context.wrap_bio(ssl.MemoryBIO(), hello)
+    server = context.wrap_bio(hello, ssl.MemoryBIO(), server_side=True)
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    try:
+        server.do_handshake()
+    except ssl.SSLError as exc:
+        # OpenSSL does not speak TLS 1.3 without a certificate.
+        return exc.reason == "NO_SHARED_CIPHER" or (
+            exc.reason == "UNSUPPORTED_PROTOCOL"
+            and context.minimum_version == ssl.TLSVersion.TLSv1_3
+        )
+    return False

@@ -30,6 +30,7 @@ APPLICATION = {
     "E12",
     "E15",
     "E20",
+    "B15",
 }  # rows that no peer can play
 
 
