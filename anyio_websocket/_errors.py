@@ -160,8 +160,22 @@ class ConnectionRejected(HandshakeError):
         self.headers = headers
         self.body = body
 
+    # Which server answered so, and to which request; the library sets them.
+    _server: str = ""
+    _path: str = ""
+
+    def from_server(self, server: str, path: str) -> Self:
+        self._server = server
+        self._path = path
+        return self
+
     def __str__(self) -> str:
         # Headers and body are not shown because they may carry cookies and tokens.
+        if self._server:
+            return (
+                f"the server at {self._server} answered {self.status_code} to the "
+                f"request for {self._path}"
+            )
         return f"the server rejected the handshake with HTTP status {self.status_code}"
 
     def __repr__(self) -> str:

@@ -717,6 +717,16 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             ),
             "an error at the call that says what to write",
         ),
+        "H11": (
+            (
+                "a client cannot connect or is rejected; a URL is wrong; its scheme is "
+                "not the server's; its certificate is not trusted"
+            ),
+            (
+                "the error names the server and the path, without user name, password "
+                "and query; the URL as well; what to do; what to do"
+            ),
+        ),
         "H12": (
             "`ConnectionClosed` is shown in a traceback or in a log",
             (

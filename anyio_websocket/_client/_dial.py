@@ -10,6 +10,7 @@ of ``connect``, because TLS is spoken with the server and not with the proxy.
 from __future__ import annotations
 
 import ssl
+from typing import Final
 
 import anyio
 
@@ -24,6 +25,12 @@ from .._transport import (
     connect,
 )
 from . import _url
+
+# What OpenSSL says to a server that answers in clear text.
+_NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
+# X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, ..._SELF_SIGNED_CERT_IN_CHAIN and
+# ..._UNABLE_TO_GET_ISSUER_CERT_LOCALLY of OpenSSL
+_UNKNOWN_ISSUER: Final = (18, 19, 20)
 
 
 class Dialer:
@@ -52,6 +59,9 @@ class Dialer:
         self.host_header = _url.host_header(
             host, port, is_secure=self._context is not None
         )
+        end = f":{port:d}"
+        #: the server's address, for errors
+        self.server = self.host_header.removesuffix(end) + end
         self._host = host
         self._port = port
 
@@ -83,6 +93,14 @@ class Dialer:
             handshake
 
         """
+        try:
+            return await self._dial()
+        except OSError as exc:
+            # The error of the system says neither the port nor what is wrong with TLS.
+            exc.add_note(f"The server was {self.server}{hint(exc)}.")
+            raise
+
+    async def _dial(self) -> Transport:
         if not can_wait_for_sockets():
             return await self._dial_by_anyio()
         transport = await connect(self._host, self._port)
@@ -116,5 +134,36 @@ class Dialer:
 
     def _tls_failed(self) -> HandshakeError:
         return HandshakeError(
-            f"{self.host_header} closed the connection during the TLS handshake"
+            f"the server at {self.server} closed the connection during the TLS "
+            "handshake. If it does not speak TLS on this port, use ws:"
         )
+
+
+class ConnectedStream:
+    """A dialer for a stream that is connected already.
+
+    :param transport: over the stream
+    :param host: the value of the Host header
+
+    """
+
+    def __init__(self, transport: Transport, host: str) -> None:
+        self.host_header = host
+        self.server = host
+        self._transport = transport
+
+    async def dial(self) -> Transport:
+        return self._transport
+
+
+def hint(error: OSError) -> str:
+    """Say what to do if an error of TLS nearly always is the same mistake."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _UNKNOWN_ISSUER:
+            return (
+                ". If you trust its certificate, pass an SSL context that has it: "
+                'ssl.create_default_context(cafile="...")'
+            )
+    elif isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+        return ". It does not speak TLS on this port: use ws:"
+    return ""

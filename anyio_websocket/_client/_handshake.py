@@ -6,38 +6,67 @@ exception; closing the transport is left to the caller.
 
 from __future__ import annotations
 
+from typing import Final
+
 from .._errors import ConnectionRejected, HandshakeError
 from .._options import HANDSHAKE_RECEIVE_SIZE
 from .._protocol import Accepted, ClientHandshake, HandshakeFailure, Rejected
 from .._transport import Transport, TransportLost, send
 
+# The types of the TLS records with which a server may answer a request that is not
+# encrypted: an alert, or the handshake (RFC 8446 section 5.1).
+_TLS_RECORDS: Final = (b"\x15\x03", b"\x16\x03")
 
-async def request_upgrade(transport: Transport, handshake: ClientHandshake) -> Accepted:
+
+async def request_upgrade(
+    transport: Transport, handshake: ClientHandshake, server: str
+) -> Accepted:
     """Send the request and read the server's response.
 
     :param transport: a new connection to the server
     :param handshake: writes the request, and checks the response
+    :param server: its address, for errors
     :raises ConnectionRejected: if the server responds with another status than 101
     :raises HandshakeError: if the response is not valid, or the connection is lost
 
     """
+    received = b""
     try:
         await send(transport, handshake.request())
         response: Accepted | Rejected | None = None
         while response is None:
             data = await transport.receive(HANDSHAKE_RECEIVE_SIZE)
+            received = received or data or b""
             response = handshake.receive_data(data) if data else handshake.receive_eof()
     except TransportLost as exc:
         raise HandshakeError(
-            "the connection was lost during the handshake"
+            f"the connection to the server at {server} was lost during the handshake"
+            + _hint(received, transport)
         ) from exc.__cause__
     except HandshakeFailure as exc:
-        raise HandshakeError(str(exc)) from None
+        raise HandshakeError(
+            f"the handshake with the server at {server} failed: {exc}"
+            + _hint(received, transport)
+        ) from None
     if isinstance(response, Rejected):
-        raise rejection(response)
+        raise rejection(response, handshake, server)
     return response
 
 
-def rejection(response: Rejected) -> ConnectionRejected:
+def _hint(received: bytes, transport: Transport) -> str:
+    if transport.is_ssl:
+        return ""
+    if received.startswith(_TLS_RECORDS):
+        return ". It speaks TLS: use wss: or an SSL context"
+    if not received:
+        return ". If it speaks TLS on this port, use wss: or an SSL context"
+    return ""
+
+
+def rejection(
+    response: Rejected, handshake: ClientHandshake, server: str
+) -> ConnectionRejected:
     """Make the exception that users catch."""
-    return ConnectionRejected(response.status_code, response.headers, response.body)
+    error = ConnectionRejected(response.status_code, response.headers, response.body)
+    # The query may have a token in it.
+    return error.from_server(server, handshake.target.partition("?")[0])

@@ -9,7 +9,7 @@ differs is where the connection lives: for a block, or in a nursery.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Unpack
 
@@ -22,7 +22,7 @@ from .._protocol import Accepted, ClientHandshake
 from .._transport import AnyStream, Transport, transport_of
 from .._types import Nursery
 from . import _url
-from ._dial import Dialer
+from ._dial import ConnectedStream, Dialer, hint
 from ._handshake import rejection, request_upgrade
 from ._misuse import Opening, check_is_no_port, in_a_nursery
 from ._nursery import PrivateNursery
@@ -68,7 +68,7 @@ def open_websocket(
     """
     settings = checked(ClientSettings, open_websocket, options)
     dialer = Dialer(host, port, use_ssl)
-    attempt = _Attempt(dialer.dial, dialer.host_header, resource, settings)
+    attempt = _Attempt(dialer, resource, settings)
     return Opening(lambda: _open(attempt), "open_websocket")
 
 
@@ -96,7 +96,7 @@ def open_websocket_url(
     settings = checked(ClientSettings, open_websocket_url, options)
     target = _url.parse(url)
     dialer = Dialer.for_url(target, ssl_context)
-    attempt = _Attempt(dialer.dial, dialer.host_header, target.resource, settings)
+    attempt = _Attempt(dialer, target.resource, settings)
     return Opening(lambda: _open(attempt), "open_websocket_url")
 
 
@@ -137,7 +137,7 @@ async def connect_websocket(
     """
     settings = checked(ClientSettings, connect_websocket, options)
     dialer = Dialer(host, port, use_ssl)
-    attempt = _Attempt(dialer.dial, dialer.host_header, resource, settings)
+    attempt = _Attempt(dialer, resource, settings)
     return await attempt.connect(nursery)
 
 
@@ -169,7 +169,7 @@ async def connect_websocket_url(
     settings = checked(ClientSettings, connect_websocket_url, options)
     target = _url.parse(url)
     dialer = Dialer.for_url(target, ssl_context)
-    attempt = _Attempt(dialer.dial, dialer.host_header, target.resource, settings)
+    attempt = _Attempt(dialer, target.resource, settings)
     return await attempt.connect(nursery)
 
 
@@ -206,17 +206,14 @@ async def wrap_client_stream(
     settings = checked(ClientSettings, wrap_client_stream, options)
     transport = transport_of(stream)
 
-    async def dial() -> Transport:
-        return transport
-
-    return await _Attempt(dial, host, resource, settings).connect(nursery)
+    dialer = ConnectedStream(transport, host)
+    return await _Attempt(dialer, resource, settings).connect(nursery)
 
 
 class _Attempt:
     """One attempt to open a connection.
 
-    :param dial: makes the transport
-    :param host: the value of the Host header
+    :param dialer: makes the transport, and knows the value of the Host header
     :param resource: path and query
     :param settings: the options, checked
     :raises ValueError: if host or resource cannot be sent
@@ -226,16 +223,15 @@ class _Attempt:
 
     def __init__(
         self,
-        dial: Callable[[], Awaitable[Transport]],
-        host: str,
+        dialer: Dialer | ConnectedStream,
         resource: str,
         settings: ClientSettings,
     ) -> None:
-        self.host = host
+        self.server = dialer.server
         self.settings = settings
-        self._dial = dial
+        self._dial = dialer.dial
         self._handshake = ClientHandshake(
-            host=host,
+            host=dialer.host_header,
             target=_url.check_resource(resource),
             subprotocols=settings.subprotocols,
             extra_headers=settings.extra_headers,
@@ -262,11 +258,14 @@ class _Attempt:
         try:
             with move_on_after(self.settings.connect_seconds):
                 transport = await self._dial()
-                return transport, await request_upgrade(transport, self._handshake)
+                return transport, await request_upgrade(
+                    transport, self._handshake, self.server
+                )
             if partial := self._handshake.partial_rejection():
-                raise rejection(partial)  # only its body was slow
+                # Only its body was slow.
+                raise rejection(partial, self._handshake, self.server)
             raise ConnectionTimeout(
-                "the connection was not open within "
+                f"the connection to the server at {self.server} was not open within "
                 f"{self.settings.connect_timeout} seconds (connect_timeout)"
             )
         except BaseException:
@@ -302,7 +301,8 @@ async def _open(attempt: _Attempt) -> AsyncGenerator[WebSocketConnection]:
     try:
         established = await attempt.establish()
     except OSError as exc:
-        raise HandshakeError(f"could not connect to {attempt.host}: {exc}") from exc
+        text = f"could not connect to the server at {attempt.server}: {exc}"
+        raise HandshakeError(text + hint(exc)) from exc
     async with PrivateNursery() as nursery:
         core, connection = attempt.start(nursery, *established)
         try:
@@ -321,6 +321,6 @@ async def _open(attempt: _Attempt) -> AsyncGenerator[WebSocketConnection]:
         await core.close(1000, "")
     if was_open and core.close_state.timed_out:
         raise DisconnectionTimeout(
-            "the server did not finish the closing handshake within "
-            f"{attempt.settings.disconnect_timeout} seconds (disconnect_timeout)"
+            f"the server at {attempt.server} did not finish the closing handshake "
+            f"within {attempt.settings.disconnect_timeout} seconds (disconnect_timeout)"
         )

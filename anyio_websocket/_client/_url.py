@@ -44,6 +44,27 @@ def parse(url: object) -> Target:
 
     """
     text = str(url)
+    try:
+        return _parse(text)
+    except ValueError as exc:
+        raise ValueError(f"{exc}{_shown(text)}") from None
+
+
+def _shown(url: str) -> str:
+    """Show a URL in an error, without its query, and only if it has no secret."""
+    scheme, _, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
+    # A user name and a password may be anywhere in front of an "@".
+    if (
+        rest
+        and scheme.isalpha()
+        and not re.search(r"[@\\\s]", url)
+        and url.isprintable()
+    ):
+        return f" (in {scheme}://{rest})"
+    return ""
+
+
+def _parse(text: str) -> Target:
     if _NOT_IN_URL.search(text):  # urlsplit() would drop some of these silently
         raise ValueError("the URL has spaces or control characters: percent-encode it")
     try:

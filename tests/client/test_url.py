@@ -248,3 +248,22 @@ def test_B8_a_user_name_is_not_taken_for_a_scheme() -> None:
     with pytest.raises(ValueError, match="scheme") as caught:
         _url.parse("somebody:secret@example.org")
     assert "somebody" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://example.org/a?token=secret", "(in http://example.org/a)"),
+        ("ws://example.org:99999/#secret", "(in ws://example.org:99999/)"),
+        ("https://me:secret@example.org/", ""),
+        ("http://me:sec/ret@example.org/", ""),
+        ("example.org/secret", ""),
+        ("ws://secret place/", ""),
+    ],
+)
+def test_H11_errors_show_the_url_without_secrets(url: str, shown: str) -> None:
+    with pytest.raises(ValueError, match="URL") as caught:
+        _url.parse(url)
+    assert str(caught.value).endswith(shown)
+    assert ("(in" in str(caught.value)) == bool(shown)
+    assert not any(part in str(caught.value) for part in ("secret", "sec/", "place"))
