@@ -544,6 +544,10 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             ),
             "what was sent is written, as far as the kernel takes it without a wait",
         ),
+        "F13": (
+            "a TLS 1.3 peer asks for key updates without end, and reads nothing",
+            "the connection is lost once 64 KiB of answers are unsent",
+        ),
         "F14": (
             (
                 "inside the block of ``open_websocket()`` an `asyncio.TaskGroup` "

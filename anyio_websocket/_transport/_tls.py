@@ -17,10 +17,16 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 from .._endpoint import Endpoint
 from ._interface import TransportLost, send
 from ._sockets import RECEIVE_SIZE, SocketTransport
+
+# Bytes. TLS 1.3 lets a peer ask for any number of key updates (RFC 8446 section 4.6.3),
+# with 22 bytes each, and every answer is as long. An honest peer asks once in 2**24
+# records, so a single answer waits at most.
+MAX_UNSENT_ANSWERS: Final = 65_536
 
 
 class TlsTransport:
@@ -33,7 +39,14 @@ class TlsTransport:
 
     """
 
-    __slots__ = ("_below", "_incoming", "_outgoing", "_tls", "is_ssl")
+    __slots__ = (
+        "_below",
+        "_incoming",
+        "_outgoing",
+        "_tls",
+        "_unsent_answers",
+        "is_ssl",
+    )
 
     survives_cancel = True
 
@@ -44,6 +57,7 @@ class TlsTransport:
         self._below = below
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self._unsent_answers = 0  # bytes, since the peer last took everything
         self._tls = context.wrap_bio(
             *(self._incoming, self._outgoing),
             server_side=server_name is None,
@@ -148,9 +162,28 @@ class TlsTransport:
             raise TransportLost("TLS broke while receiving") from exc
         finally:
             if self._outgoing.pending:  # a key update, an alert
-                # If that fails, what was received is still returned.
-                with suppress(TransportLost):
-                    self._below.write(self._outgoing.read())
+                self._answer()
+
+    def _answer(self) -> None:
+        """Send what TLS itself has to say, such as an answer to a key update.
+
+        :raises TransportLost: if the peer makes us answer, and does not read
+
+        """
+        answer = self._outgoing.read()
+        try:
+            everything_sent = self._below.write(answer)
+        except TransportLost:
+            return  # what was received is still returned
+        # What waits besides answers is of a message, whose sender waits too.
+        if everything_sent or len(self._below.unsent) <= len(answer):
+            self._unsent_answers = 0
+        if not everything_sent:
+            self._unsent_answers += len(answer)
+            if self._unsent_answers > MAX_UNSENT_ANSWERS:
+                raise TransportLost(
+                    "the TLS peer requests key updates and does not read the answers"
+                )
 
     def has_left(self, seconds: float | None) -> bool:
         return self._below.has_left(seconds)
