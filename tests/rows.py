@@ -241,6 +241,13 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "be a secret. Nothing is sent"
             ),
         ),
+        "B14": (
+            "a ``wss:`` URL is opened without a context",
+            (
+                "the default context is made once in a process, and in a worker "
+                "thread, so that loading the certificates holds up nothing"
+            ),
+        ),
         "B15": (
             (
                 "a TLS context cannot work: it is that of the other side, or that of "

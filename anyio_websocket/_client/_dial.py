@@ -10,9 +10,11 @@ of ``connect``, because TLS is spoken with the server and not with the proxy.
 from __future__ import annotations
 
 import ssl
+import threading
 from typing import Final
 
 import anyio
+from anyio import to_thread
 
 from .._errors import HandshakeError
 from .._transport import (
@@ -46,19 +48,13 @@ class Dialer:
     """
 
     def __init__(self, host: str, port: int, use_ssl: object) -> None:
-        if use_ssl is True:
-            self._context: ssl.SSLContext | None = ssl.create_default_context()
-            self._context.set_alpn_protocols(["http/1.1"])
-        elif use_ssl is False:
-            self._context = None
-        elif isinstance(use_ssl, ssl.SSLContext):
-            self._context = check_ssl_context(use_ssl)
-        else:
+        if isinstance(use_ssl, ssl.SSLContext):
+            check_ssl_context(use_ssl)
+        elif not isinstance(use_ssl, bool):
             raise TypeError("`use_ssl` argument must be bool or ssl.SSLContext")
+        self._use_ssl = use_ssl
         #: what the request says in Host
-        self.host_header = _url.host_header(
-            host, port, is_secure=self._context is not None
-        )
+        self.host_header = _url.host_header(host, port, is_secure=use_ssl is not False)
         end = f":{port:d}"
         #: the server's address, for errors
         self.server = self.host_header.removesuffix(end) + end
@@ -101,13 +97,17 @@ class Dialer:
             raise
 
     async def _dial(self) -> Transport:
+        if isinstance(self._use_ssl, ssl.SSLContext):
+            context: ssl.SSLContext | None = self._use_ssl
+        else:
+            context = await default_context() if self._use_ssl else None
         if not can_wait_for_sockets():
-            return await self._dial_by_anyio()
+            return await self._dial_by_anyio(context)
         transport = await connect(self._host, self._port)
-        if self._context is None:
+        if context is None:
             return transport
         try:
-            tls = TlsTransport(transport, self._context, _url.tls_name(self._host))
+            tls = TlsTransport(transport, context, _url.tls_name(self._host))
             await tls.handshake()
         except BaseException as exc:
             await transport.abort()
@@ -116,15 +116,15 @@ class Dialer:
             raise
         return tls
 
-    async def _dial_by_anyio(self) -> Transport:
-        if self._context is None:
+    async def _dial_by_anyio(self, context: ssl.SSLContext | None) -> Transport:
+        if context is None:
             return StreamTransport(await anyio.connect_tcp(self._host, self._port))
         try:
             return StreamTransport(
                 await anyio.connect_tcp(
                     self._host,
                     self._port,
-                    ssl_context=self._context,
+                    ssl_context=context,
                     tls_hostname=_url.tls_name(self._host),
                     tls_standard_compatible=False,
                 )
@@ -154,6 +154,31 @@ class ConnectedStream:
 
     async def dial(self) -> Transport:
         return self._transport
+
+
+_default_contexts: Final[list[ssl.SSLContext]] = []  # one, once it is made
+_lock: Final = threading.Lock()
+
+
+async def default_context() -> ssl.SSLContext:
+    """Return the context that verifies servers with the system's certificates.
+
+    Loading them takes 20 ms or more. So they are loaded once in a process, and in a
+    worker thread, where they hold up neither the event loop nor a client that tries to
+    reconnect. A process that is to see changed certificates has to start again, or to
+    pass a context.
+    """
+    if not _default_contexts:
+        await to_thread.run_sync(_make_default_context, abandon_on_cancel=True)
+    return _default_contexts[0]
+
+
+def _make_default_context() -> None:
+    with _lock:
+        if not _default_contexts:
+            context = ssl.create_default_context()
+            context.set_alpn_protocols(["http/1.1"])
+            _default_contexts.append(context)
 
 
 def hint(error: OSError) -> str:
