@@ -88,6 +88,21 @@ async def test_E12_the_connection_closed_of_another_connection_is_logged(
 
 
 @pytest.mark.virtual_time
+async def test_E12_that_of_another_connection_before_the_response_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def handler(request: WebSocketRequest) -> None:
+        raise ConnectionClosed(CloseReason(1000, None))
+
+    async with serving(handler) as (listener, _):
+        peer = await raw_client(listener)
+        assert status_of(await peer.receive_all()) == 500
+        await peer.stream.aclose()
+        await anyio.wait_all_tasks_blocked()
+    assert "ConnectionClosed" in caplog.text
+
+
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("answered", [False, True])
 async def test_handler_errors_raise(answered: bool) -> None:
     async def handler(request: WebSocketRequest) -> None:

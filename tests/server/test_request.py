@@ -18,7 +18,7 @@ from anyio_websocket import (
 )
 
 from ..support.frames import CLOSE, TEXT, Frame, close_payload
-from ..support.memory_servers import raw_client, serving, status_of
+from ..support.memory_servers import accepted_client, raw_client, serving, status_of
 from ..support.peer import RawPeer, request
 from ..support.streams import stream_pair
 
@@ -260,3 +260,22 @@ async def test_the_attributes_of_a_request() -> None:
         await peer.send_close(1000)
         assert await peer.receive_all() == b""
         await peer.stream.aclose()
+
+
+@pytest.mark.virtual_time
+async def test_G3_a_response_that_cannot_be_sent_ends_the_handshake() -> None:
+    decide = anyio.Event()
+
+    async def handler(request: WebSocketRequest) -> None:
+        if request.path == "/lost":
+            await decide.wait()
+        await request.accept()
+        await anyio.sleep_forever()
+
+    async with serving(handler, max_pending_handshakes=1) as (listener, _):
+        lost = await raw_client(listener, request(line=b"GET /lost HTTP/1.1"))
+        await anyio.wait_all_tasks_blocked()
+        lost.stream.reset()  # type: ignore[attr-defined]
+        decide.set()
+        with anyio.fail_after(1):
+            await accepted_client(listener)  # there is a slot for it
