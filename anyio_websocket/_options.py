@@ -175,7 +175,9 @@ class ClientOptions(ConnectionOptions, total=False):
     extensions: Iterable[Extension] | None
     """Extensions to offer instead of ``compression``, as objects of
     `wsproto.extensions.Extension`; default ``None``, none. They keep state, so each
-    connection needs new ones.
+    connection needs new ones. ``max_message_size`` counts what they return; an
+    extension that inflates has to bound that itself. wsproto's ``PerMessageDeflate``
+    does not, and raises `ValueError`: use ``compression``.
 
     A server that chooses one that was not offered fails the handshake.
     """

@@ -359,6 +359,17 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "connections with compression are idle",
             "at most 64 KiB each, with the default settings",
         ),
+        "D12": (
+            (
+                "``extensions=``: a message comes in tiny pieces; an extension makes "
+                "it longer; wsproto's own deflate is passed"
+            ),
+            (
+                "pieces take no memory of their own; what the extension returns is "
+                "counted, but only the extension can bound it; ``ValueError`` that "
+                "says to use ``compression=``"
+            ),
+        ),
         "D10": (
             "a message has a secret beside text that an attacker chose",
             (

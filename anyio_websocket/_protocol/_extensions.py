@@ -59,8 +59,8 @@ class Extensions(NamedTuple):
             parameters, ``None`` does not compress
         :param extensions: custom extensions; ``None`` uses none
         :raises TypeError: if an option has the wrong type
-        :raises ValueError: if both options are given, or if two extensions have the
-            same name
+        :raises ValueError: if both options are given, if two extensions have the same
+            name, or if one is wsproto's own compression
 
         """
         if compression is True:
@@ -79,8 +79,7 @@ class Extensions(NamedTuple):
             raise ValueError("two extensions have the same name")
         if custom and compression is not None:
             raise ValueError(
-                "compression and extensions exclude each other: add "
-                "wsproto.extensions.PerMessageDeflate to the extensions instead"
+                "compression and extensions exclude each other: pass one of them"
             )
         return cls(compression, custom)
 
@@ -162,10 +161,17 @@ class Extensions(NamedTuple):
 
 def _check_types(extensions: tuple[object, ...]) -> None:
     from wsproto.extensions import Extension as Extension
+    from wsproto.extensions import PerMessageDeflate as Unbounded
 
     for extension in extensions:
         if not isinstance(extension, Extension):
             raise TypeError(f"{extension!r} is not a wsproto.extensions.Extension")
+        if isinstance(extension, Unbounded):
+            # It inflates whatever it is given: 384 MiB from 127 KiB.
+            raise ValueError(
+                "wsproto.extensions.PerMessageDeflate does not limit what it inflates: "
+                "use compression= instead"
+            )
 
 
 def _accept_first(extension: Extension, offers: Sequence[str]) -> bool | str:

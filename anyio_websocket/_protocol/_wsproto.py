@@ -5,6 +5,7 @@ Only `open_engine` imports this module, and only for a connection with extension
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Generator, Sequence
 from typing import Final
 
@@ -59,8 +60,9 @@ class WsprotoCodec:
         )
         self._events: Generator[Event, None, None] | None = None
         self._fed = False  # whether bytes came since the last event
-        self._text: list[str] = []
-        self._binary = bytearray()
+        # The pieces of a message, joined as they come. Those of a text are encoded
+        # again: as objects, pieces of one byte take 50 times their size.
+        self._pieces = io.BytesIO()
 
     def has_more(self) -> bool:
         return self._fed
@@ -84,26 +86,8 @@ class WsprotoCodec:
         return None
 
     def _result(self, event: Event) -> Received | None:
-        if isinstance(event, TextMessage):
-            self._grow(
-                len(event.data) if event.data.isascii() else len(event.data.encode())
-            )
-            self._text.append(event.data)
-            if not event.message_finished:
-                return None
-            text = "".join(self._text)
-            self._text.clear()
-            self._guard.assembled = 0
-            return text
-        if isinstance(event, BytesMessage):
-            self._grow(len(event.data))
-            self._binary += event.data
-            if not event.message_finished:
-                return None
-            binary = bytes(self._binary)
-            self._binary.clear()
-            self._guard.assembled = 0
-            return binary
+        if isinstance(event, TextMessage | BytesMessage):
+            return self._join(event)
         if isinstance(event, PingEvent):
             return Ping(bytes(event.payload))
         if isinstance(event, PongEvent):
@@ -121,10 +105,22 @@ class WsprotoCodec:
             raise ProtocolViolation(int(event.code), event.reason or "")
         return Close(int(event.code), event.reason or "")
 
-    def _grow(self, size: int) -> None:
-        self._guard.assembled += size
+    def _join(self, event: TextMessage | BytesMessage) -> str | bytes | None:
+        data = event.data.encode() if isinstance(event, TextMessage) else event.data
+        is_whole = event.message_finished and not self._guard.assembled
+        self._guard.assembled += len(data)
         if self._guard.assembled > self._max_message_size:
             raise self._too_big()
+        if is_whole:
+            self._guard.assembled = 0
+            return event.data if isinstance(event, TextMessage) else bytes(data)
+        self._pieces.write(data)
+        if not event.message_finished:
+            return None
+        message = self._pieces.getvalue()
+        self._pieces = io.BytesIO()
+        self._guard.assembled = 0
+        return message.decode() if isinstance(event, TextMessage) else message
 
     def _too_big(self) -> ProtocolViolation:
         # trio-websocket's text, which its users know.

@@ -286,13 +286,14 @@ class WebSocketRequest:
             the handshake, as pairs of ``bytes`` or of ``str``; ``None`` sends no more
         :param extensions: wsproto extensions that may be used on this connection
             instead of the server's ``compression``, as new objects for each
-            connection; ``None`` leaves the server's ``compression`` in place
+            connection; ``None`` leaves the server's ``compression`` in place. See
+            `ClientOptions.extensions` for what they have to bound
         :return: the open connection
         :raises ConnectionClosed: if the client has disconnected, or does not read the
             response within ``connect_timeout``, which stops a client that never reads
             from occupying a slot for a pending handshake
         :raises ValueError: if the subprotocol was not proposed, if a header is invalid
-            or belongs to the handshake, or if two extensions have the same name;
+            or belongs to the handshake, or if the extensions cannot be used;
             nothing is sent then, and the request can still be accepted or rejected
         :raises TypeError: if an argument is of the wrong type; nothing is sent either
         :raises RuntimeError: if the request was already accepted or rejected

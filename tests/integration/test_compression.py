@@ -420,18 +420,12 @@ async def test_an_extension_that_is_not_agreed_on_is_not_used(
 
 
 @pytest.mark.virtual_time
-async def test_wsprotos_deflate_talks_to_ours() -> None:
+async def test_D12_wsprotos_own_deflate_is_refused() -> None:
     theirs = wsproto.extensions.PerMessageDeflate
-    async with linked(
-        client={"extensions": [theirs(server_max_window_bits=12)]},
-        server={"compression": True},
-    ) as (one, other):
-        assert other.compression is not None
-        for _ in range(3):
-            await one.send_message("text " * 500)
-            assert await other.get_message() == "text " * 500
-            await other.send_message(b"binary" * 500)
-            assert await one.get_message() == b"binary" * 500
+    async with anyio.create_task_group() as tasks:
+        with pytest.raises(ValueError, match="use compression= instead"):
+            await client_of_raw_server(tasks, extensions=[theirs()])
+        tasks.cancel_scope.cancel()
 
 
 @pytest.mark.virtual_time

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 import pytest
-from wsproto.extensions import PerMessageDeflate
+from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.frame_protocol import RsvBits
 
 from anyio_websocket import PerMessageDeflate as PerMessageDeflateSettings
@@ -337,3 +337,83 @@ def test_large_messages_are_framed_alike(
 def test_large_messages_with_custom_extensions() -> None:
     codec = WsprotoCodec(is_client=False, max_message_size=2**20, max_fragments=10)
     assert codec.frame_large("text") == codec.frame_message("text")
+
+
+@pytest.mark.parametrize("opcode", [1, 2])
+@pytest.mark.parametrize("in_fragments", [False, True])
+def test_D12_pieces_take_no_memory_of_their_own(
+    server: Make, opcode: int, in_fragments: bool
+) -> None:
+    size = 2**16
+    codec = server(size, size, is_client=True)
+    if in_fragments:
+        data = frame(opcode, b"x", fin=False, mask=None)
+        data += frame(0, b"x", fin=False, mask=None) * (size - 2)
+        data += frame(0, b"x", mask=None)
+        step = 3
+    else:
+        data = frame(opcode, b"x" * size, mask=None)
+        step = 1
+    chunks = [data[i : i + step] for i in range(0, len(data), step)]
+    results: list[Received] = []
+    tracemalloc.start()
+    try:
+        for chunk in chunks:
+            codec.feed(chunk)
+            results += drain(codec)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert results == ["x" * size if opcode == 1 else b"x" * size]
+    assert peak <= 2.5 * size + 8192
+
+
+def test_D12_pieces_of_a_text_are_cut_anywhere(server: Make) -> None:
+    text = "aé語😀" * 5
+    data = frame(1, text.encode()[:20], fin=False, mask=None)
+    data += frame(9, b"", mask=None) + frame(0, b"", fin=False, mask=None)
+    data += frame(0, text.encode()[20:], mask=None) + frame(2, b"next", mask=None)
+    for step in range(1, len(data)):
+        codec = server(100, is_client=True)
+        got: list[Received] = []
+        for start in range(0, len(data), step):
+            codec.feed(data[start : start + step])
+            got += drain(codec)
+        assert got == [Ping(b""), text, b"next"]
+    codec = server(len(text.encode()) - 1, is_client=True)
+    with pytest.raises(ProtocolViolation):
+        for start in range(len(data)):
+            codec.feed(data[start : start + 1])
+            drain(codec)
+
+
+def test_D12_what_extensions_return_is_counted() -> None:
+    class Twice(Extension):
+        name = "twice"
+
+        def enabled(self) -> bool:
+            return True
+
+        def offer(self) -> bool | str:
+            raise AssertionError
+
+        def frame_inbound_payload_data(self, proto: object, data: bytes) -> bytes:
+            return data * 2
+
+    def codec(limit: int) -> WsprotoCodec:
+        return WsprotoCodec(
+            is_client=True,
+            max_message_size=limit,
+            max_fragments=5,
+            extensions=[Twice()],
+        )
+
+    for opcode in (1, 2):
+        fits = codec(20)
+        fits.feed(frame(opcode, b"x" * 10, mask=None))
+        assert drain(fits) == ["x" * 20 if opcode == 1 else b"x" * 20]
+        breaks = codec(19)
+        breaks.feed(frame(opcode, b"x" * 10, mask=None))
+        with pytest.raises(ProtocolViolation) as caught:
+            drain(breaks)
+        assert caught.value.code == 1009

@@ -108,6 +108,11 @@ def test_H3_invalid_extensions_are_an_error() -> None:
         Extensions.from_arguments(None, [Named])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="two extensions have the same name"):
         Extensions.from_arguments(None, [Named("x"), Named("x")])
+    for compression in (None, True):
+        with pytest.raises(ValueError, match=r"^wsproto\.ext.*: use compression= inst"):
+            Extensions.from_arguments(
+                compression, [Named("x"), wsproto.extensions.PerMessageDeflate()]
+            )
     with pytest.raises(ValueError, match="exclude each other"):
         Extensions.from_arguments(True, [Named("x")])
 
