@@ -318,7 +318,8 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             ),
             (
                 "a message of exactly the limit is delivered, one byte more closes "
-                "with 1009. A message takes at most three times the limit in memory"
+                "with 1009. A message takes at most 2.4 times the limit in "
+                "memory; a text that is not ASCII may take more, see D11"
             ),
         ),
         "D2": (
@@ -358,6 +359,17 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "D9": (
             "connections with compression are idle",
             "at most 64 KiB each, with the default settings",
+        ),
+        "D11": (
+            (
+                "a text takes the most memory that a text can: it is ASCII but for two "
+                "characters, one of them beyond the BMP at its end"
+            ),
+            (
+                "while it is decoded it takes seven times the limit, and four times "
+                "until the application lets it go: CPython stores each character of "
+                "such a text in four bytes"
+            ),
         ),
         "D12": (
             (

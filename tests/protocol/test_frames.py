@@ -6,11 +6,13 @@ import math
 import random
 import struct
 import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
 
+from anyio_websocket import PerMessageDeflate
 from anyio_websocket._protocol import (
     Close,
     FrameCodec,
@@ -362,6 +364,48 @@ def test_D1_a_large_message_takes_little_more_than_its_size(
 
 
 @pytest.mark.measured
+@pytest.mark.parametrize(
+    ("start", "end", "while_decoding", "held"),
+    [
+        ("", "", 2, 1),
+        ("", "é", 3, 1),
+        ("", "語", 4, 2),
+        ("", "😀", 6, 4),
+        ("é語", "😀", 7, 4),
+        ("😀", "", 6, 4),
+    ],
+)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_D11_the_texts_that_take_the_most_memory(
+    start: str, end: str, while_decoding: int, held: int, compressed: bool
+) -> None:
+    limit = 2**20
+    size = limit - len((start + end).encode())
+    payload = (start + "a" * size + end).encode()
+    deflate = PerMessageDeflate() if compressed else None
+    if compressed:
+        compressor = zlib.compressobj(wbits=-12)
+        payload = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        payload = payload.removesuffix(b"\x00\x00\xff\xff")
+    data = frame(1, payload, rsv=4 if compressed else 0, mask=bytes(4))
+    chunks = [data[i : i + 131_000] for i in range(0, len(data), 131_000)]
+    codec = FrameCodec(
+        is_client=False, max_message_size=limit, max_fragments=5, deflate=deflate
+    )
+    got: object = None
+    tracemalloc.start()
+    try:
+        for chunk in chunks:
+            codec.feed(chunk)
+            got = codec.next()
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert got == start + "a" * size + end
+    assert peak <= (while_decoding + 0.2) * limit
+    assert after <= (held + 0.1) * limit
+
+
 def test_C4_an_announced_length_takes_no_memory(is_client: bool, peer: Frames) -> None:
     codec = codec_of(is_client, 2**30)
     data = peer(2, b"abc", length=2**30)

@@ -28,6 +28,7 @@ from .script import (
     dribbled,
     hears,
     hears_close,
+    hears_echo,
     hears_the_end,
     next_frame,
     opened,
@@ -67,6 +68,13 @@ async def sends_too_much(peer: RawPeer) -> None:
 async def sends_a_bomb(peer: RawPeer) -> None:
     await opened(peer, OFFER)
     await _floods(peer, BOMB, 1009)
+
+
+@plays("D11")
+async def sends_a_text_that_takes_the_most_memory(peer: RawPeer) -> None:
+    await opened(peer)
+    text = "é語" + "a" * 200_000 + "😀"
+    await hears_echo(peer, text.encode())
 
 
 @plays("D2")
