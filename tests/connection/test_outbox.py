@@ -66,6 +66,16 @@ async def test_a_pong_goes_before_the_next_message() -> None:
         assert await theirs.receive() == b"pong, message"
 
 
+async def test_E3_a_flood_of_pings_makes_one_job() -> None:
+    ours, _ = stream_pair()
+    async with anyio.create_task_group() as tasks:
+        background = BackgroundTask(tasks, ConnectionSettings())
+        box, _ = outbox(ours, background)
+        for _ in range(3):
+            box.send_pong(b"pong")
+        assert len(background._jobs) == 1
+
+
 async def test_nothing_goes_after_a_close() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:

@@ -204,3 +204,22 @@ async def test_closing_takes_over_from_a_task_that_reads(opener: Opener) -> None
         await peer.stream.aclose()
         with anyio.fail_after(1):
             await connection.wait_closed()
+
+
+async def test_the_next_task_reads_at_once(opener: Opener) -> None:
+    # And need not wait until the background task does.
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        done = [anyio.Event(), anyio.Event()]
+
+        async def receive() -> None:
+            done[int(await connection.get_message())].set()
+
+        tasks.start_soon(receive)
+        tasks.start_soon(receive)
+        await anyio.wait_all_tasks_blocked()
+        for i in range(2):
+            await peer.send(TEXT, b"%d" % i)
+            with anyio.fail_after(0.05):  # seconds, less than a tick
+                await done[i].wait()
+        tasks.cancel_scope.cancel()

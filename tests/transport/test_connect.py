@@ -57,6 +57,19 @@ async def test_the_first_address_that_answers(monkeypatch: pytest.MonkeyPatch) -
         assert isinstance(caught.value.__cause__, ExceptionGroup)
 
 
+async def test_after_a_refusal_the_next_address_is_tried_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    delay = "anyio_websocket._transport._connect.CONNECTION_ATTEMPT_DELAY"
+    monkeypatch.setattr(delay, 60)
+    with socket.socket() as unused, socket.create_server(("127.0.0.1", 0)) as good:
+        unused.bind(("127.0.0.1", 0))
+        addresses(monkeypatch, unused.getsockname(), good.getsockname())
+        with anyio.fail_after(5):
+            transport = await connect("example.org", 1)
+        await transport.aclose()
+
+
 async def test_immediate_failure() -> None:
     with anyio.fail_after(5), pytest.raises(OSError, match=r"from 255\.255"):
         await connect("255.255.255.255", 1)
