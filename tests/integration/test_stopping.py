@@ -371,6 +371,28 @@ async def test_E11_the_nursery_is_cancelled_meanwhile() -> None:
 
 
 @pytest.mark.virtual_time
+async def test_E11_only_the_arguments_of_the_first_call_count() -> None:
+    ended: list[float] = []
+
+    async def handler(asked: WebSocketRequest) -> None:
+        await (await asked.accept()).wait_closed()
+        await anyio.sleep(5)
+        ended.append(anyio.current_time())
+
+    listener = MemoryListener()
+    async with anyio.create_task_group() as tasks:
+        server = WebSocketServer(handler, [listener])
+        await tasks.start(server.run)
+        peer = await accepted_client(listener)
+        tasks.start_soon(partial(server.aclose, 1012, timeout=20))
+        assert await peer.receive() == Frame(CLOSE, close_payload(1012))
+        await peer.send_close(1012)
+        await peer.stream.aclose()
+        await server.aclose(timeout=0)  # would cancel the handler
+        assert len(ended) == 1
+
+
+@pytest.mark.virtual_time
 async def test_E11_stopped_before_it_runs() -> None:
     listener = MemoryListener()
     server = WebSocketServer(echo, [listener])
