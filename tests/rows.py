@@ -567,12 +567,32 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "one connection receives bursts of tiny frames",
             "the other tasks keep running in between",
         ),
+        "F9": (
+            (
+                "the application computes between sends: progress reports, replies to "
+                "requests that came together"
+            ),
+            (
+                "a message is with the kernel when ``send_message()`` returns, or "
+                "behind bytes that the kernel did not take. Only while more received "
+                "messages wait, and the application has replied to several within a "
+                "millisecond each, replies share a system call. One that takes longer "
+                "ends that"
+            ),
+        ),
         "F10": (
             (
                 "the block or the handler ends with an exception, or is cancelled, "
                 "right after messages were sent"
             ),
             "what was sent is written, as far as the kernel takes it without a wait",
+        ),
+        "F11": (
+            "messages are sent in a scope that is cancelled",
+            (
+                "only replies that follow their message within a millisecond are sent. "
+                "Every other send looks for the cancellation first"
+            ),
         ),
         "F13": (
             "a TLS 1.3 peer asks for key updates without end, and reads nothing",

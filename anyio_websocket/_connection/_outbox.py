@@ -14,13 +14,14 @@ a compressor.
 
 **Batches.** An application mostly replies at once to messages that arrived together.
 While the reader has more messages that can be returned without waiting, it sets
-``more_expected``, and what is sent is collected. The batch is written as soon as the
-reader has no more, or 128 KiB are together, or anything else is written, and in any
-case in the scheduler's next pass. So many small replies share a system call, and a
-single one is not delayed. The third and later messages that are sent without receiving
-anything in between (``sends_in_a_row``) are collected too: more of them may follow
-before the next pass. If none does, the guess was wrong, and is not made again for a
-while.
+``more_expected``, and what is sent is collected, provided that the application keeps
+up: it has replied within a millisecond each (`BURST_GAP`), told by a clock, to the last
+`QUICK_REPLIES` of them. The batch is written as soon as the reader has no more, or 128
+KiB are together, or anything else is written, and in any case in the scheduler's next
+pass. So many small replies share a system call. A reply that took longer is written at
+once with all that was collected, and ends the series. Everything else is with the
+kernel, or behind bytes that it did not take, when ``send()`` returns, because the
+application may compute for long after it.
 
 **Pongs and Closes** are sent by the task that reads, and reading must never wait for
 writing: two peers that both wait for the other to read would wait for ever. So a Pong
@@ -45,6 +46,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Final, TypeVar
 
 from anyio import CancelScope, Lock
@@ -57,9 +59,10 @@ from ._close_state import CloseState
 from ._fairness import LIMIT, FairnessBudget
 
 MAX_BATCH: Final = 131_072  # bytes that are collected before they are written
-# sends in a row that are not taken for a burst yet; the handshake counts for one
-UNBATCHED_SENDS: Final = 2
-NO_GUESS: Final = 16  # sends for which a wrong guess is remembered
+# Seconds. A reply that follows the one before later than this is not held back, and a
+# send that follows a receive later than this looks for a cancellation.
+BURST_GAP: Final = 0.001
+QUICK_REPLIES: Final = 3  # after which an application is taken to keep up
 
 _T = TypeVar("_T")
 
@@ -86,6 +89,8 @@ class Outbox:
         "_ping",
         "_pong",
         "_state",
+        "_time",
+        "_to_prove",
         "_transport",
         "more_expected",
         "sends_in_a_row",
@@ -110,8 +115,9 @@ class Outbox:
         self._batch: list[bytes] = []  # empty while a task holds the lock
         self._batch_is_scheduled = False  # whether the next pass writes it
         self._batch_size = 0  # bytes
-        #: messages sent since something was received, the handshake included; below
-        #: zero after a wrong guess
+        self._time = 0.0  # of the last receive or reply
+        self._to_prove = QUICK_REPLIES  # replies still, until some may be held back
+        #: messages sent since something was received, the handshake included
         self.sends_in_a_row: int = 1
         #: whether more will probably be sent at once; set by the reader
         self.more_expected: bool = False
@@ -124,20 +130,27 @@ class Outbox:
         :raises ConnectionClosed: if the connection is closing, or is lost meanwhile
 
         """
-        # The last chance to be cancelled without leaving a trace. In a burst it comes
-        # when the fairness budget is spent, as for the reader, and then with the lock
-        # held, because another task may send meanwhile. A reply needs no check, because
-        # its task has just waited for the message: a check takes a twentieth of an echo
-        # of 16 bytes. But over a transport on which every write waits, the sender
-        # would be cancelled during the write, and that costs the connection.
+        # The last chance to be cancelled without leaving a trace. A reply within a
+        # millisecond of its message needs no check, because its task has just waited
+        # for the message: a check takes a twentieth of an echo of 16 bytes. Later in
+        # a burst it comes when the fairness budget is spent, as for the reader, and
+        # then with the lock held, because another task may send meanwhile. But over a
+        # transport on which every write waits, the sender would be cancelled during
+        # the write, and that costs the connection.
         fairness = self._fairness
         is_spent = fairness.sends >= LIMIT
-        is_single = (
-            self.sends_in_a_row != 0
-            and self.sends_in_a_row <= UNBATCHED_SENDS
-            and not self.more_expected
-        )
-        if not is_spent and (is_single or not self._transport.survives_cancel):
+        is_quick = may_hold = False
+        if self.more_expected or not self.sends_in_a_row:
+            now = monotonic()
+            if is_quick := now - self._time < BURST_GAP:
+                if self._to_prove:
+                    self._to_prove -= 1
+                else:
+                    may_hold = self.more_expected
+            else:
+                self._to_prove = QUICK_REPLIES
+            self._time = now
+        if not is_spent and not (is_quick and self._transport.survives_cancel):
             await checkpoint_if_cancelled()
         is_locked = self._lock is not None and self._lock.locked()
         if is_spent or is_locked or self._transport.unsent:
@@ -149,9 +162,7 @@ class Outbox:
             await self._state.raise_closed()
         data = frame(payload)
         try:
-            if not isinstance(data, tuple) and (
-                self.more_expected or self.sends_in_a_row > UNBATCHED_SENDS
-            ):
+            if may_hold and not isinstance(data, tuple):
                 # Not in a method, as a call would be a twentieth of 125 bytes.
                 size = self._batch_size + len(data)
                 if size <= MAX_BATCH and (
@@ -182,6 +193,7 @@ class Outbox:
     def note_received(self) -> None:
         """Record that something was received: what is sent next may be a reply."""
         self.sends_in_a_row = 0
+        self._time = monotonic()
 
     def end_batch(self) -> None:
         """Write what was collected: no more is expected for now."""
@@ -255,8 +267,6 @@ class Outbox:
 
     def _in_next_pass(self) -> None:
         self._batch_is_scheduled = False
-        if len(self._batch) == 1 and not self.more_expected:
-            self.sends_in_a_row = -NO_GUESS
         self.end_batch()
 
     def _write_pending(self) -> None:

@@ -12,13 +12,13 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import CloseReason, ConnectionClosed
+from anyio_websocket._connection import _outbox
 from anyio_websocket._connection._background import BackgroundTask
 from anyio_websocket._connection._close_state import CloseState
 from anyio_websocket._connection._fairness import LIMIT, FairnessBudget
 from anyio_websocket._connection._outbox import (
     MAX_BATCH,
-    NO_GUESS,
-    UNBATCHED_SENDS,
+    QUICK_REPLIES,
     Outbox,
 )
 from anyio_websocket._options import ConnectionSettings
@@ -38,6 +38,12 @@ from ..support.peer import (
 from ..support.sockets import pair, read, reset
 from ..support.streams import MemoryStream, failing, stream_pair
 from ..support.watched import StubConnection
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a slow machine for a quick one."""
+    monkeypatch.setattr(_outbox, "BURST_GAP", 100)
 
 
 def same(frame: bytes) -> bytes:
@@ -151,6 +157,8 @@ async def box_and_peer() -> AsyncGenerator[tuple[Outbox, CloseState, socket.sock
         state = CloseState(transport, StubConnection())
         box = Outbox(transport, state, background, FairnessBudget())
         box.more_expected = True
+        box.note_received()
+        box._to_prove = 0
         with anyio.fail_after(10):
             yield box, state, theirs
         background.release()
@@ -164,24 +172,47 @@ async def test_a_batch_leaves_with_what_is_written() -> None:
         assert await read(theirs, 20) == b"held, held too, pong"
 
 
-async def test_a_burst_is_collected() -> None:
+async def test_F9_a_burst_of_quick_replies_is_collected() -> None:
+    async with box_and_peer() as (box, _, theirs):
+        box._to_prove = QUICK_REPLIES
+        box.note_received()
+        for i in range(QUICK_REPLIES + 3):
+            await box.send(same, b"%d" % i)
+        assert len(box._batch) == 3
+        assert await read(theirs, QUICK_REPLIES + 3) == b"012345"
+
+
+async def test_F9_a_slow_reply_ends_the_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with box_and_peer() as (box, _, theirs):
+        await box.send(same, b"quick, ")
+        assert box._batch
+        monkeypatch.setattr(_outbox, "BURST_GAP", 0)  # as if it took longer
+        await box.send(same, b"slow, ")
+        assert not box._batch
+        monkeypatch.setattr(_outbox, "BURST_GAP", 100)
+        await box.send(same, b"quick")
+        assert not box._batch  # it has to show again that it keeps up
+        theirs.setblocking(True)
+        assert theirs.recv(100) == b"quick, slow, quick"
+
+
+async def test_F9_what_is_sent_unasked_leaves_at_once() -> None:
     async with box_and_peer() as (box, _, theirs):
         box.more_expected = False
-        for i in range(UNBATCHED_SENDS + 3):
-            await box.send(same, b"%d" % i)
-        assert len(box._batch) == 4  # all but the first
-        assert await read(theirs, UNBATCHED_SENDS + 3) == b"01234"
-        assert not box._batch
+        for i in range(20):
+            await box.send(same, b"x")
+            assert theirs.recv(100) == b"x", i
 
 
 async def test_a_cancelled_task_sends_nothing_but_a_reply() -> None:
     async with box_and_peer() as (box, _, theirs):
         box.more_expected = False
+        box.sends_in_a_row = 1
         with anyio.CancelScope() as scope:
             scope.cancel()
             await box.send(same, b"unasked")
         assert scope.cancelled_caught
-        box.sends_in_a_row = 0  # as after a receive
+        box.note_received()
         with anyio.CancelScope() as scope:
             scope.cancel()
             await box.send(same, b"answer")
@@ -190,16 +221,17 @@ async def test_a_cancelled_task_sends_nothing_but_a_reply() -> None:
         assert await read(theirs, 6) == b"answer"
 
 
-async def test_sends_with_pauses_are_no_burst() -> None:
-    async with box_and_peer() as (box, _, theirs):
-        box.more_expected = False
-        held = 0
-        for _ in range(NO_GUESS + 2 * UNBATCHED_SENDS + 2):
-            await box.send(same, b"x")
-            held += len(box._batch)
-            assert await read(theirs, 1) == b"x"
-            await anyio.sleep(0.01)
-        assert held == 2  # the first guess, and the next one after a while
+async def test_F11_a_slow_reply_looks_for_a_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with box_and_peer() as (box, state, _):
+        monkeypatch.setattr(_outbox, "BURST_GAP", 0)  # as if all took longer
+        for _ in range(3):
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await box.send(same, b"answer")
+            assert scope.cancelled_caught
+        assert state.reason is None
 
 
 async def test_a_batch_is_bounded() -> None:

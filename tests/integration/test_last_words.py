@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -27,6 +28,7 @@ from anyio_websocket import (
     wrap_client_stream,
     wrap_server_stream,
 )
+from anyio_websocket._connection import _outbox
 from anyio_websocket._transport._tls import TlsTransport
 
 from ..support.frames import (
@@ -40,7 +42,14 @@ from ..support.frames import (
     take_frame,
 )
 from ..support.memory_servers import accepted_client, serving
-from ..support.peer import Opener, RawPeer, over_socket, request, response
+from ..support.peer import (
+    Opener,
+    RawPeer,
+    linked_by_sockets,
+    over_socket,
+    request,
+    response,
+)
 from ..support.servers import connected, is_answered, raw_server, said
 from ..support.servers import serving as serving_tcp
 from ..support.sockets import pair, reset
@@ -158,7 +167,9 @@ async def _time_out(connection: WebSocketConnection) -> None:
 @pytest.mark.parametrize("end", [_abort, _close_cancelled, _leave, _time_out])
 async def test_F10_what_was_sent_leaves_before_the_end(
     end: Callable[[WebSocketConnection], Awaitable[None]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(_outbox, "BURST_GAP", 100)  # on a slow machine, too
     # The replies to a burst share a system call, and the end comes before it.
     one, other = socket.socketpair()
     with other:
@@ -480,3 +491,44 @@ async def test_E16_a_living_client_is_not_judged() -> None:
         await anyio.sleep(1)
         assert opened[0].closed is None
         assert not opened[0]._core.has_left(0.1)
+
+
+# -- nothing that was sent waits --------------------------------------------------
+
+
+async def test_F9_an_application_that_computes_between_sends() -> None:
+    # Each reply has left when send_message() returns, also those to pipelined requests.
+    one, other = socket.socketpair()
+    other.setblocking(False)
+    with other:
+        async with anyio.create_task_group() as tasks:
+            connection = over_socket(one, tasks, is_client=False, disconnect_timeout=1)
+            for i in range(6):  # progress reports
+                await connection.send_message(str(i))
+                assert take_frame(bytearray(other.recv(100))) == Frame(
+                    TEXT, str(i).encode()
+                )
+                time.sleep(0.002)  # noqa: ASYNC251
+            other.sendall(frame(TEXT, b"q", mask=b"1234") * 20)
+            for i in range(20):
+                assert await connection.get_message() == "q"
+                time.sleep(0.002)  # noqa: ASYNC251
+                await connection.send_message(str(i))
+                assert take_frame(bytearray(other.recv(100))) == Frame(
+                    TEXT, str(i).encode()
+                )
+            await connection._core.abort()
+
+
+async def test_F11_a_cancelled_task_sends_no_more() -> None:
+    async with linked_by_sockets() as (client, _):
+        for _ in range(5):
+            await client.send_message("before")
+        sent = 0
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            while True:
+                await client.send_message("after")
+                sent += 1
+        assert scope.cancelled_caught
+        assert sent == 0
