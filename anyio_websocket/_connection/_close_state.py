@@ -175,7 +175,10 @@ class CloseState:
             peer_first=not self.by_us,
             detail=self._detail(),
         )
-        raise error from self.cause
+        try:
+            raise error from self.cause
+        finally:
+            del error  # a cycle: its traceback refers to this frame
 
     def _detail(self) -> str:
         """Say in an error what the Closes do not tell."""
