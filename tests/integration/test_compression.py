@@ -261,7 +261,7 @@ async def test_D1_a_bomb(opener: Opener, limit: int) -> None:
 @pytest.mark.virtual_time
 async def test_D7_a_sender_that_gives_up_leaves_the_stream_whole() -> None:
     how = {"compression": True}
-    # Without a queue the server reads only when it is asked for a message.
+    # Without a queue the server reads one message ahead, and then no more.
     async with linked(
         capacity=2000, client=how, server={**how, "message_queue_size": 0}
     ) as (client, server):
@@ -273,12 +273,15 @@ async def test_D7_a_sender_that_gives_up_leaves_the_stream_whole() -> None:
                 zlib.crc32(bytes([i % 256, i // 256])).to_bytes(4, "big")
                 for i in range(5000)
             )
+            await client.send_message("read ahead")
+            await anyio.sleep(1)
             tasks.start_soon(client.send_message, incompressible)
             await anyio.wait_all_tasks_blocked()
             for _ in range(5):  # these wait for their turn, and give up
                 with anyio.move_on_after(0.01) as scope:
                     await client.send_message(big)
                 assert scope.cancelled_caught
+            assert await server.get_message() == "read ahead"
             assert await server.get_message() == incompressible
         for message in ("the beginning", big, "the end"):
             async with anyio.create_task_group() as tasks:
