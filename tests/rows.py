@@ -633,6 +633,13 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "a handler is slow while asyncio is in debug mode",
             "the log names the task of the handler",
         ),
+        "F19": (
+            (
+                "the block of `open_websocket` is entered in one task and left in "
+                "another: fixtures, generators that are not exhausted"
+            ),
+            "the connection is closed as usual, and no task is cancelled",
+        ),
     },
     "Servers under load": {
         "G1": (

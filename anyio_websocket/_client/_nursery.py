@@ -2,34 +2,71 @@
 
 In: the block of an ``async with`` and a background task. Out: what the block raised.
 
-It differs from a task group of anyio in two ways. It never cancels the task that runs
+It differs from a task group of anyio in three ways. It never cancels the task that runs
 the block. On asyncio such a cancellation counts in ``Task.cancelling()``, where it
 could be taken for one by the user, or by `asyncio.TaskGroup` and `asyncio.timeout`
 inside the block. So leaving the block waits for the background task, which has to end
-by itself. And the block's exception comes out as it is, never in a group.
+by itself. The block's exception comes out as it is, never in a group. And the task that
+enters the block has no cancel scope of it, so another task may leave it: that is what
+happens to fixtures, and to generators that are not exhausted. So the background task is
+a plain task of asyncio, or a system task of trio.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from functools import partial
 from types import TracebackType
-from typing import cast
+from typing import Any, Self, cast
 
-from anyio import create_task_group, get_cancelled_exc_class
-from anyio.abc import TaskGroup
+from anyio import CancelScope, Event, get_cancelled_exc_class
+from anyio.lowlevel import current_token
 
 
 class PrivateNursery:
     """Runs a background task beside a block.
 
-    If the task raises nonetheless (Ctrl-C that arrived in it, or a bug), the block is
-    cancelled, and what was raised comes out unless the block has an exception of its
-    own.
+    If the task raises nonetheless (a bug), what was raised comes out when the block is
+    left, unless the block has an exception of its own.
 
     """
 
-    async def __aenter__(self) -> TaskGroup:
-        self._tasks = create_task_group()
-        return await self._tasks.__aenter__()
+    def __init__(self) -> None:
+        self._ended: list[Event] = []
+        self._errors: list[Exception] = []
+        self._tasks: set[object] = set()  # asyncio only keeps weak references
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    def start_soon(
+        self, func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any
+    ) -> None:
+        """Start a task."""
+        ended = Event()
+        self._ended.append(ended)
+        run = partial(self._run, func, args, ended)
+        loop: Any = current_token().native_token
+        if hasattr(loop, "create_task"):
+            self._tasks.add(loop.create_task(run()))
+        else:
+            trio: Any = sys.modules["trio"]
+            trio.lowlevel.spawn_system_task(run, context=copy_context())
+
+    async def _run(
+        self,
+        func: Callable[..., Coroutine[Any, Any, Any]],
+        args: tuple[Any, ...],
+        ended: Event,
+    ) -> None:
+        try:
+            await func(*args)
+        except Exception as exc:
+            self._errors.append(exc)
+        finally:
+            ended.set()
 
     async def __aexit__(
         self,
@@ -37,16 +74,15 @@ class PrivateNursery:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            # The task group is not told of the block's exception, so that it neither
-            # cancels anything nor wraps the exception.
-            await self._tasks.__aexit__(None, None, None)
-        except BaseException as internal:
+        # The connection is closed, so this takes some passes of the event loop.
+        with CancelScope(shield=True):
+            for ended in self._ended:
+                await ended.wait()
+        if self._errors:
+            internal = ExceptionGroup("errors in the background task", self._errors)
             outcome = choose(error, internal)
-        else:
-            return
-        if outcome is not error:
-            raise outcome
+            if outcome is not error:
+                raise outcome
 
 
 def choose(error: BaseException | None, internal: BaseException) -> BaseException:

@@ -43,8 +43,8 @@ def open_websocket(
 
     Leaving the block closes the connection with code 1000. If the block is cancelled,
     or left by an exception such as `KeyboardInterrupt`, the stream is closed at once.
-    An exception of the block always comes out as it is. The block has to be left by
-    the task that entered it; use `connect_websocket` if that cannot be.
+    An exception of the block always comes out as it is. Another task may leave the
+    block than the one that entered it.
 
     The arguments are checked when the function is called, and the connection is made
     when the block is entered.

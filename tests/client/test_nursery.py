@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import gc
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, NoReturn, TypeVar
 
 import anyio
@@ -11,7 +12,9 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import (
+    CloseReason,
     ConnectionClosed,
+    WebSocketConnection,
     WebSocketRequest,
     open_websocket_url,
 )
@@ -201,42 +204,82 @@ async def test_F6_an_error_of_the_background_task_ends_the_block() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         async with PrivateNursery() as nursery:
             nursery.start_soon(broken)
-            await anyio.sleep_forever()
     assert [str(exc) for exc in caught.value.exceptions] == ["a bug"]
 
 
 async def test_F6_the_blocks_exception_comes_first() -> None:
     error = KeyError("mine")
-    error.__context__ = before = ValueError("before")
+    error.__context__ = ValueError("before")
     with pytest.raises(KeyError) as caught:
         async with PrivateNursery() as nursery:
             nursery.start_soon(broken)
-            try:
-                await anyio.sleep_forever()
-            finally:
-                error.__context__ = before
-                raise error
+            raise error
     assert caught.value is error
     internal = error.__context__
     assert isinstance(internal, ExceptionGroup)
     assert str(internal.exceptions[0]) == "a bug"
 
 
-def test_F6_ctrl_c_in_the_background_task() -> None:
-    # On asyncio it ends the event loop instead.
-    trio = pytest.importorskip("trio")
+async def hello(request: WebSocketRequest) -> None:
+    ws = await request.accept()
+    await ws.send_message("hello")
+    await ws.wait_closed()
 
-    async def interrupted() -> NoReturn:
-        raise KeyboardInterrupt
 
-    async def main() -> None:
-        with pytest.raises(KeyboardInterrupt) as caught:
-            async with PrivateNursery() as nursery:
-                nursery.start_soon(interrupted)
-                await anyio.sleep_forever()
-        assert isinstance(caught.value.__cause__, BaseExceptionGroup)
+async def messages(url: str) -> AsyncGenerator[str | bytes]:
+    async with open_websocket_url(url) as ws:
+        async for message in ws:
+            yield message
 
-    trio.run(main)
+
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
+async def test_F19_a_generator_that_is_not_exhausted() -> None:
+    ended = anyio.Event()
+
+    async def handler(request: WebSocketRequest) -> None:
+        try:
+            await hello(request)
+        finally:
+            ended.set()
+
+    async def first(url: str) -> str | bytes | None:
+        async for message in messages(url):
+            return message
+        return None
+
+    async with serving(handler) as port:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group():
+                assert await first(f"ws://127.0.0.1:{port}") == "hello"
+                gc.collect()  # another task leaves the block
+                with anyio.fail_after(5):
+                    await ended.wait()
+                await anyio.sleep(0.05)
+        assert not scope.cancelled_caught
+
+
+async def test_F19_another_task_leaves_the_block() -> None:
+    async with serving(hello) as port:
+        for error in (None, KeyError("mine")):
+            opened = open_websocket_url(f"ws://127.0.0.1:{port}")
+            entered: list[WebSocketConnection] = []
+
+            async def enter(opened: Any = opened, entered: Any = entered) -> None:
+                with anyio.CancelScope():
+                    entered.append(await opened.__aenter__())
+
+            async def leave(opened: Any = opened, error: Any = error) -> None:
+                # Told that the exception goes on.
+                assert not await opened.__aexit__(error and type(error), error, None)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(enter)
+            (ws,) = entered
+            assert await ws.get_message() == "hello"
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(leave)
+            assert ws.closed == CloseReason(1000, None)
+            await anyio.sleep(0.01)
 
 
 async def test_F6_which_exception_comes_out() -> None:
