@@ -189,6 +189,6 @@ def hint(error: OSError) -> str:
                 ". If you trust its certificate, pass an SSL context that has it: "
                 'ssl.create_default_context(cafile="...")'
             )
-    elif isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+    elif isinstance(error, ssl.SSLError) and getattr(error, "reason", None) in _NOT_TLS:
         return ". It does not speak TLS on this port: use ws:"
     return ""
