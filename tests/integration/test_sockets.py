@@ -125,7 +125,7 @@ async def test_E4_a_silent_peer_is_sent_a_close() -> None:
         await ws.wait_closed()
         closed.append(ws.closed)
 
-    async with served(handler, ping_interval=0.1, ping_timeout=0.3) as port:
+    async with served(handler, ping_interval=0.5, ping_timeout=0.3) as port:
         sock = await raw_client(port)
         with sock, anyio.fail_after(5):
             data = bytearray(await read(sock, 2 + 8 + 2 + 24))
