@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from anyio import CancelScope, Event, get_cancelled_exc_class
 from anyio.lowlevel import current_token
@@ -28,8 +28,8 @@ from anyio.lowlevel import current_token
 class PrivateNursery:
     """Runs a background task beside a block.
 
-    If the task raises nonetheless (a bug), what was raised comes out when the block is
-    left, unless the block has an exception of its own.
+    If the task raises, which is a bug, what was raised comes out when the block is left,
+    unless the block itself raised something else than its cancellation.
 
     """
 
@@ -78,29 +78,11 @@ class PrivateNursery:
         with CancelScope(shield=True):
             for ended in self._ended:
                 await ended.wait()
-        if self._errors:
-            internal = ExceptionGroup("errors in the background task", self._errors)
-            outcome = choose(error, internal)
-            if outcome is not error:
-                raise outcome
-
-
-def choose(error: BaseException | None, internal: BaseException) -> BaseException:
-    """Choose which exception comes out when the task group raises one as well.
-
-    :param error: what the block raised, ``None`` if nothing
-    :param internal: what the task group raised
-
-    """
-    if not isinstance(internal, BaseExceptionGroup):
-        return error or internal  # cancelled while waiting for the task
-    group = cast("BaseExceptionGroup[BaseException]", internal)
-    if error is not None and not isinstance(error, get_cancelled_exc_class()):
-        group.__context__ = error.__context__
-        error.__context__ = group
-        return error
-    if group.subgroup(KeyboardInterrupt) is not None:
-        interrupt = KeyboardInterrupt()
-        interrupt.__cause__ = group
-        return interrupt
-    return group
+        if not self._errors:
+            return
+        bug = ExceptionGroup("errors in the background task", self._errors)
+        if error is None or isinstance(error, get_cancelled_exc_class()):
+            raise bug
+        # The block's exception comes out, and its traceback shows the other one.
+        bug.__context__ = error.__context__
+        error.__context__ = bug

@@ -18,7 +18,7 @@ from anyio_websocket import (
     WebSocketRequest,
     open_websocket_url,
 )
-from anyio_websocket._client._nursery import PrivateNursery, choose
+from anyio_websocket._client._nursery import PrivateNursery
 
 from ..support.backends import under_asyncio
 from ..support.servers import serving
@@ -282,20 +282,13 @@ async def test_F19_another_task_leaves_the_block() -> None:
             await anyio.sleep(0.01)
 
 
-async def test_F6_which_exception_comes_out() -> None:
-    group = BaseExceptionGroup("", [BaseExceptionGroup("", [KeyboardInterrupt()])])
-    interrupt = choose(None, group)
-    assert isinstance(interrupt, KeyboardInterrupt)
-    assert interrupt.__cause__ is group
-    mine = KeyError("mine")
-    assert choose(mine, group) is mine
-    assert mine.__context__ is group
-    bug = ExceptionGroup("", [RuntimeError("a bug")])
-    assert choose(None, bug) is bug
-    cancellation = anyio.get_cancelled_exc_class().__new__(
-        anyio.get_cancelled_exc_class()
-    )
-    # The block was cancelled because the task raised, so that is what is told.
-    assert choose(cancellation, bug) is bug
-    assert choose(None, cancellation) is cancellation
-    assert choose(mine, cancellation) is mine
+async def test_F6_an_error_of_the_background_task_is_not_lost_by_a_cancellation() -> (
+    None
+):
+    with pytest.raises(ExceptionGroup) as caught:
+        with anyio.CancelScope() as scope:
+            async with PrivateNursery() as nursery:
+                nursery.start_soon(broken)
+                scope.cancel()
+                await anyio.sleep_forever()
+    assert [str(exc) for exc in caught.value.exceptions] == ["a bug"]
