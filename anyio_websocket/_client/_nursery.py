@@ -28,7 +28,7 @@ from anyio.lowlevel import current_token
 class PrivateNursery:
     """Runs a background task beside a block.
 
-    If the task raises, which is a bug, what was raised comes out when the block is left,
+    If the task raises, which is a bug, its exception comes out when the block is left,
     unless the block itself raised something else than its cancellation.
 
     """
