@@ -228,7 +228,7 @@ def fuzz(session: nox.Session) -> None:
     The argument is for how many seconds, 60 if there is none.
     """
     _install(session, "fuzz", "test")
-    # As a module of the checkout, for the targets use the tests' support.
+    # As a module of the checkout, because the targets use the tests' support.
     session.run("python", "-m", "tests.fuzz.run", *session.posargs)
 
 

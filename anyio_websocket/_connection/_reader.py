@@ -6,26 +6,26 @@ answered, Pongs are matched with our Pings, and a Close begins the end.
 Theory of operation
 -------------------
 A task that waits in ``get_message()`` or ``ping()`` reads from the transport itself.
-Only one task at a time can be in ``receive()``: it has the *baton* (``reading``). It
-deals with everything that it finds: it returns its own message, puts others into the
-inbox and wakes a task that waits for one, answers a Ping, records a Pong, and begins
-the end at a Close. When it leaves, it wakes one of the waiting tasks, which takes the
-baton (``_pass_on``). So a message costs no switch to another task and back, and a
+Only one task at a time can be in ``receive()`` (``reading`` is true then). The task that
+reads deals with everything that it finds: it returns its own message, puts others into
+the inbox and wakes a task that waits for one, answers a Ping, records a Pong, and
+begins the end at a Close. When it leaves, it wakes one of the waiting tasks, which
+reads on (``_pass_on``). So a message costs no switch to another task and back, and a
 connection has no task of its own.
 
 While no task of the application reads, the background task starts one that does
-(``read_until_relieved``). It fills the inbox while there are free slots, and passes the
-baton as soon as a task of the application waits.
+(``read_until_relieved``). It fills the inbox while there are free slots. Once it has
+handed a message to a task of the application that waited, that task reads on.
 
 Decoding is lazy: the engine is asked for an event only when there is a place for it. So
-the inbox bounds the number of objects, and a full inbox stops the reading and, through
-TCP, the peer. A task that takes the first message of many may have the next ones
+the inbox bounds the memory that they take, and a full inbox stops the reading and,
+through TCP, the peer. A task that takes the first message of many may have the next ones
 decoded with it (``_ahead``), as many as there are free slots in the inbox, because the
 call to the engine and back takes longer than a short message.
 
-Two kinds of tasks wait without the baton. ``_receivers`` want a message and are woken
-one by one, first come, first served. ``_others`` (a ping that waits for its Pong, the
-background task's reader, a task that closes) are few, and check what they wait for
+Two kinds of tasks wait while another one reads. ``_receivers`` want a message and are
+woken one by one, first come, first served. ``_others`` (a ping that waits for its Pong,
+the background task's reader, a task that closes) are few, and check what they wait for
 whenever they are woken.
 
 Events that are received already are handed out without going through the event loop.
@@ -387,7 +387,7 @@ class Reader:
             self._outbox.send_close(self._engine.frame_close(event.code, reason))
 
     async def _receive(self) -> int:
-        """Take the baton and receive once; return how many bytes."""
+        """Be the task that reads, receive once, and return how many bytes."""
         self.reads_begun += 1
         self.reading = True
         try:
@@ -413,7 +413,7 @@ class Reader:
         return 0
 
     def _pass_on(self) -> None:
-        """Wake a waiting task, if there is a message or the baton for it."""
+        """Wake a waiting task, if there is a message for it or no task reads."""
         if self._receivers and (
             not self.reading or self._inbox.messages or self._ahead
         ):

@@ -29,7 +29,7 @@ from anyio_websocket._client import _dial
 
 from ..support.servers import answering, echo, raw_server, serving, silent
 
-# the nursery ends, for nothing of ours is left in it
+# In these tests the nursery ends, because the library leaves no task in it.
 
 
 async def test_tls(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:

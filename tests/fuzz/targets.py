@@ -57,7 +57,7 @@ class Steps:
         assert self._left >= 0, "more steps than the input pays for"
 
     def _count(self, frame: object, event: str, argument: object) -> None:
-        if event == "call":  # of Python, for what measures coverage calls C
+        if event == "call":  # of Python: what measures coverage makes calls of C
             self._left -= 1
 
 

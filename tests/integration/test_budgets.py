@@ -1,8 +1,8 @@
 """What a peer can make a whole connection spend.
 
 The protocol's modules have tests to the byte; here is all that a connection
-adds. What the peer sends lies in the stream before anything is measured, for that is
-the network's memory and not ours.
+adds. What the peer sends lies in the stream before anything is measured, because that
+is the network's memory and not ours.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ async def test_F1_to_F3_D7_E9_cancelled_at_every_step(
                 if ws.closed is None:
                     assert right(operation, await still_works(ws))
                 else:
-                    assert stream.closed  # at once, for nothing can follow
+                    assert stream.closed  # at once: nothing can follow
                     await is_over(ws)
                 await ws.aclose()
         return count

@@ -286,7 +286,7 @@ steps: dict[type[Step], st.SearchStrategy[Step]] = {
     Freeze: st.builds(Freeze, seconds),
     Close: st.builds(Close, patience),
 }
-# Most of it is sending and receiving, for nothing is to be seen behind a Close.
+# Most of it is sending and receiving, because nothing shows after a Close.
 of_senders = st.sampled_from([Send] * 16 + [Ping] * 3 + [Pause] * 3 + [Close])
 of_readers = st.sampled_from([Receive] * 8 + [Pause] * 3 + [Freeze])
 programs = st.tuples(

@@ -334,7 +334,7 @@ def test_a_program_that_changes_its_import(program: str, tmp_path: Path) -> None
             check=False,
         )
         assert result.returncode == 0, result.stderr
-        # Ours quotes the reason, for it is the peer's text and may end up in a log.
+        # Ours quotes the reason: it is the peer's text, and may end up in a log.
         outputs.append(result.stdout.replace("'", ""))
     assert outputs[1] == outputs[0]
     assert len(outputs[0].splitlines()) > 5
