@@ -6,12 +6,12 @@ answered, Pongs are matched with our Pings, and a Close begins the end.
 Theory of operation
 -------------------
 A task that waits in ``get_message()`` or ``ping()`` reads from the transport itself.
-Only one task at a time can be in ``receive()`` (``reading`` is true then). The task that
-reads deals with everything that it finds: it returns its own message, puts others into
-the inbox and wakes a task that waits for one, answers a Ping, records a Pong, and
-begins the end at a Close. When it leaves, it wakes one of the waiting tasks, which
-reads on (``_pass_on``). So a message costs no switch to another task and back, and a
-connection has no task of its own.
+Only one task at a time can be in ``receive()``, and ``reading`` is true then. It deals
+with everything that it finds: it returns its own message, puts others into the inbox
+and wakes a task that waits for one, answers a Ping, records a Pong, and begins the end
+at a Close. When it leaves, it wakes one of the waiting tasks, which reads on
+(``_pass_on``). So a message costs no switch to another task and back, and a connection
+has no task of its own.
 
 While no task of the application reads, the background task starts one that does
 (``read_until_relieved``). It fills the inbox while there are free slots. Once it has
@@ -19,9 +19,9 @@ handed a message to a task of the application that waited, that task reads on.
 
 Decoding is lazy: the engine is asked for an event only when there is a place for it. So
 the inbox bounds the memory that they take, and a full inbox stops the reading and,
-through TCP, the peer. A task that takes the first message of many may have the next ones
-decoded with it (``_ahead``), as many as there are free slots in the inbox, because the
-call to the engine and back takes longer than a short message.
+through TCP, the peer. A task that takes the first message of many may have the next
+ones decoded with it (``_ahead``), as many as there are free slots in the inbox, because
+the call to the engine and back takes longer than a short message.
 
 Two kinds of tasks wait while another one reads. ``_receivers`` want a message and are
 woken one by one, first come, first served. ``_others`` (a ping that waits for its Pong,
