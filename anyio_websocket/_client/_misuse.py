@@ -77,7 +77,7 @@ def check_is_no_port(ssl_context: object, function: str) -> None:
     :raises TypeError: if it is one
 
     """
-    if isinstance(ssl_context, int) and not isinstance(ssl_context, bool):
+    if isinstance(ssl_context, int) and ssl_context > 1:  # 0 and 1 are meant as flags
         raise TypeError(
             f"{function}() takes no port after the URL: write it into the URL, as in "
             f'"ws://host:{int(ssl_context)}/"'

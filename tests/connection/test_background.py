@@ -235,6 +235,6 @@ async def test_E17_short_messages_fill_the_memory(opener: Opener) -> None:
             while True:
                 await peer.stream.send(peer.frame(TEXT, b"xx") * 1000)
         count = len(connection._core.reader._inbox.messages)
-        assert 15_000 < count < 20_000
+        assert 15_000 < count < 25_000  # by the size of a str, which differs
         assert connection.closed is None
         tasks.cancel_scope.cancel()
