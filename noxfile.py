@@ -77,7 +77,7 @@ def _wheel(session: nox.Session) -> str:
             session.install("build")
             command = [python, "-m", "build", "--outdir"]
         option = "--config-setting=--build-option=--py-limited-api=cp311"
-        session.run(*command, str(folder), option, external=True)
+        session.run_install(*command, str(folder), option, external=True)
         _built.extend(folder.glob("*.whl"))
     (wheel,) = _built
     return str(wheel)
