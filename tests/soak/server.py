@@ -10,6 +10,7 @@ import logging
 import signal
 import ssl
 import sys
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
@@ -65,10 +66,84 @@ async def leave_loudly(ws: WebSocketConnection) -> None:
         await ws.send_message(bytes(6_000_000))
 
 
+# -- what a client that has left cannot see ------------------------------------
+
+
+class Outcome:
+    """How a connection ended, as its handler saw it."""
+
+    def __init__(self) -> None:
+        #: set when the handler is about to return
+        self.known = anyio.Event()
+        self.text = ""
+
+
+#: by the name that the client put into its path; removed when asked for
+outcomes: Final[defaultdict[str, Outcome]] = defaultdict(Outcome)
+
+
+async def push(ws: WebSocketConnection) -> None:
+    """Send messages of the size that the first one asks for, until that fails.
+
+    So for 0.1 to 0.2 seconds nothing is received, not even in the background.
+    """
+    message = bytes(int(await ws.get_message()))
+    try:
+        while True:
+            await ws.send_message(message)
+            await anyio.sleep(0.01)
+    except ConnectionClosed:
+        await note_outcome(ws)
+
+
+async def ignore(ws: WebSocketConnection) -> None:
+    """Receive nothing until the connection is closed."""
+    await ws.wait_closed()
+    await note_outcome(ws)
+
+
+async def note_outcome(ws: WebSocketConnection) -> None:
+    """Receive what the peer sent last, and note it and the code."""
+    count = 0
+    last: str | bytes = ""
+    try:
+        async for message in ws:
+            count += 1
+            last = message
+    except ConnectionClosed:
+        pass  # the code is noted
+    assert ws.closed is not None
+    outcome = outcomes[_name(ws)]
+    outcome.text = f"{count} {last!r} {ws.closed.code}"
+    outcome.known.set()
+
+
+async def tell_outcome(ws: WebSocketConnection) -> None:
+    """Send the outcome of the connection of that name, once it is known."""
+    try:
+        outcome = outcomes[_name(ws)]
+        await outcome.known.wait()
+        await ws.send_message(outcome.text)
+    finally:
+        del outcomes[_name(ws)]
+
+
+def _name(ws: WebSocketConnection) -> str:
+    return ws.path.rpartition("/")[2]
+
+
 PATHS: Final[dict[str, Callable[[WebSocketConnection], Awaitable[None]]]] = {
     "/stats": tell,
     "/leave": leave,
     "/loud": leave_loudly,
+    "/ignore": WebSocketConnection.wait_closed,
+}
+
+#: followed by a slash and a name
+NAMED_PATHS: Final[dict[str, Callable[[WebSocketConnection], Awaitable[None]]]] = {
+    "/push": push,
+    "/ignore": ignore,
+    "/outcome": tell_outcome,
 }
 
 
@@ -84,7 +159,8 @@ async def handler(request: WebSocketRequest) -> None:
             return
     try:
         ws = await request.accept()
-        await PATHS.get(request.path, echo)(ws)
+        named = NAMED_PATHS.get(request.path.rpartition("/")[0], echo)
+        await PATHS.get(request.path, named)(ws)
     except ConnectionClosed:
         pass  # many a client is rude
 

@@ -6,7 +6,7 @@ client; both by the name of their row.
 
 from __future__ import annotations
 
-from . import closing, frames, handshakes, messages
+from . import closing, frames, handshakes, messages, unread
 from .script import ATTACKS, Attack, BrokenPromise
 from .traps import TRAPS, Trap, fall_into, serve_traps
 
@@ -22,4 +22,5 @@ __all__ = [
     "handshakes",
     "messages",
     "serve_traps",
+    "unread",
 ]
