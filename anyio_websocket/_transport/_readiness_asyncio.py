@@ -200,7 +200,7 @@ class AsyncioReadiness(AdaptiveReads):
             return
         # This is add_reader(), which checks the descriptor, and forgets the handle.
         handle = loop._add_reader(fd, callback)
-        if isinstance(handle, asyncio.Handle):
+        if isinstance(handle, asyncio.Handle):  # pragma: no branch - if Python changes
             handle._context = _NoContext  # type: ignore[attr-defined]
 
     def _unregister(self) -> None:

@@ -297,12 +297,13 @@ def _lacks_certificate(context: ssl.SSLContext) -> bool:
     server = context.wrap_bio(hello, ssl.MemoryBIO(), server_side=True)
     with suppress(ssl.SSLWantReadError):
         client.do_handshake()
+    reason: str | None = None
     try:
         server.do_handshake()
-    except ssl.SSLError as exc:
-        # OpenSSL does not speak TLS 1.3 without a certificate.
-        return exc.reason == "NO_SHARED_CIPHER" or (
-            exc.reason == "UNSUPPORTED_PROTOCOL"
-            and context.minimum_version == ssl.TLSVersion.TLSv1_3
-        )
-    return False
+    except ssl.SSLError as exc:  # SSLWantReadError if it waits for the client
+        reason = exc.reason
+    # OpenSSL does not speak TLS 1.3 without a certificate.
+    return reason == "NO_SHARED_CIPHER" or (
+        reason == "UNSUPPORTED_PROTOCOL"
+        and context.minimum_version == ssl.TLSVersion.TLSv1_3
+    )

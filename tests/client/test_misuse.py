@@ -149,3 +149,8 @@ async def test_H10_entered_twice() -> None:
         with pytest.raises(RuntimeError, match=r"call open_websocket\(\) again"):
             async with opening:
                 pass
+
+
+async def test_H10_neither_a_nursery_nor_another_argument() -> None:
+    with pytest.raises(TypeError, match="nursery"):
+        await connect_websocket_url(url="ws://localhost/")  # type: ignore[call-arg]

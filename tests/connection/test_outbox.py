@@ -377,3 +377,24 @@ async def test_sending_fails(opener: Opener) -> None:
         assert connection.closed == CloseReason(1006, None)
         await connection.aclose()
         assert stream.closed
+
+
+async def test_F8_a_task_that_only_sends_lets_others_run() -> None:
+    others = 0
+    is_done = False
+
+    async def count() -> None:
+        nonlocal others
+        while not is_done:
+            await anyio.lowlevel.checkpoint()
+            others += 1
+
+    async with linked_by_sockets() as (client, server), anyio.create_task_group() as t:
+        t.start_soon(count)
+        for _ in range(8):
+            for _ in range(LIMIT):
+                await client.send_message(b"")
+            for _ in range(LIMIT):
+                await server.get_message()
+        is_done = True
+    assert others >= 8

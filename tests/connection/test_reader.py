@@ -9,6 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import CloseReason
+from anyio_websocket._protocol import Close
 
 from ..support.frames import (
     BINARY,
@@ -222,4 +223,17 @@ async def test_the_next_task_reads_at_once(opener: Opener) -> None:
             await peer.send(TEXT, b"%d" % i)
             with anyio.fail_after(0.05):  # seconds, less than a tick
                 await done[i].wait()
+        tasks.cancel_scope.cancel()
+
+
+async def test_H12_a_close_that_is_read_later_does_not_replace_what_we_sent(
+    opener: Opener,
+) -> None:
+    # It is read later if the stream was lost: then what is unread is decoded.
+    async with anyio.create_task_group() as tasks:
+        connection, _, _ = await opener(tasks)
+        state = connection._core.close_state
+        sent = state.sent = CloseReason(1011, "keepalive ping timeout")
+        connection._core.reader._handle_control(Close(1000, ""))
+        assert state.sent is sent
         tasks.cancel_scope.cancel()

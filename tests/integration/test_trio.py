@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial, wraps
@@ -248,6 +249,24 @@ async def test_addresses_of_a_dead_socket() -> None:
     await stream.aclose()
     assert "SocketStream" in str(transport_of(stream).remote)
     await listener.aclose()
+
+
+@under_trio
+async def test_E16_a_peer_that_left_a_trio_stream_is_noticed_without_reading() -> None:
+    ours, theirs = (trio.SocketStream(sock) for sock in _tcp_pair())
+    transport = transport_of(ours)
+    assert not transport.has_left(None)
+    await theirs.aclose()
+    await anyio.sleep(0.01)
+    assert transport.has_left(None)
+    await ours.aclose()
+
+
+def _tcp_pair() -> tuple[Any, Any]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        one = socket.create_connection(listener.getsockname())
+        other, _ = listener.accept()
+    return trio.socket.from_stdlib_socket(one), trio.socket.from_stdlib_socket(other)
 
 
 @under_trio

@@ -339,6 +339,7 @@ def test_large_messages_with_custom_extensions() -> None:
     assert codec.frame_large("text") == codec.frame_message("text")
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("opcode", [1, 2])
 @pytest.mark.parametrize("in_fragments", [False, True])
 def test_D12_pieces_take_no_memory_of_their_own(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import sys
@@ -9,6 +10,7 @@ import sys
 import anyio
 import pytest
 
+from anyio_websocket._transport import _hang_up
 from anyio_websocket._transport._hang_up import has_hung_up, has_vanished
 
 from ..support.sockets import pair, reset
@@ -65,3 +67,15 @@ def test_E16_a_machine_that_vanished(
     info: tuple[int, int, int], vanished: bool
 ) -> None:
     assert has_vanished(_Socket(*info), 20) is vanished
+
+
+def test_E16_where_the_system_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As on Windows; there a reset is noticed, as getpeername() fails after it.
+    monkeypatch.delattr(select, "poll")
+    monkeypatch.setattr(_hang_up, "_TCP_INFO", None)
+    one, other = socket.socketpair()
+    with one:
+        other.close()
+        assert not has_hung_up(one)
+        assert not has_vanished(one, 0)
+    assert has_hung_up(one)

@@ -72,3 +72,22 @@ def test_F13_the_count_ends_when_the_peer_reads(server_tls: ssl.SSLContext) -> N
             transport._read(100)
         if len(below.unsent) > MAX_UNSENT_ANSWERS // 2:
             below.unsent = b""
+
+
+class _BrokenBelow(_Below):
+    def write(self, data: bytes) -> bool:
+        raise TransportLost("gone")
+
+
+def test_E13_an_answer_that_cannot_be_written_loses_nothing(
+    server_tls: ssl.SSLContext,
+) -> None:
+    transport = TlsTransport(_BrokenBelow(), server_tls, None)  # type: ignore[arg-type]
+
+    class Message(_Updates):
+        def read(self, size: int) -> bytes:
+            self._outgoing.write(bytes(ANSWER))
+            return b"last words"
+
+    transport._tls = Message(transport._outgoing)  # type: ignore[assignment]
+    assert transport._read(100) == b"last words"

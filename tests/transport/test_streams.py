@@ -155,3 +155,13 @@ async def test_addresses_of_a_dead_socket() -> None:
 
     stream = Dead(ours._incoming, ours._outgoing)
     assert transport_of(stream).local == repr(stream)
+
+
+async def test_a_stream_can_do_nothing_at_once() -> None:
+    # The callers ask `survives_cancel` first.
+    ours, _ = stream_pair()
+    transport = transport_of(ours)
+    assert not transport.survives_cancel
+    assert not transport.call_soon(lambda: None)
+    with pytest.raises(NotImplementedError):
+        transport.receive_now(1)

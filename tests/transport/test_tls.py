@@ -270,3 +270,13 @@ async def test_E4_keepalive(
             await anyio.sleep(0.3)
             assert ws.closed is None
         tasks.cancel_scope.cancel()
+
+
+async def test_E16_a_peer_that_left_is_noticed_without_reading(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with strangers(client_tls, server_tls) as ends:
+        assert not ends.server.has_left(None)
+        await ends.client.abort()
+        await anyio.sleep(0.01)
+        assert ends.server.has_left(None)
