@@ -292,9 +292,8 @@ def coverage(session: nox.Session) -> None:
     pure = data | {"ANYIO_WEBSOCKET_PURE": "1"}
     measure = ("--cov", "--cov-report=", "--cov-fail-under=0")
     chosen = ("-m", "not sweep and not measured", "--timeout", "90")  # it is slower so
-    plain = [
-        f"tests/protocol/test_{name}.py" for name in ("codec", "deflate", "kernels")
-    ]
+    modules = ("codec", "deflate", "kernels")
+    plain = [f"tests/protocol/test_{name}.py" for name in modules]
     _pytest(session, *plain, *measure, *chosen, env=pure)
     session.install(f"{_wheel(session)}[fast]")
     _pytest(session, OTHERS, *measure, "--cov-append", *chosen, env=data)
