@@ -37,10 +37,10 @@ PYTHONS = nox.project.python_versions(PYPROJECT)  # read from the classifiers
 # checkout in front of it; the second has a test look where the package came from.
 INSTALLED = {"PYTHONSAFEPATH": "1", "ANYIO_WEBSOCKET_INSTALLED": "1"}
 
-# Tests wait for real clocks 40 % of their time, so two processes more than there are
-# processors: with one more, a quarter of two processors' time was idle. A free worker
-# takes over what waits for another one.
-PARALLEL = ("-n", str((os.cpu_count() or 1) + 2), "--dist", "worksteal")
+# Tests wait for real clocks, so one process more than there are processors (two more
+# gain nothing, and disturb what is measured). A free worker takes over what waits for
+# another one.
+PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
 
 # Other libraries, browsers and proxies have a session of their own.
 OTHERS = "--ignore=tests/interop"
@@ -48,6 +48,8 @@ OTHERS = "--ignore=tests/interop"
 # The sweeps, of faults and of cancellations, take half of the time of a run. The newest
 # Python plays them in full, every other one a quarter of them: tests/support/sweeps.py.
 THIN = {"ANYIO_WEBSOCKET_SWEEP": "4"}
+# What measures memory, CPU time or delays is for `tests`, on each Python.
+UNMEASURED = ("-m", "not measured")
 
 
 @cache
@@ -178,7 +180,7 @@ def alone(session: nox.Session) -> None:
     session.run(
         *("python", "-c", "import importlib.util as u; assert not u.find_spec('trio')")
     )
-    _pytest(session, OTHERS, env=THIN)
+    _pytest(session, OTHERS, *UNMEASURED, env=THIN)
 
 
 @nox.session(python=PYTHONS[0], venv_backend="uv")
@@ -189,7 +191,7 @@ def oldest(session: nox.Session) -> None:
         *("--group=test", "--group=uvloop", "--group=parity"),
         "--resolution=lowest-direct",
     )
-    _pytest(session, OTHERS, env=THIN)
+    _pytest(session, OTHERS, *UNMEASURED, env=THIN)
 
 
 @nox.session

@@ -35,7 +35,7 @@ def grows_linearly(job: Callable[[int], object], size: int) -> bool:
 
     """
     small = large = float("inf")
-    for count in range(12):
+    for count in range(60):
         small = min(small, _seconds(job, size))
         large = min(large, _seconds(job, 2 * size))
         if count >= 2 and large < 2.5 * small:
