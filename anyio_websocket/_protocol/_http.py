@@ -351,7 +351,7 @@ def _split_list(value: str) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Quote what a peer has chosen, for a log or a sentence: escaped, not endless."""
+    """Quote what a peer has chosen, escaped and cut, for a log or an error."""
     short = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
     return ascii(short)
 
