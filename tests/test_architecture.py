@@ -30,8 +30,11 @@ MAY_USE: dict[str, set[str]] = {
     "_protocol": set(),
 }
 # A shelf imports nothing of ours, except that options are of the protocol's types and
-# of those that users pass, and are checked by the protocol.
-SHELVES_MAY_USE = {"_options": {"_protocol", "_types"}}
+# of those that users pass, and settings are checked by the protocol.
+SHELVES_MAY_USE = {
+    "_options": {"_protocol", "_types"},
+    "_settings": {"_protocol", "_types"},
+}
 
 # What knows an event loop, or does I/O.
 BACKENDS = {"asyncio", "sniffio", "trio", "uvloop"}

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from .._errors import ConnectionRejected, HandshakeError
-from .._options import HANDSHAKE_RECEIVE_SIZE
 from .._protocol import Accepted, ClientHandshake, HandshakeFailure, Rejected
+from .._settings import HANDSHAKE_RECEIVE_SIZE
 from .._transport import Transport, TransportLost, send
 
 # The types of the TLS records with which a server may answer a request that is not

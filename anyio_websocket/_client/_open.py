@@ -17,8 +17,9 @@ from anyio import move_on_after
 
 from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
 from .._errors import ConnectionTimeout, DisconnectionTimeout, HandshakeError
-from .._options import ClientOptions, ClientSettings, checked, with_options
+from .._options import ClientOptions
 from .._protocol import Accepted, ClientHandshake
+from .._settings import ClientSettings, checked, with_options
 from .._transport import AnyStream, Transport, transport_of
 from .._types import Nursery
 from . import _url

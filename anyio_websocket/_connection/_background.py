@@ -32,7 +32,7 @@ from typing import Any, Final
 from anyio import CancelScope, Event, create_task_group, current_time
 from anyio.abc import TaskGroup
 
-from .._options import ConnectionSettings
+from .._settings import ConnectionSettings
 from .._types import Nursery
 from ._keepalive import Keepalive
 from ._watched import Watched

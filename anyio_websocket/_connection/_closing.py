@@ -34,8 +34,8 @@ from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
 from .._errors import CloseReason
-from .._options import LINGER_TIMEOUT, ConnectionSettings
 from .._protocol import Close, Engine
+from .._settings import LINGER_TIMEOUT, ConnectionSettings
 from .._transport import Transport, TransportLost
 from ._close_state import CloseState
 from ._fairness import LIMIT

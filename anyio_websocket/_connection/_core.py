@@ -19,8 +19,8 @@ from typing import ClassVar
 from anyio import current_time
 from anyio.lowlevel import checkpoint
 
-from .._options import ConnectionSettings
 from .._protocol import Engine, Extensions, open_engine
+from .._settings import ConnectionSettings
 from .._transport import Transport
 from ._background import BackgroundTask
 from ._close_state import CloseState

@@ -29,7 +29,7 @@ from typing import Final
 from anyio import current_time
 from anyio.lowlevel import checkpoint
 
-from .._options import ConnectionSettings
+from .._settings import ConnectionSettings
 from ._watched import Watched
 
 # Seconds. What is due sooner waits for the next run, so that ten thousand connections

@@ -45,8 +45,8 @@ from anyio import Event, create_task_group, current_time
 from anyio.lowlevel import checkpoint
 
 from .._errors import CloseReason
-from .._options import ConnectionSettings
 from .._protocol import Close, Engine, Failure, Ping, Pong, close_reason_to_send
+from .._settings import ConnectionSettings
 from .._transport import Transport, TransportLost
 from ._close_state import CloseState
 from ._fairness import LIMIT, FairnessBudget

@@ -44,8 +44,8 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 
 from .._connection import BackgroundTask
 from .._errors import HandshakeError
-from .._options import ServerSettings
 from .._protocol import ServerHandshake
+from .._settings import ServerSettings
 from .._transport import (
     SocketTransport,
     TlsTransport,

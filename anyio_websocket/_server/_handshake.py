@@ -12,8 +12,8 @@ from typing import Final
 from anyio import move_on_after
 
 from .._errors import HandshakeError
-from .._options import HANDSHAKE_RECEIVE_SIZE, LINGER_TIMEOUT
 from .._protocol import Rejection, Request, ServerHandshake
+from .._settings import HANDSHAKE_RECEIVE_SIZE, LINGER_TIMEOUT
 from .._transport import Transport, TransportLost, send
 from ._log import LogThrottle, name_of
 

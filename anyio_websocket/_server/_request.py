@@ -13,8 +13,8 @@ from anyio import move_on_after
 from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
 from .._endpoint import Endpoint
 from .._errors import CloseReason, ConnectionClosed, cause_in_words
-from .._options import ConnectionSettings
 from .._protocol import Extension, Extensions, Request, ServerHandshake
+from .._settings import ConnectionSettings
 from .._transport import Transport, TransportLost
 from .._types import Headers
 from ._handshake import respond_and_close
@@ -27,7 +27,7 @@ class PendingRequest:
     :param handshake: checks and makes the response
     :param request: what the client asks for
     :param background: the background task that will care for the connection
-    :param options: the limits of the connection
+    :param settings: the limits of the connection
     :param on_handshake_done: called once, as soon as the request is accepted or
         rejected, or neither can happen any more; ``None`` for no call
 
@@ -38,8 +38,8 @@ class PendingRequest:
         "_closed",
         "_handshake",
         "_on_handshake_done",
-        "_options",
         "_responded",
+        "_settings",
         "core",
         "request",
         "transport",
@@ -51,7 +51,7 @@ class PendingRequest:
         handshake: ServerHandshake,
         request: Request,
         background: BackgroundTask,
-        options: ConnectionSettings,
+        settings: ConnectionSettings,
         on_handshake_done: Callable[[], None] | None = None,
     ) -> None:
         self.transport: Transport = transport
@@ -60,7 +60,7 @@ class PendingRequest:
         self.core: ConnectionCore | None = None
         self._handshake = handshake
         self._background = background
-        self._options = options
+        self._settings = settings
         self._on_handshake_done = on_handshake_done
         self._responded = False
         self._closed: CloseReason | None = None  # if there is no connection
@@ -86,7 +86,7 @@ class PendingRequest:
         cause: BaseException | None = None
         try:
             if not self.transport.write(response):
-                with move_on_after(self._options.connect_seconds) as scope:
+                with move_on_after(self._settings.connect_seconds) as scope:
                     await self.transport.flush()
                 if scope.cancelled_caught:
                     text = "the client did not read the response to its request"
@@ -121,7 +121,7 @@ class PendingRequest:
         self._responded = True
         self._closed = CloseReason(1006, "Rejected WebSocket handshake")
         try:
-            with move_on_after(self._options.connect_seconds):
+            with move_on_after(self._settings.connect_seconds):
                 await respond_and_close(self.transport, response)
         finally:
             await self.transport.abort()
@@ -183,7 +183,7 @@ class PendingRequest:
             self.transport,
             agreed,
             self._background,
-            self._options,
+            self._settings,
             is_client=False,
             trailing=self._handshake.trailing,
         )

@@ -27,19 +27,18 @@ from anyio.streams.tls import TLSListener
 from .._connection import BackgroundTask
 from .._endpoint import Endpoint
 from .._errors import ConnectionTimeout
-from .._options import (
+from .._options import ServerOptions, ServerStreamOptions
+from .._protocol import ServerHandshake, close_code_to_send, close_reason_to_send
+from .._settings import (
     DISCONNECT_TIMEOUT,
     MAX_MESSAGE_SIZE,
     MESSAGE_QUEUE_SIZE,
     RECEIVE_BUFFER_SIZE,
-    ServerOptions,
     ServerSettings,
-    ServerStreamOptions,
     check,
     checked,
     with_options,
 )
-from .._protocol import ServerHandshake, close_code_to_send, close_reason_to_send
 from .._transport import (
     AnyStream,
     SocketTransportListener,

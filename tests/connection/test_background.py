@@ -10,7 +10,7 @@ import pytest
 
 from anyio_websocket import CloseReason
 from anyio_websocket._connection._background import BackgroundTask
-from anyio_websocket._options import ConnectionSettings
+from anyio_websocket._settings import ConnectionSettings
 
 from ..support.frames import (
     CLOSE,

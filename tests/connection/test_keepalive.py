@@ -14,7 +14,7 @@ from anyio_websocket._connection._keepalive import (
     PINGS_IN_A_ROW,
     Keepalive,
 )
-from anyio_websocket._options import ConnectionSettings
+from anyio_websocket._settings import ConnectionSettings
 
 from ..support.frames import BINARY, PING, PONG, TEXT
 from ..support.peer import Opener, linked

@@ -21,7 +21,7 @@ from anyio_websocket._connection._outbox import (
     QUICK_REPLIES,
     Outbox,
 )
-from anyio_websocket._options import ConnectionSettings
+from anyio_websocket._settings import ConnectionSettings
 from anyio_websocket._transport._streams import transport_of
 
 from ..support.frames import (

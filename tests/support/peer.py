@@ -23,8 +23,8 @@ from anyio_websocket import (
 )
 from anyio_websocket._connection._background import BackgroundTask
 from anyio_websocket._connection._core import open_core
-from anyio_websocket._options import ConnectionSettings
 from anyio_websocket._protocol import Extensions
+from anyio_websocket._settings import ConnectionSettings
 from anyio_websocket._transport._sockets import SocketTransport
 
 from .frames import CLOSE, Frame, close_payload, frame, take_frame

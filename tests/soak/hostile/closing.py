@@ -8,7 +8,7 @@ import socket
 import anyio
 from anyio.abc import SocketAttribute
 
-from anyio_websocket._options import LINGER_TIMEOUT
+from anyio_websocket._settings import LINGER_TIMEOUT
 
 from ...support.frames import (
     BINARY,

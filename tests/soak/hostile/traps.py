@@ -25,7 +25,7 @@ from anyio_websocket import (
     HandshakeError,
     open_websocket,
 )
-from anyio_websocket._options import LINGER_TIMEOUT
+from anyio_websocket._settings import LINGER_TIMEOUT
 
 from ...support.frames import CLOSE, TEXT, close_payload, frame
 from ...support.peer import RawPeer, response

@@ -17,7 +17,7 @@ from anyio.abc import ByteStream, SocketAttribute
 from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSAttribute
 
-from anyio_websocket._options import LINGER_TIMEOUT
+from anyio_websocket._settings import LINGER_TIMEOUT
 
 from ...support.frames import (
     BINARY,

@@ -29,7 +29,7 @@ from anyio_websocket import (
     wrap_client_stream,
     wrap_server_stream,
 )
-from anyio_websocket._options import ClientSettings, ConnectionSettings, ServerSettings
+from anyio_websocket._settings import ClientSettings, ConnectionSettings, ServerSettings
 
 # -- settings ------------------------------------------------------------------
 

@@ -1,0 +1,244 @@
+"""What is made of the options: frozen settings, with their defaults and checks.
+
+In: the keyword arguments of a public function, which `_options` documents. Out:
+settings that hold only values that can work.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import UnionType
+from typing import Any, Final, Literal, TypeVar
+
+from ._protocol import (
+    MAX_HEAD_SIZE,
+    Extension,
+    Extensions,
+    Origins,
+    PerMessageDeflate,
+    check_subprotocols,
+    validate_headers,
+)
+from ._types import Headers
+
+# messages; the memory that they take is bounded in any case
+MESSAGE_QUEUE_SIZE: Final = math.inf
+MAX_MESSAGE_SIZE: Final = 2**20  # bytes (1 MiB); what trio-websocket ships
+# bytes; few large reads cost less CPU for each. With what Python and malloc put around
+# it, this is a block of just less than 128 KiB; malloc maps a larger block afresh each
+# time.
+RECEIVE_BUFFER_SIZE: Final = 131_000
+DISCONNECT_TIMEOUT: Final = 10.0  # seconds; websockets' close timeout
+
+# seconds to wait for the peer's FIN after both Closes, as Chromium does (2 s)
+LINGER_TIMEOUT: Final = 2.0
+# bytes; holds most handshakes at once, and bounds what a peer that sends frames too
+# early can make us keep
+HANDSHAKE_RECEIVE_SIZE: Final = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ConnectionSettings:
+    """What a connection needs to know, checked; see `ConnectionOptions`.
+
+    :raises ValueError: if an option has a value that cannot work
+    :raises TypeError: if an option has a value of the wrong type
+
+    """
+
+    message_queue_size: float = MESSAGE_QUEUE_SIZE
+    max_message_size: float = MAX_MESSAGE_SIZE
+    receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE
+    connect_timeout: float | None = 10.0  # websockets' open timeout
+    max_head_size: int = MAX_HEAD_SIZE
+    disconnect_timeout: float | None = DISCONNECT_TIMEOUT
+    compression: PerMessageDeflate | bool | None = None
+    ping_interval: float | None = 20.0  # websockets'; below any proxy's idle time
+    ping_timeout: float | None = 20.0  # websockets'
+    #: what may be negotiated in the handshake
+    negotiable: Extensions = field(init=False)
+
+    def __post_init__(self) -> None:
+        check("message_queue_size", self.message_queue_size, zero=True)
+        check("max_message_size", self.max_message_size)
+        check("receive_buffer_size", self.receive_buffer_size, kind=int, none=True)
+        check("connect_timeout", self.connect_timeout, none=True)
+        check("max_head_size", self.max_head_size, kind=int)
+        if self.max_head_size < 1024:  # with less, no browser could connect
+            raise ValueError(
+                f"max_head_size must be at least 1024, not {self.max_head_size}"
+            )
+        check("disconnect_timeout", self.disconnect_timeout, none=True)
+        check("ping_interval", self.ping_interval, none=True)
+        check("ping_timeout", self.ping_timeout, none=True)
+        self._set(negotiable=Extensions.from_arguments(self.compression))
+
+    def _set(self, **values: object) -> None:
+        """Set fields while the object is constructed; after that it is frozen."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def connect_seconds(self) -> float:
+        """``connect_timeout`` as a number that cancel scopes take."""
+        return math.inf if self.connect_timeout is None else self.connect_timeout
+
+    @property
+    def disconnect_seconds(self) -> float:
+        """``disconnect_timeout`` as a number that cancel scopes take."""
+        return math.inf if self.disconnect_timeout is None else self.disconnect_timeout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ClientSettings(ConnectionSettings):
+    """What a client needs to know, checked; see `ClientOptions`."""
+
+    subprotocols: Iterable[str] | None = None
+    extra_headers: Headers | None = None
+    extensions: Iterable[Extension] | None = None
+
+    def __post_init__(self) -> None:
+        ConnectionSettings.__post_init__(self)
+        # An iterator can be read only once, so what was read is kept.
+        self._set(
+            subprotocols=check_subprotocols(self.subprotocols),
+            extra_headers=validate_headers(self.extra_headers),
+        )
+        if self.extensions is not None:
+            self._set(
+                negotiable=Extensions.from_arguments(self.compression, self.extensions)
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ServerSettings(ConnectionSettings):
+    """What a server needs to know, checked; see `ServerOptions`."""
+
+    origins: Iterable[str] | str | None = None
+    handler_errors: Literal["log", "raise"] = "log"
+    max_connections: int | None = None
+    # Mostly 8 KiB each, 80 with a full head; no other library has a limit to compare
+    # with.
+    max_pending_handshakes: int | None = 1000
+    #: `origins`, checked
+    allowed_origins: Origins = field(init=False)
+
+    def __post_init__(self) -> None:
+        ConnectionSettings.__post_init__(self)
+        self._set(allowed_origins=Origins(self.origins))
+        if self.handler_errors not in ("log", "raise"):
+            raise ValueError(
+                f'handler_errors must be "log" or "raise", not {self.handler_errors!r}'
+            )
+        check("max_connections", self.max_connections, kind=int, none=True)
+        check(
+            "max_pending_handshakes", self.max_pending_handshakes, kind=int, none=True
+        )
+
+
+def check(
+    name: str,
+    value: float | None,
+    *,
+    zero: bool = False,
+    kind: type | UnionType = int | float,
+    none: bool = False,
+) -> None:
+    """Check a number that a user passed.
+
+    :param name: the name of the option
+    :param value: its value
+    :param zero: whether it may be zero
+    :param kind: the type that it must have; a bool does not count as an int
+    :param none: whether it may be ``None``
+    :raises ValueError: if it is negative, NaN, or zero where that cannot work
+    :raises TypeError: if it is of another type
+
+    """
+    if value is None and none:
+        return
+    otherwise = f"{' or None' * none}, not {value!r}"
+    if value is None or not isinstance(value, kind) or isinstance(value, bool):
+        what = "an int" if kind is int else "a number"
+        raise TypeError(f"{name} must be {what}{otherwise}")
+    if not (value > 0 or (zero and value == 0)):  # NaN compares false with everything
+        least = "zero or more" if zero else "more than zero"
+        raise ValueError(f"{name} must be {least}{otherwise}")
+
+
+# -- from the one to the other -------------------------------------------------
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Settings = TypeVar("_Settings", bound=ConnectionSettings)
+
+
+def with_options(
+    options: type, settings: type[ConnectionSettings]
+) -> Callable[[_Function], _Function]:
+    """Show the options in the signature of a function that takes ``**options``.
+
+    So `inspect.signature`, ``help()`` and Sphinx see each keyword with its type and
+    its default, although the function's source names none of them.
+
+    :param options: the class that documents the options
+    :param settings: the class that has their defaults
+
+    """
+    keywords = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=settings.__dataclass_fields__[name].default,
+            annotation=getattr(hint, "__forward_arg__", hint),
+        )
+        for name, hint in options.__annotations__.items()
+    ]
+
+    def decorate(function: _Function) -> _Function:
+        signature = inspect.signature(function)
+        *named, _ = signature.parameters.values()
+        function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*named, *keywords]
+        )
+        return function
+
+    return decorate
+
+
+def checked(
+    settings: type[_Settings], function: Callable[..., Any], options: Mapping[str, Any]
+) -> _Settings:
+    """Make settings of the options that a user passed.
+
+    :param settings: the class of the settings
+    :param function: the function that the user called, which `with_options` decorates;
+        errors name it
+    :param options: the keyword arguments
+    :raises ValueError: if an option has a value that cannot work
+    :raises TypeError: if an option has a value of the wrong type, or does not exist
+
+    """
+    known: Mapping[str, object] = function.__signature__.parameters  # type: ignore[attr-defined]
+    for name in options:
+        if name not in known:
+            raise TypeError(_unexpected(function, name, known))
+    try:
+        return settings(**options)
+    except (TypeError, ValueError) as exc:
+        error = ValueError if isinstance(exc, ValueError) else TypeError
+        raise error(f"{_name(function)}(): {exc}") from exc.__cause__
+
+
+def _unexpected(function: Callable[..., Any], name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # costs time; few programs need it
+
+    text = f"{_name(function)}() got an unexpected keyword argument {name!r}"
+    matches = get_close_matches(name, known, n=1)
+    return text + "".join(f". Did you mean {match!r}?" for match in matches)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return function.__qualname__.removesuffix(".__init__")
