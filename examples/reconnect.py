@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
 
 import anyio
 
@@ -14,6 +15,8 @@ from anyio_websocket import (
     reconnect_delays,
     serve_websocket,
 )
+
+PORT: Final = 8765  # where the second server takes over from the first
 
 
 async def follow(url: str) -> None:
@@ -35,8 +38,8 @@ async def follow(url: str) -> None:
 
 async def main() -> None:
     """Run two servers, one after the other, and a client that follows both."""
-    port = 0
     async with anyio.create_task_group() as tasks:
+        tasks.start_soon(follow, f"ws://127.0.0.1:{PORT}/")
         for text in ("hello", "here I am again"):
             thanked = anyio.Event()
 
@@ -51,10 +54,7 @@ async def main() -> None:
                 thanked.set()
                 await connection.wait_closed()
 
-            server = await tasks.start(serve_websocket, greet, "127.0.0.1", port, None)
-            if port == 0:
-                port = server.port
-                tasks.start_soon(follow, f"ws://127.0.0.1:{port}/")
+            server = await tasks.start(serve_websocket, greet, "127.0.0.1", PORT, None)
             await thanked.wait()
             if text == "hello":
                 await server.aclose(1012, "new version")

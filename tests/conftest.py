@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import ssl
+from collections.abc import Generator
 from typing import Any
 
 import hypothesis
@@ -12,6 +13,7 @@ import trustme
 
 from .support import backends
 from .support.peer import Opener, client_of_raw_server, server_of_raw_client
+from .support.ports import own_port
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,6 +68,13 @@ def opener(request: pytest.FixtureRequest) -> Opener:
     """Either side, against a peer by hand."""
     result: Opener = request.param
     return result
+
+
+@pytest.fixture
+def port() -> Generator[int]:
+    """A port on which nobody listens, unless the test does."""
+    with own_port() as port:
+        yield port
 
 
 @pytest.fixture(scope="session")

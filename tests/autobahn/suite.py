@@ -1,10 +1,11 @@
 """Installs the suite, runs it four ways, two at a time, and reads what it found.
 
-``python suite.py FOLDER [SIZE] [ROLE ...] [BACKEND ...]``: FOLDER keeps the suite's
-environment between runs. SIZE is ``quick`` for the cases without compression, ``most``
-for all but the largest messages (every parameter of compression is among them, and it
-takes a quarter of the time), which is the default, or ``full``. A whole full run
-writes its result to full.md, to be committed with a change of codec or compression.
+``python -m tests.autobahn.suite FOLDER [SIZE] [ROLE ...] [BACKEND ...]``: FOLDER keeps
+the suite's environment between runs. SIZE is ``quick`` for the cases without
+compression, ``most`` for all but the largest messages (every parameter of compression
+is among them, and it takes a quarter of the time), which is the default, or ``full``.
+A whole full run writes its result to full.md, to be committed with a change of codec or
+compression.
 
 The suite is a program for Python 2.7. It exits with 0 whatever it found, and leaves out
 of its report what it could not run; so the report is read here, and counted.
@@ -22,10 +23,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+from ..support.ports import own_port
 
 HERE = Path(__file__).parent
 ROLES = ("server", "client")
@@ -68,15 +71,15 @@ def main(arguments: list[str]) -> int:
     bad = 0
     tables: list[str] = []
     ways = list(product(roles, backends))
-    ports = free_ports(len(ways))
 
-    def timed(way: tuple[str, str], port: int) -> tuple[dict[str, Any], float]:
+    def timed(way: tuple[str, str]) -> tuple[dict[str, Any], float]:
         started = time.monotonic()
-        return run(wstest, size, *way, port), time.monotonic() - started
+        with own_port() as port:
+            return run(wstest, size, *way, port), time.monotonic() - started
 
     # Two at a time: the suite and its peer mostly wait for each other.
     with ThreadPoolExecutor(2) as threads:
-        results = threads.map(timed, ways, ports)
+        results = threads.map(timed, ways)
         for (role, backend), (report, seconds) in zip(ways, results, strict=True):
             problems = list(judge(report, SIZES[size][1], explained))
             title = f"{role} on {backend}: {len(report)} cases"
@@ -213,15 +216,6 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
                 return
         time.sleep(0.1)
     raise RuntimeError(f"{process.args!r} does not listen")
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports that are not in use, each another one."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 if __name__ == "__main__":

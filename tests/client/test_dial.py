@@ -115,15 +115,7 @@ async def test_ipv6() -> None:
         assert hosts == [f"ws://[::1]:{port}"] * 2
 
 
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-async def test_refused() -> None:
-    port = unused_port()
+async def test_refused(port: int) -> None:
     with pytest.raises(HandshakeError, match=f"127.0.0.1:{port}") as caught:
         async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
             pass
@@ -232,8 +224,8 @@ async def test_H11_a_refusal_names_the_server_and_the_path() -> None:
         assert repr(error) == "ConnectionRejected<status_code=404>"
 
 
-async def test_H11_the_network_fails() -> None:
-    server = f"127.0.0.1:{unused_port()}"
+async def test_H11_the_network_fails(port: int) -> None:
+    server = f"127.0.0.1:{port}"
     error = await error_of(f"ws://me:secret@{server}/?secret")
     assert str(error).startswith(f"could not connect to the server at {server}: ")
     raw = await raw_error_of(f"ws://me:secret@{server}/?secret")
@@ -301,7 +293,7 @@ async def test_H11_timeouts_name_the_server() -> None:
 
 @pytest.mark.parametrize("by_url", [False, True])
 async def test_B14_the_default_context_is_made_once_and_in_a_thread(
-    by_url: bool, monkeypatch: pytest.MonkeyPatch
+    by_url: bool, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_in: list[int] = []
 
@@ -312,7 +304,6 @@ async def test_B14_the_default_context_is_made_once_and_in_a_thread(
 
     monkeypatch.setattr(_dial, "_default_contexts", [])
     monkeypatch.setattr(ssl, "create_default_context", create_default_context)
-    port = unused_port()
 
     async def attempt() -> None:
         if by_url:

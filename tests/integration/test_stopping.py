@@ -472,7 +472,7 @@ async def test_E11_invalid_arguments_are_an_error(
 
 @pytest.mark.parametrize("tls", [False, True])
 async def test_E11_over_real_sockets(
-    tls: bool, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+    tls: bool, port: int, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     async def handler(asked: WebSocketRequest) -> None:
         if asked.path == "/undecided":
@@ -484,7 +484,7 @@ async def test_E11_over_real_sockets(
     closed: list[WebSocketConnection] = []
     codes: list[int] = []
 
-    async def client(port: int, *, task_status: Any) -> None:
+    async def client(*, task_status: Any) -> None:
         use_ssl = client_tls if tls else False
         async with open_websocket("localhost", port, "/", use_ssl=use_ssl) as ws:
             task_status.started()
@@ -492,7 +492,7 @@ async def test_E11_over_real_sockets(
                 raise AssertionError
             closed.append(ws)
 
-    async def undecided(port: int) -> None:
+    async def undecided() -> None:
         use_ssl = client_tls if tls else False
         with pytest.raises(ConnectionRejected) as caught:
             async with open_websocket("localhost", port, "undecided", use_ssl=use_ssl):
@@ -505,7 +505,7 @@ async def test_E11_over_real_sockets(
         await serve_websocket(
             handler,
             "127.0.0.1",
-            0,
+            port,  # which nobody takes when it is given back
             server_tls if tls else None,
             task_status=task_status,
         )
@@ -513,13 +513,12 @@ async def test_E11_over_real_sockets(
 
     async with anyio.create_task_group() as tasks:
         server = await tasks.start(serve)
-        port = server.port
         async with await anyio.connect_tcp("127.0.0.1", port) as stalled:
             await stalled.send(b"\x16\x03\x01" if tls else b"GET / HTTP")
             # These come later, so when they are there that one is as well.
             for _ in range(5):
-                await tasks.start(client, port)
-            tasks.start_soon(undecided, port)
+                await tasks.start(client)
+            tasks.start_soon(undecided)
             with anyio.fail_after(5):
                 await asked_for.wait()
                 tasks.start_soon(server.aclose)

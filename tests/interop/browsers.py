@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 import pytest
 
+from ..support.ports import own_port
 from .peer import PATIENCE
 
 #: names that the browsers take for this machine, so that pages have real origins
@@ -106,18 +107,19 @@ def chromium(profile: Path) -> Generator[Browser]:
     """Run Chromium while the block lasts, driven by chromedriver."""
     webdriver = pytest.importorskip("selenium.webdriver")
     program = installed("chromium")
-    # Named, so that Selenium does not go and get one.
-    service = webdriver.ChromeService(executable_path=installed("chromedriver"))
     options = webdriver.ChromeOptions()
     options.binary_location = program
     for flag in [*_CHROMIUM_FLAGS, f"--user-data-dir={profile}"]:
         options.add_argument(flag)
-    driver = webdriver.Chrome(options, service)
-    try:
-        driver.set_script_timeout(PATIENCE)
-        yield _Chromium(driver)
-    finally:
-        driver.quit()
+    # Named, so that Selenium does not go and get one.
+    chromedriver = installed("chromedriver")
+    with own_port() as port:
+        driver = webdriver.Chrome(options, webdriver.ChromeService(chromedriver, port))
+        try:
+            driver.set_script_timeout(PATIENCE)
+            yield _Chromium(driver)
+        finally:
+            driver.quit()
 
 
 class _Firefox:

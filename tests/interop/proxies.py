@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ..support.ports import own_port
 from .browsers import installed
 from .peer import PATIENCE
 
@@ -120,6 +121,9 @@ def _caddy(site: _Site) -> list[str]:
         {{
             admin off
             auto_https off
+            servers {{
+                protocols h1 h2
+            }}
         }}
         {scheme}://:{site.port} {{
             bind 127.0.0.1
@@ -166,36 +170,27 @@ def proxying(
         snippet = (SNIPPETS / file).read_text()
     assert _UPSTREAM in snippet
     (folder / "snippet").write_text(snippet.replace(_UPSTREAM, f"127.0.0.1:{port}"))
-    site = _Site(folder, free_port(), page_port, folder / "snippet", certificate)
-    program, *arguments = configure(site)
     environment = {**os.environ, "XDG_CONFIG_HOME": str(folder), "HOME": str(folder)}
-    with (
-        (folder / "output").open("w") as output,
-        subprocess.Popen(
+    with own_port() as site_port, (folder / "output").open("w") as output:
+        site = _Site(folder, site_port, page_port, folder / "snippet", certificate)
+        program, *arguments = configure(site)
+        with subprocess.Popen(
             [installed(program), *arguments],
             cwd=folder,
             env={**environment, "XDG_DATA_HOME": str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-        ) as process,
-    ):
-        try:
-            _wait_until_open(process, site)
-            yield site.port
-        finally:
-            process.terminate()
+        ) as process:
             try:
-                process.wait(PATIENCE)
+                _wait_until_open(process, site)
+                yield site.port
             finally:
-                process.kill()
-
-
-def free_port() -> int:
-    """Find a port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
+                process.terminate()
+                try:
+                    process.wait(PATIENCE)
+                finally:
+                    process.kill()
 
 
 def _wait_until_open(process: subprocess.Popen[bytes], site: _Site) -> None:

@@ -20,7 +20,7 @@ from anyio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
 from .browsers import OTHER_SITE, SITE, Browser
 from .pages import serving_pages
 from .peer import PATIENCE
-from .proxies import PROXIES, free_port, proxying
+from .proxies import PROXIES, proxying
 
 pytestmark = pytest.mark.xdist_group("origins")  # they share a browser
 
@@ -185,12 +185,12 @@ async def test_A19_through_a_proxy_as_our_page_says(
     browser: Browser,
     proxy: str,
     scheme: str,
+    port: int,
     page_port: int,
     site_tls: tuple[ssl.SSLContext, Path],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    port = free_port()
     certificate = site_tls[1] if scheme == "https" else None
     running = proxying(proxy, tmp_path, port, page_port, certificate=certificate)
     async with in_front(running) as site_port, visited(browser, port=port) as visits:
@@ -210,9 +210,8 @@ async def test_A19_through_a_proxy_as_our_page_says(
 
 
 async def test_A19_a_host_without_its_port(
-    browser: Browser, page_port: int, tmp_path: Path
+    browser: Browser, port: int, page_port: int, tmp_path: Path
 ) -> None:
-    port = free_port()
     running = proxying("nginx", tmp_path, port, page_port, snippet=NGINX_TUTORIALS)
     async with in_front(running) as site_port, visited(browser, port=port) as visits:
         page, url = f"http://{SITE}:{site_port}", f"ws://{SITE}:{site_port}/ws"
@@ -229,12 +228,12 @@ async def test_A19_A21_a_proxy_that_names_the_upstream(
     proxy: str,
     snippet: str,
     scheme: str,
+    port: int,
     page_port: int,
     site_tls: tuple[ssl.SSLContext, Path],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    port = free_port()
     certificate = site_tls[1] if scheme == "https" else None
     running = proxying(
         *(proxy, tmp_path, port, page_port), certificate=certificate, snippet=snippet

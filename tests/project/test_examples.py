@@ -40,9 +40,13 @@ def test_echo() -> None:
     assert result.stderr == ""
 
 
-def test_reconnect() -> None:
+def test_reconnect(tmp_path: Path, port: int) -> None:
+    example = (ROOT / "examples" / "reconnect.py").read_text("utf-8")
+    assert "PORT: Final = 8765" in example
+    program = tmp_path / "reconnect.py"
+    program.write_text(example.replace("8765", str(port)), "utf-8")
     result = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "reconnect.py"), *BACKENDS],
+        [sys.executable, str(program), *BACKENDS],
         capture_output=True,
         text=True,
         timeout=20,
@@ -100,15 +104,12 @@ def test_every_example_has_a_test() -> None:
     }
 
 
-def test_readme(tmp_path: Path) -> None:
+def test_readme(tmp_path: Path, port: int) -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     programs = dict(re.findall(r"<!-- (\w+) -->\n```python\n(.+?)```", readme, re.S))
     for name, program in programs.items():
         # As short as promised, not counting blank lines.
         assert len([line for line in program.splitlines() if line]) <= 10, name
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     for name in ("client", "server"):
         assert "8765" in programs[name]
         (tmp_path / f"{name}.py").write_text(programs[name].replace("8765", str(port)))

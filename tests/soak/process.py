@@ -12,7 +12,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,7 @@ from anyio.abc import Process
 
 from anyio_websocket import WebSocketConnection, __version__, open_websocket
 
+from ..support.ports import own_port
 from .level import Sample
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -43,12 +44,15 @@ class Server:
 
     :param loop: asyncio, uvloop or trio
     :param folder: for its files; has the certificate that it presents
+    :param port: its own, also while it does not run
+    :param tls_port: likewise, for TLS
 
     """
 
-    def __init__(self, loop: str, folder: Path) -> None:
+    def __init__(self, loop: str, folder: Path, port: int, tls_port: int) -> None:
         self.loop = loop
-        self.port = self.tls_port = 0
+        self.port = port
+        self.tls_port = tls_port
         self.complaints: list[str] = []
         self._certificate = folder / CERTIFICATE
         self._log = folder / f"{loop}.log"
@@ -70,7 +74,6 @@ class Server:
         with anyio.fail_after(30):
             while not line.endswith(b"\n"):
                 line += await self._process.stdout.receive()
-        self.port, self.tls_port = map(int, line.split())
         await self._warm_up()
 
     async def _warm_up(self) -> None:
@@ -128,13 +131,20 @@ class Watch:
 @asynccontextmanager
 async def running(loops: Sequence[str]) -> AsyncGenerator[tuple[list[Server], Path]]:
     """Run servers while the block lasts; give whom to trust as well."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as ports:
         folder = Path(name)
         authority, trusted = trustme.CA(), folder / "trusted.pem"
         identity = authority.issue_cert("127.0.0.1")
         identity.private_key_and_cert_chain_pem.write_to_path(folder / CERTIFICATE)
         authority.cert_pem.write_to_path(trusted)
-        servers = [Server(loop, folder) for loop in loops]
+        servers = [
+            Server(
+                *(loop, folder),
+                port=ports.enter_context(own_port()),
+                tls_port=ports.enter_context(own_port()),
+            )
+            for loop in loops
+        ]
         try:
             for server in servers:
                 await server.start()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from itertools import chain
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
 
+from . import ports
 from .costs import grows_linearly, traced
 from .faults import SHORT, SLOW, BlackHole, Ended, Faulty, Reset
 from .frames import BINARY, TEXT, Frame, frame, take_frame
@@ -213,6 +216,47 @@ def test_thin_sweeps_play_all_cases_together() -> None:
     thin = [list(swept(cases, every=4, first=first)) for first in range(11, 15)]
     assert sorted(chain.from_iterable(thin)) == cases
     assert [part[0] for part in thin] == [3, 0, 1, 2]
+
+
+def test_a_port_of_its_own() -> None:
+    given = ports.given_away()
+    with ports.own_port() as port:
+        # Neither who asks for any port gets this one, nor an outgoing connection.
+        assert port not in given
+        with socket.socket() as any_port:
+            any_port.bind((ports.HOST, 0))
+            assert any_port.getsockname()[1] in given
+        # Another process may ask for a port before somebody listens on this one.
+        with pytest.raises(RuntimeError, match="no free port"), ports.own_port([port]):
+            raise AssertionError
+        for _ in range(2):  # a server that comes back
+            with socket.create_server((ports.HOST, port)) as listener:
+                with socket.create_connection((ports.HOST, port)) as client:
+                    assert client.getsockname()[1] in given
+                    listener.accept()[0].close()
+    with ports.own_port([port]) as again:
+        assert again == port
+
+
+def test_a_port_that_another_program_has_is_not_taken() -> None:
+    with ports.own_port() as port:
+        pass
+    with socket.create_server((ports.HOST, port)):
+        with pytest.raises(RuntimeError), ports.own_port([port]):
+            raise AssertionError
+
+
+def test_ports_that_the_system_gives_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "ip_local_port_range"
+    monkeypatch.setattr(ports, "_GIVEN_AWAY", file)
+    assert ports.given_away() == range(49_152, 65_536)
+    file.write_text("20000\t60999\n")
+    given = ports.given_away()
+    assert given == range(20_000, 61_000)
+    assert not set(ports.outside(given)) & set(given)
+    assert ports.outside(range(1, 65_536)) == range(10_000, 65_536)
 
 
 def test_what_grows_faster_than_its_input() -> None:
