@@ -694,6 +694,18 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "the server ends, and all clients are told at once"
             ),
         ),
+        "G10": (
+            (
+                "memory runs out, an extension raises, or there is a bug, while a "
+                "connection is read from in the background, pinged or closed; while a "
+                "task of the application receives or sends"
+            ),
+            (
+                "it is logged with its traceback, and only that connection ends "
+                "(1006); the task gets the exception, and the connection ends. No "
+                "later call returns a message of which a part is missing"
+            ),
+        ),
         "G11": (
             (
                 "a listener of the user raises for one client (``SSLEOFError``, "

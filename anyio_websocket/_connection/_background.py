@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 from anyio import CancelScope, Event, create_task_group, current_time
@@ -42,6 +43,7 @@ from ._watched import Watched
 TICK: Final = 0.1
 
 Job = Callable[[], Coroutine[Any, Any, None]]
+OnError = Callable[[Exception], Coroutine[Any, Any, None]]
 
 
 class BackgroundTask:
@@ -110,12 +112,18 @@ class BackgroundTask:
         if self._idle:
             self._wakeup.set()
 
-    def start_soon(self, job: Job) -> None:
-        """Run a small job that never raises, and that ends with its connection."""
+    def start_soon(self, job: Job, on_error: OnError) -> None:
+        """Run a small job that ends with its connection.
+
+        :param job: the job
+        :param on_error: called with what the job raises, which is a lack of memory, an
+            extension that raises, or a bug; ends the connection, and never raises
+
+        """
         if self._tasks is None:
-            self._jobs.append(job)
+            self._jobs.append(partial(_run_job, job, on_error))
         else:
-            self._tasks.start_soon(job)
+            self._tasks.start_soon(_run_job, job, on_error)
 
     def _end_if_unused(self) -> None:
         if not (self._connections or self._retained):
@@ -134,7 +142,7 @@ class BackgroundTask:
             self._jobs.clear()
             try:
                 while self._connections or self._retained:
-                    await self._run_once(tasks)
+                    await self._run_once()
             except BaseException:  # cancelled
                 with CancelScope(shield=True):
                     await self._on_cancel()
@@ -145,7 +153,7 @@ class BackgroundTask:
             # What still runs in the group belongs to connections that are closed.
             tasks.cancel_scope.cancel()
 
-    async def _run_once(self, tasks: TaskGroup) -> None:
+    async def _run_once(self) -> None:
         self._wakeup = Event()
         self._idle = not self._watchlist
         next_keepalive = self._keepalive.next_run()
@@ -153,15 +161,17 @@ class BackgroundTask:
         with CancelScope(deadline=min(next_keepalive, next_check)):
             await self._wakeup.wait()
         if next_keepalive <= current_time():
-            dead, left = await self._keepalive.run()
+            dead, left, failed = await self._keepalive.run()
             for connection in dead:
-                tasks.start_soon(connection.close_if_dead)
+                self.start_soon(connection.close_if_dead, connection.fail)
             for connection in left:
-                tasks.start_soon(connection.close_left)
+                self.start_soon(connection.close_left, connection.fail)
+            for connection, error in failed:
+                self.start_soon(partial(connection.fail, error), connection.fail)
         if not self._idle:  # what was just put on the watchlist is checked next time
-            self._check_watchlist(tasks)
+            self._check_watchlist()
 
-    def _check_watchlist(self, tasks: TaskGroup) -> None:
+    def _check_watchlist(self) -> None:
         for connection, reads in list(self._watchlist.items()):
             if connection.is_being_read():
                 del self._watchlist[connection]
@@ -171,7 +181,8 @@ class BackgroundTask:
             else:
                 # It stays marked as being on the watchlist while this task reads.
                 del self._watchlist[connection]
-                tasks.start_soon(self._read_in_background, connection)
+                job = partial(self._read_in_background, connection)
+                self.start_soon(job, connection.fail)
 
     async def _read_in_background(self, connection: Watched) -> None:
         is_unread = False
@@ -185,3 +196,11 @@ class BackgroundTask:
     async def _abort_all(self) -> None:
         for connection in self.connections:
             await connection.abort()
+
+
+async def _run_job(job: Job, on_error: OnError) -> None:
+    """Run a job so that what it raises ends its connection, and no other."""
+    try:
+        await job()
+    except Exception as exc:
+        await on_error(exc)

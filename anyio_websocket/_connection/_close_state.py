@@ -40,14 +40,19 @@ once, so the second step is never missed.
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from anyio import Event
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from .._errors import CloseReason, ConnectionClosed, cause_in_words
+from .._protocol import printable
 from .._transport import Transport
 from ._watched import Watched
+
+_logger = logging.getLogger("anyio_websocket")
 
 _LOST: Final = CloseReason(1006, None)
 
@@ -142,13 +147,27 @@ class CloseState:
         first what can be read without waiting is read and decoded.
         """
         self.stream_lost = True
-        if self.reason is None:
-            assert self._connection is not None
-            self._connection.before_lost()
-        self.connection_lost(cause=cause)
+        try:
+            if self.reason is None:
+                assert self._connection is not None
+                self._connection.before_lost()
+        finally:
+            self.connection_lost(cause=cause)
+
+    def sending_failed(self, error: Exception) -> None:
+        """Record that a message could not be framed or written, and must end this.
+
+        Memory was short, or an extension raised. A part of the message may be on its
+        way, or in a compressor, so the next one could be taken for something else.
+        """
+        self.connection_lost(f"sending failed: {_name(error)}")
+
+    def receiving_failed(self, error: BaseException) -> None:
+        """Record that received bytes could not be decoded, for the same reasons."""
+        self.connection_lost(f"receiving failed: {_name(error)}")
 
     async def read_stream_to_end(self) -> None:
-        """Read what a stream still has, after writing failed; see `Reader`."""
+        """Read what a stream still has, after writing failed; see `Unread`."""
         self.stream_lost = True
         if self._connection is not None:
             await self._connection.before_stream_lost()
@@ -225,9 +244,29 @@ class CloseState:
         """Close the transport, without waiting for the peer."""
         if not self.closed:
             assert self._connection is not None
-            self._connection.before_abort()
-            await self._transport.abort()
-            self.transport_closed()
+            try:
+                self._connection.before_abort()
+            finally:
+                try:
+                    await self._transport.abort()
+                finally:
+                    self.transport_closed()
+
+    async def fail(self, error: Exception) -> None:
+        """Log an exception that no caller can be given, and abort this connection.
+
+        It is a bug, a lack of memory, or an extension that raises. Others must not
+        suffer from it, so nothing that happens here is raised either.
+        """
+        _logger.error(
+            "%s: the connection is aborted, because it failed in the background",
+            printable(str(self._transport.remote)),
+            exc_info=error,
+        )
+        with suppress(Exception):
+            self.connection_lost(f"it failed in the background: {_name(error)}")
+        with suppress(Exception):
+            await self.abort()
 
     async def wait_closed(self) -> None:
         """Wait until the transport is closed."""
@@ -235,3 +274,7 @@ class CloseState:
             if self._event is None:
                 self._event = Event()
             await self._event.wait()
+
+
+def _name(error: BaseException) -> str:
+    return type(error).__name__

@@ -41,6 +41,7 @@ from ._close_state import CloseState
 from ._fairness import LIMIT
 from ._outbox import Outbox
 from ._reader import Reader
+from ._unread import Unread
 
 
 class Closing:
@@ -50,6 +51,7 @@ class Closing:
     :param engine: frames our Close, and finds the peer's
     :param outbox: writes our Close
     :param reader: has to stop reading first
+    :param unread: reads what is there when the stream is lost
     :param state: where everything about the end is stored
     :param settings: the timeout, and how much to read at once
     :param is_client: a server closes the stream first, a client waits for that
@@ -64,6 +66,7 @@ class Closing:
         "_settings",
         "_state",
         "_transport",
+        "_unread",
     )
 
     def __init__(
@@ -72,6 +75,7 @@ class Closing:
         engine: Engine,
         outbox: Outbox,
         reader: Reader,
+        unread: Unread,
         state: CloseState,
         settings: ConnectionSettings,
         *,
@@ -81,6 +85,7 @@ class Closing:
         self._engine = engine
         self._outbox = outbox
         self._reader = reader
+        self._unread = unread
         self._state = state
         self._settings = settings
         self._is_client = is_client
@@ -149,7 +154,7 @@ class Closing:
             state.connection_lost(cause=exc.__cause__)
             if self._engine.close_received is None and not self._engine.failed:
                 # The peer's Close may be unread: RFC 6455 section 7.1.5.
-                await self._reader.receive_last()
+                await self._unread.receive_last()
                 await self._find_close()
 
     async def _closing_handshake(self) -> bool:

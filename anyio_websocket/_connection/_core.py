@@ -29,6 +29,7 @@ from ._fairness import FairnessBudget
 from ._outbox import Outbox
 from ._pings import Pings
 from ._reader import Reader
+from ._unread import Unread
 
 
 class ConnectionCore:
@@ -97,10 +98,15 @@ class ConnectionCore:
             self.engine,
             self.outbox,
             self.reader,
+            self._unread,
             self.close_state,
             self._settings,
             is_client=self.is_client,
         )
+
+    @property
+    def _unread(self) -> Unread:
+        return Unread(self.transport, self.engine, self.reader, self.close_state)
 
     async def close(self, code: int, text: str) -> None:
         """Close with a closing handshake, unless the connection ended already.
@@ -111,7 +117,14 @@ class ConnectionCore:
         :param text: a reason that fits into a Close; ``""`` sends no reason
 
         """
-        await self._closing.close(code, text)
+        try:
+            await self._closing.close(code, text)
+        except Exception as exc:  # an extension that cannot frame our Close, a bug
+            await self.fail(exc)
+
+    async def fail(self, error: Exception) -> None:
+        """Log an exception that no caller can be given, and close the stream."""
+        await self.close_state.fail(error)
 
     async def abort(self) -> None:
         """Close the stream at once."""
@@ -153,7 +166,7 @@ class ConnectionCore:
 
     async def close_left(self) -> None:
         if not self.transport.survives_cancel:
-            await self.reader.drain_stream()
+            await self._unread.drain_stream()
         self.close_state.write_failed(None)
         await self._closing.run()
 
@@ -180,10 +193,10 @@ class ConnectionCore:
 
     def before_lost(self) -> None:
         if self.transport.survives_cancel:
-            self.reader.drain()
+            self._unread.drain()
 
     async def before_stream_lost(self) -> None:
-        await self.reader.drain_stream()
+        await self._unread.drain_stream()
 
     def before_abort(self) -> None:
         self.outbox.write_last()

@@ -70,13 +70,16 @@ class Keepalive:
         judge, _ = next(iter(self._awaiting_reply.values()), (math.inf, False))
         return max(min(ping, judge), self._last_run + MIN_RUN_INTERVAL)
 
-    async def run(self) -> tuple[list[Watched], list[Watched]]:
+    async def run(
+        self,
+    ) -> tuple[list[Watched], list[Watched], list[tuple[Watched, Exception]]]:
         """Ping and judge the connections whose time has come.
 
-        :return: those whose peer seems to be gone, and those that are not read from and
-            whose socket says that the peer has left
+        :return: those whose peer seems to be gone, those that are not read from and
+            whose socket says that the peer has left, and those that failed
         """
         left: list[Watched] = []
+        failed: list[tuple[Watched, Exception]] = []
         now = self._last_run = current_time()
         to_ping = takewhile(lambda item: item[1] <= now, self._to_ping.items())
         for count, (connection, _) in enumerate(list(to_ping), 1):
@@ -85,13 +88,16 @@ class Keepalive:
             if self._to_ping.pop(connection, None) is None:
                 continue  # it was closed meanwhile
             self.add(connection)
-            if connection.has_left(None):
-                left.append(connection)
-            elif connection not in self._awaiting_reply or connection.is_alive():
-                connection.send_keepalive()
-                self._await_reply(connection)
-            elif not connection.is_being_read():
-                connection.send_keepalive()
+            try:
+                if connection.has_left(None):
+                    left.append(connection)
+                elif connection not in self._awaiting_reply or connection.is_alive():
+                    connection.send_keepalive()
+                    self._await_reply(connection)
+                elif not connection.is_being_read():
+                    connection.send_keepalive()
+            except Exception as exc:
+                failed.append((connection, exc))
         dead: list[Watched] = []
         to_judge = takewhile(
             lambda item: item[1][0] <= now, self._awaiting_reply.items()
@@ -106,7 +112,7 @@ class Keepalive:
                 left.append(connection)
             else:
                 self._await_reply(connection)
-        return dead, left
+        return dead, left, failed
 
     def _await_reply(self, connection: Watched) -> None:
         if self._timeout is not None:

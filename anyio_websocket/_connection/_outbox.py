@@ -52,6 +52,7 @@ from typing import Final, TypeVar
 from anyio import CancelScope, Lock
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
+from .._errors import ConnectionClosed
 from .._protocol import Frame
 from .._transport import Transport, TransportLost
 from ._background import BackgroundTask
@@ -160,8 +161,8 @@ class Outbox:
         self.sends_in_a_row += 1
         if self._state.reason is not None:
             await self._state.raise_closed()
-        data = frame(payload)
         try:
+            data = frame(payload)
             if may_hold and not isinstance(data, tuple):
                 # Not in a method, as a call would be a twentieth of 125 bytes.
                 size = self._batch_size + len(data)
@@ -187,6 +188,9 @@ class Outbox:
         except TransportLost as exc:
             self._state.write_failed(exc.__cause__)
             await self._state.raise_closed()
+        except Exception as exc:
+            self._state.sending_failed(exc)
+            raise
 
     # -- for the reader --------------------------------------------------------
 
@@ -311,6 +315,11 @@ class Outbox:
         except TransportLost as exc:
             self._state.write_failed(exc.__cause__)
             await self._state.raise_closed()
+        except ConnectionClosed:
+            raise
+        except Exception as exc:
+            self._state.sending_failed(exc)
+            raise
         finally:
             self._unlock(lock)
 
@@ -355,7 +364,7 @@ class Outbox:
     def _flush_in_background(self) -> None:
         if not (self._has_job or self._state.stream_lost or self._state.closed):
             self._has_job = True
-            self._background.start_soon(self._flush_job)
+            self._background.start_soon(self._flush_job, self._state.fail)
 
     async def _flush_job(self) -> None:
         # Shielded, because a frame that is cut short is worse than a late end: the

@@ -41,7 +41,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from anyio import Event, create_task_group, current_time
+from anyio import Event, current_time
 from anyio.lowlevel import checkpoint
 
 from .._errors import CloseReason
@@ -53,13 +53,6 @@ from ._fairness import LIMIT, FairnessBudget
 from ._inbox import INBOX_SIZE, Inbox, Message
 from ._outbox import Outbox
 from ._pings import PingInFlight, Pings
-from ._unread import (
-    MAX_READS_OF_STREAM,
-    MAX_UNREAD_OF_STREAM,
-    PASSES_FOR_A_READ,
-    cancel_later,
-    read_unread,
-)
 from ._watched import Watched
 
 DECODED_AT_ONCE: Final = 16  # messages
@@ -181,7 +174,7 @@ class Reader:
                     self._receivers = self._receivers or []
                     await _park(self._receivers)
                 else:
-                    await self._receive()
+                    await self.receive()
         finally:
             if self._receivers or self._others:
                 self._pass_on()
@@ -222,57 +215,40 @@ class Reader:
             while queue:
                 queue.pop(0).set()
 
-    def drain(self) -> None:
-        """Read what is there without waiting, and decode it up to the inbox' bounds.
+    async def receive(self) -> int:
+        """Be the task that reads, receive once, and return how many bytes.
 
-        The rest stays in the engine as bytes, and `message` decodes it when there are
-        free slots. The stream is lost, so no more can come, and the bytes are those
-        that the kernel had stored.
+        No other task may be reading.
         """
-        if data := read_unread(self._transport):
-            self._engine.receive_data(data)
-        self._decode_last()
-
-    async def drain_stream(self) -> None:
-        """Do what `drain` does, over a stream.
-
-        A stream can be read only by waiting. So there are attempts to receive until one
-        has waited for `PASSES_FOR_A_READ` passes of the scheduler. If another task is
-        receiving already, it has the same time.
-        """
-        waited = size = reads = 0
-        while (
-            waited < PASSES_FOR_A_READ
-            and reads < MAX_READS_OF_STREAM
-            and size < MAX_UNREAD_OF_STREAM
-        ):
-            if self._state.closed or self._engine.close_received is not None:
-                return
-            if self.reading:
-                begun = self.reads_begun
-                await checkpoint()
-                waited = waited + 1 if self.reads_begun == begun else 0
-                reads += self.reads_begun - begun
-                continue
-            received = 0  # if it is cancelled
-            async with create_task_group() as tasks:
-                tasks.start_soon(cancel_later, tasks.cancel_scope)
-                received = await self._receive()
-                tasks.cancel_scope.cancel()
-            if not received:
-                break
-            reads += 1
-            size += received
-            self._decode_last()
-
-    async def receive_last(self) -> None:
-        """Read what is there, once the end has begun: a Close may be in it."""
-        if self._transport.survives_cancel:
-            self.drain()
+        self.reads_begun += 1
+        self.reading = True
+        try:
+            data = await self._transport.receive(self._receive_size)
+        except TransportLost as exc:
+            self.reading = False
+            self._state.connection_lost(cause=exc.__cause__)
         else:
-            await self.drain_stream()
+            self.reading = False
+            if data:
+                self._transport.peer_active = True
+                self._outbox.note_received()
+                try:
+                    self._engine.receive_data(data)
+                except BaseException as exc:
+                    self._fail(exc)
+                    raise
+                self._undecoded = True
+                return len(data)
+            elif data is not None:  # None: the end has begun and interrupted us
+                self._state.connection_lost()
+        finally:
+            self.reading = False
+            connection = self._connection
+            if connection is not None and not connection.on_watchlist:
+                connection.on_unread()
+        return 0
 
-    def _decode_last(self) -> None:
+    def decode_last(self) -> None:
         """Decode what was received, up to the bounds of the inbox or a Close."""
         self._undecoded = True
         while self._undecoded and self._state.reason is None and self._has_free_slot():
@@ -304,7 +280,7 @@ class Reader:
                 elif (
                     self._has_free_slot() and not done() and self._state.reason is None
                 ):
-                    await self._receive()
+                    await self.receive()
         finally:
             self._pass_on()
 
@@ -331,7 +307,11 @@ class Reader:
             self._deliver(message)
 
     def _deliver(self, message: Message) -> None:
-        self._inbox.put(message)
+        try:
+            self._inbox.put(message)
+        except BaseException as exc:
+            self._fail(exc)
+            raise
         if self._receivers:
             self._receivers.pop(0).set()
             self._handed_over = True
@@ -343,26 +323,36 @@ class Reader:
             after it go to ``_ahead``
         """
         fairness = self._fairness
-        while fairness.events < LIMIT and not self._state.by_us:
-            found = self._engine.take_messages(most)
-            if found:
-                fairness.events += 1
-                self._undecoded = self._engine.has_more()
-                message = found.pop(0)
+        try:
+            while fairness.events < LIMIT and not self._state.by_us:
+                found = self._engine.take_messages(most)
                 if found:
-                    self._ahead = found
-                return message
-            event = self._engine.next_event()
-            if event is None:
-                self._undecoded = False
-                return None
-            fairness.events += 1
-            kind = event.__class__
-            if kind is str or kind is bytes:
-                self._undecoded = self._engine.has_more()
-                return event  # type: ignore[return-value]
-            self._handle_control(event)
+                    fairness.events += 1
+                    self._undecoded = self._engine.has_more()
+                    message = found.pop(0)
+                    if found:
+                        self._ahead = found
+                    return message
+                event = self._engine.next_event()
+                if event is None:
+                    self._undecoded = False
+                    return None
+                fairness.events += 1
+                kind = event.__class__
+                if kind is str or kind is bytes:
+                    self._undecoded = self._engine.has_more()
+                    return event  # type: ignore[return-value]
+                self._handle_control(event)
+        except BaseException as exc:
+            self._fail(exc)
+            raise
         return None
+
+    def _fail(self, error: BaseException) -> None:
+        """Give out no more: an exception came between the bytes and their messages."""
+        self._engine.fail()
+        self._ahead = ()
+        self._state.receiving_failed(error)
 
     def _handle_control(self, event: object) -> None:
         if isinstance(event, Ping):
@@ -385,32 +375,6 @@ class Reader:
             self._state.sent = CloseReason(event.code, reason)
             self._state.begin(self._state.sent)
             self._outbox.send_close(self._engine.frame_close(event.code, reason))
-
-    async def _receive(self) -> int:
-        """Be the task that reads, receive once, and return how many bytes."""
-        self.reads_begun += 1
-        self.reading = True
-        try:
-            data = await self._transport.receive(self._receive_size)
-        except TransportLost as exc:
-            self.reading = False
-            self._state.connection_lost(cause=exc.__cause__)
-        else:
-            self.reading = False
-            if data:
-                self._transport.peer_active = True
-                self._outbox.note_received()
-                self._engine.receive_data(data)
-                self._undecoded = True
-                return len(data)
-            elif data is not None:  # None: the end has begun and interrupted us
-                self._state.connection_lost()
-        finally:
-            self.reading = False
-            connection = self._connection
-            if connection is not None and not connection.on_watchlist:
-                connection.on_unread()
-        return 0
 
     def _pass_on(self) -> None:
         """Wake a waiting task, if there is a message for it or no task reads."""

@@ -1,13 +1,20 @@
-"""What the peer sent before the stream was lost, and was not read yet."""
+"""What the peer sent before the stream was lost, and was not read yet.
+
+It is read once the end has begun: messages may be in it, and a Close that says why the
+peer ended the connection (RFC 6455 section 7.1.5).
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from anyio import CancelScope
+from anyio import CancelScope, create_task_group
 from anyio.lowlevel import checkpoint
 
+from .._protocol import Engine
 from .._transport import Transport, TransportLost
+from ._close_state import CloseState
+from ._reader import Reader
 
 # Of a socket, what the kernel has stored is read: 6 MiB at most on Linux, unless
 # SO_RCVBUF says otherwise.
@@ -19,6 +26,78 @@ READ_SIZE: Final = 131_000  # bytes
 # Passes of the scheduler after which a stream has nothing to receive. One that has
 # something takes a few: one for its checkpoint, one for the selector, two for TLS.
 PASSES_FOR_A_READ: Final = 16
+
+
+class Unread:
+    """Reads what one connection has not read yet.
+
+    :param transport: where it comes from
+    :param engine: where it goes
+    :param reader: decodes it
+    :param state: says whether there is a connection
+
+    """
+
+    __slots__ = ("_engine", "_reader", "_state", "_transport")
+
+    def __init__(
+        self, transport: Transport, engine: Engine, reader: Reader, state: CloseState
+    ) -> None:
+        self._transport = transport
+        self._engine = engine
+        self._reader = reader
+        self._state = state
+
+    def drain(self) -> None:
+        """Read what is there without waiting, and decode it up to the inbox' bounds.
+
+        The rest stays in the engine as bytes, and `Reader.message` decodes it when
+        there are free slots. The stream is lost, so no more can come, and the bytes are
+        those that the kernel had stored.
+        """
+        if data := read_unread(self._transport):
+            self._engine.receive_data(data)
+        self._reader.decode_last()
+
+    async def drain_stream(self) -> None:
+        """Do what `drain` does, over a stream.
+
+        A stream can be read only by waiting. So there are attempts to receive until one
+        has waited for `PASSES_FOR_A_READ` passes of the scheduler. If another task is
+        receiving already, it has the same time.
+        """
+        reader = self._reader
+        waited = size = reads = 0
+        while (
+            waited < PASSES_FOR_A_READ
+            and reads < MAX_READS_OF_STREAM
+            and size < MAX_UNREAD_OF_STREAM
+        ):
+            if self._state.closed or self._engine.close_received is not None:
+                return
+            if reader.reading:
+                begun = reader.reads_begun
+                await checkpoint()
+                waited = waited + 1 if reader.reads_begun == begun else 0
+                reads += reader.reads_begun - begun
+                continue
+            received = 0  # if it is cancelled
+            async with create_task_group() as tasks:
+                tasks.start_soon(cancel_later, tasks.cancel_scope)
+                received = await reader.receive()
+                tasks.cancel_scope.cancel()
+            if not received:
+                break
+            reads += 1
+            size += received
+            reader.decode_last()
+
+    async def receive_last(self) -> None:
+        """Do whichever of the two the transport can."""
+        if self._transport.survives_cancel:
+            self.drain()
+        else:
+            await self.drain_stream()
 
 
 def read_unread(transport: Transport) -> bytes:

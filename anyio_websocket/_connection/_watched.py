@@ -44,6 +44,10 @@ class Watched(Protocol):
         """Close the stream at once, because the background task was cancelled."""
         ...
 
+    async def fail(self, error: Exception) -> None:
+        """Log what a job of this connection raised, and close the stream at once."""
+        ...
+
     # -- for Keepalive ---------------------------------------------------------
 
     def send_keepalive(self) -> None:

@@ -10,7 +10,8 @@ the peer broke the protocol. The rest follows from them:
 
 * After the peer's Close or its violation no more bytes are parsed. RFC 6455 section
   1.4 says that what comes after a Close is discarded, and section 7.1.7 that a failed
-  connection must not process data.
+  connection must not process data. The same holds after any other exception out of the
+  codec.
 * After our Close nothing else is sent (section 5.5.1), so a Ping that is received
   then gets no Pong.
 * A received Close gets one Close in reply, with the same code (section 5.5.1), unless
@@ -79,7 +80,7 @@ class Engine:
         self.close_received: Close | None = None
         #: our Close, once it was framed
         self.close_sent: Close | None = None
-        #: whether the peer broke the protocol
+        #: whether the peer broke the protocol, or decoding raised something else
         self.failed: bool = False
 
     def frame_large(self, message: str | bytes) -> Frame:
@@ -97,7 +98,11 @@ class Engine:
     def receive_data(self, data: bytes) -> None:
         """Add received bytes; they are ignored once the peer has closed or failed."""
         if self.close_received is None and not self.failed:
-            self._codec.feed(data)
+            try:
+                self._codec.feed(data)
+            except BaseException:
+                self.fail()
+                raise
 
     def has_more(self) -> bool:
         """Say whether there may be another event in the bytes received so far."""
@@ -110,14 +115,26 @@ class Engine:
         try:
             event = self._codec.next()
         except ProtocolViolation as violation:
-            self.failed = True
-            self.take_messages = _no_messages
+            self.fail()
             return Failure(violation.code, violation.reason)
+        except BaseException:  # out of memory, an extension that raises, Ctrl-C
+            self.fail()
+            raise
         if event.__class__ is Close:
             assert isinstance(event, Close)
             self.close_received = event
             self.take_messages = _no_messages
         return event
+
+    def fail(self) -> None:
+        """Give out nothing more.
+
+        After an exception out of the codec nobody knows how far it came: the next
+        message might have the right length and the wrong bytes. `take_messages` is the
+        codec's own, so its caller has to call this.
+        """
+        self.failed = True
+        self.take_messages = _no_messages
 
     def frame_ping(self, payload: bytes) -> bytes:
         """Frame a Ping."""

@@ -127,3 +127,33 @@ async def test_waiting_tasks_return_when_the_transport_is_closed() -> None:
     assert state.closed
     assert connection.told == ["closing", "aborting", "closed"]  # once each
     await state.wait_closed()
+
+
+async def test_G10_what_fails_in_the_background_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    state, connection, stream = opened()
+    try:
+        raise ZeroDivisionError("a bug")
+    except ZeroDivisionError as exc:
+        await state.fail(exc)
+    assert connection.told == ["closing", "aborting", "closed"]
+    assert stream.closed
+    assert state.reason == CloseReason(
+        1006, "it failed in the background: ZeroDivisionError"
+    )
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.exc_info is not None
+    assert record.exc_info[2] is not None
+
+
+async def test_G10_and_closed_even_if_that_fails_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    state, connection, stream = opened()
+    connection.before_abort = lambda: 1 // 0  # type: ignore[method-assign, assignment]
+    await state.fail(MemoryError())
+    assert connection.told == ["closing", "closed"]
+    assert stream.closed
+    assert state.closed

@@ -223,7 +223,7 @@ async def test_F8_many_pings_give_way_to_others() -> None:
     await anyio.sleep(21)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watch)
-        assert await keepalive.run() == ([], [])
+        assert await keepalive.run() == ([], [], [])
         tasks.cancel_scope.cancel()
     assert max(later - now for now, later in pairwise(pinged)) <= 2 * PINGS_IN_A_ROW
     assert [patient.pings for patient in patients] == [1] * (3 * PINGS_IN_A_ROW - 1) + [
@@ -262,9 +262,29 @@ async def test_E4_a_peer_that_is_gone_is_found_among_others_that_are_not() -> No
     with anyio.fail_after(100):
         while True:
             await anyio.sleep_until(keepalive.next_run())
-            dead, left = await keepalive.run()
+            dead, left, failed = await keepalive.run()
             assert not left
+            assert not failed
             if dead:
                 break
     assert dead == [gone]
     assert anyio.current_time() - start == pytest.approx(51, abs=0.5)
+
+
+class Broken(StubConnection):
+    """A connection that cannot be pinged."""
+
+    def send_keepalive(self) -> None:
+        raise MemoryError
+
+
+async def test_G10_a_connection_that_cannot_be_pinged_is_told_from_the_others() -> None:
+    keepalive = Keepalive(ConnectionSettings(ping_interval=20))
+    broken, other = Broken(), Patient(keepalive)
+    keepalive.add(broken)
+    keepalive.add(other)
+    await anyio.sleep(21)
+    _, _, ((connection, error),) = await keepalive.run()
+    assert connection is broken
+    assert isinstance(error, MemoryError)
+    assert other.pings == 1

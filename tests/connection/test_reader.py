@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NoReturn
 
 import anyio
 import anyio.lowlevel
@@ -237,3 +238,36 @@ async def test_H12_a_close_that_is_read_later_does_not_replace_what_we_sent(
         connection._core.reader._handle_control(Close(1000, ""))
         assert state.sent is sent
         tasks.cancel_scope.cancel()
+
+
+class NoMemory:
+    """Stands in for what takes memory when a message comes."""
+
+    def __call__(self, *args: object) -> NoReturn:
+        raise MemoryError
+
+
+@pytest.mark.parametrize("what", ["feed", "take_messages", "put"])
+async def test_G10_no_memory_for_what_was_received(
+    opener: Opener, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        core = connection._core
+        with pytest.MonkeyPatch.context() as patch:
+            if what == "feed":
+                patch.setattr(type(core.engine._codec), what, NoMemory())
+            elif what == "take_messages":
+                core.engine.take_messages = NoMemory()
+            else:
+                patch.setattr(type(core.reader._inbox), what, NoMemory())
+            await peer.send(TEXT, b"lost")
+            await peer.send(TEXT, b"behind")
+            await anyio.sleep(1)
+        assert await closed_with(connection) == CloseReason(
+            1006, "receiving failed: MemoryError"
+        )
+        await connection.wait_closed()
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert record.exc_info[0] is MemoryError

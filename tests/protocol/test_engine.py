@@ -17,6 +17,7 @@ from anyio_websocket._protocol import (
     PerMessageDeflate,
     Ping,
     Pong,
+    Received,
     open_engine,
 )
 from anyio_websocket._protocol._engine import MAX_FRAGMENTS
@@ -191,3 +192,33 @@ def test_compression_reaches_the_codec() -> None:
     assert events(receiver, data) == ["a" * 1000]
     (failure,) = events(opened(limit=1000), data)
     assert isinstance(failure, Failure)
+
+
+# -- what nobody expects ----------------------------------------------------------
+
+
+class Raising(FrameCodec):
+    """A codec that has no memory left."""
+
+    def feed(self, data: bytes) -> None:
+        super().feed(data)
+        if data == b"bad":
+            raise MemoryError
+
+    def next(self) -> Received | None:
+        if super().next() is not None:
+            raise MemoryError
+        return None
+
+
+@pytest.mark.parametrize("is_fed", [False, True])
+def test_G10_nothing_counts_after_an_exception_out_of_the_codec(is_fed: bool) -> None:
+    codec = Raising(is_client=False, max_message_size=100, max_fragments=5)
+    engine = Engine(codec)
+    engine.receive_data(frame(1, b"a"))
+    with pytest.raises(MemoryError):
+        engine.receive_data(b"bad") if is_fed else engine.next_event()
+    assert engine.failed
+    engine.receive_data(frame(1, b"b"))
+    assert engine.next_event() is None
+    assert engine.take_messages(2) == []

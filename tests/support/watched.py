@@ -23,6 +23,9 @@ class StubConnection:
     async def abort(self) -> None:
         pass
 
+    async def fail(self, error: Exception) -> None:
+        pass
+
     def send_keepalive(self) -> None:
         pass
 
