@@ -192,7 +192,8 @@ class ServerOptions(_BufferOptions, ServerStreamOptions, total=False):
     max_connections: int | None
     """How many clients may be connected at once, in their handshake or open; default
     ``None``, no limit. At the limit the server accepts no more until a client leaves;
-    new ones wait in the kernel.
+    new ones wait in the kernel. A client in its handshake may have to make room for
+    them, as ``max_pending_handshakes`` says.
 
     It bounds the files, the tasks and the memory that all clients together can take.
     """
@@ -200,11 +201,14 @@ class ServerOptions(_BufferOptions, ServerStreamOptions, total=False):
     max_pending_handshakes: int | None
     """How many clients may be in their handshake at once, TLS included; default 1000.
     Each of them takes what it has sent of its request, which is ``max_head_size`` at
-    most, an eighth of that, and less than 32 KiB beside. At the limit the server
-    accepts no more until a handshake is done, or the client has left;
-    ``connect_timeout`` bounds how long that takes if the handler is quick. ``None``
-    sets no limit.
+    most, an eighth of that, and less than 32 KiB beside. ``None`` sets no limit.
+
+    At the limit, a client that waits takes the place of the oldest one that has not
+    sent a whole valid request, TLS included, or that does not read the response. That
+    one is dropped, but not before it has had a quarter of a second. If there is none,
+    because all wait for their handlers, new clients wait in the kernel.
 
     It bounds what clients can take that connect and say nothing, and the work that a
-    crowd makes that reconnects at the same moment.
+    crowd makes that reconnects at the same moment. Nobody who holds connections without
+    a request can keep others out.
     """

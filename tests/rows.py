@@ -718,6 +718,13 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "is kept for the next read"
             ),
         ),
+        "G12": (
+            "one client holds thousands of connections and sends no request",
+            (
+                "others get in: when a slot is needed, the oldest client without a "
+                "complete request is dropped, after a quarter of a second at the least"
+            ),
+        ),
         "G14": (
             (
                 "a client is given a nursery that takes no tasks: none at all, an "

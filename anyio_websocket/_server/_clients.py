@@ -54,7 +54,7 @@ from .._transport import (
     transport_of,
 )
 from .._types import Nursery
-from ._admission import Admission
+from ._admission import Slot
 from ._handshake import WARNING_INTERVAL, read_request, respond_and_close
 from ._log import LogThrottle, name_of
 from ._request import PendingRequest, WebSocketRequest
@@ -73,7 +73,6 @@ class ClientTasks:
 
     :param handler: called with each request
     :param settings: the server's options, checked
-    :param admission: told when a handshake is done and when a client is gone
     :param nursery: the nursery in which the handlers and the background task run
 
     """
@@ -82,12 +81,10 @@ class ClientTasks:
         self,
         handler: Handler,
         settings: ServerSettings,
-        admission: Admission,
         nursery: Nursery,
     ) -> None:
         self._handler = handler
         self._settings = settings
-        self._admission = admission
         self._origin_warnings = LogThrottle(WARNING_INTERVAL)
         self._tls_warnings = LogThrottle(WARNING_INTERVAL)
         self._tasks: dict[CancelScope, CancelScope | PendingRequest] = {}
@@ -102,14 +99,17 @@ class ClientTasks:
     def __exit__(self, *exc_info: object) -> None:
         self._background.release()
 
-    async def handle(self, stream: Any, context: ssl.SSLContext | None) -> None:
-        """Serve a client that has a slot, and release the slot.
+    async def handle(
+        self, stream: Any, context: ssl.SSLContext | None, slot: Slot
+    ) -> None:
+        """Serve a client, and release its slot.
 
         This is the whole of the client's task.
 
         :param stream: the accepted stream
         :param context: the TLS context if TLS is still to be started on the stream,
             else ``None``
+        :param slot: the client's
 
         """
         transport = (
@@ -119,7 +119,9 @@ class ClientTasks:
         with CancelScope(shield=True) as scope:
             self._background.retain()
             try:
-                pending = await self._read_request(scope, stream, transport, context)
+                pending = await self._read_request(
+                    *(scope, stream, transport, context, slot)
+                )
                 if pending is not None:
                     self._tasks[scope] = pending
                     await self._call_handler(scope, pending)
@@ -134,9 +136,7 @@ class ClientTasks:
             finally:
                 self._background.release()
                 del self._tasks[scope]
-                if pending is None:
-                    self._admission.handshake_done()
-                self._admission.release()
+                slot.release()
                 if self._empty is not None and not self._tasks:
                     self._empty.set()
 
@@ -174,12 +174,14 @@ class ClientTasks:
         stream: Any,
         transport: Transport,
         context: ssl.SSLContext | None,
+        slot: Slot,
     ) -> PendingRequest | None:
         """Read a request within the time limit; ``None`` if there is none."""
         handshake: ServerHandshake | None = None
         try:
             with move_on_after(self._settings.connect_seconds) as reading:
                 self._tasks[scope] = reading
+                slot.allow_drop(reading)
                 if self._stopped:  # accepted while `_close_all` was running
                     reading.cancel()
                 if context is not None:
@@ -193,14 +195,15 @@ class ClientTasks:
                 request = await read_request(
                     transport, handshake, self._origin_warnings
                 )
-                if not self._stopped:
+                if not (self._stopped or reading.cancel_called):
+                    slot.forbid_drop()
                     return PendingRequest(
                         *(transport, handshake, request),
                         *(self._background, self._settings),
-                        self._admission.handshake_done,
+                        slot,
                     )
             if not self._stopped:
-                _logger.debug("%s sent no complete request in time", name_of(transport))
+                _log(logging.DEBUG, transport, "sent no complete request, was dropped")
             elif handshake is not None and not handshake.rejected:
                 with move_on_after(self._settings.disconnect_seconds):
                     await respond_and_close(transport, handshake.reject(503))
@@ -210,7 +213,7 @@ class ClientTasks:
                 # it does not trust, and the operator sees it nowhere else.
                 is_warning = _is_tls_failure(exc) and self._tls_warnings.allows()
                 level = logging.WARNING if is_warning else logging.DEBUG
-                _logger.log(level, "%s: %s", name_of(transport), exc)
+                _log(level, transport, exc)
         except BaseException:
             await transport.abort()
             raise
@@ -314,6 +317,12 @@ class ClientTasks:
             scope.cancel()
             if isinstance(state, PendingRequest):
                 await state.abort()
+
+
+def _log(level: int, transport: Transport, what: object) -> None:
+    # There may be thousands of these each second, and the name costs 15 us.
+    if _logger.isEnabledFor(level):
+        _logger.log(level, "%s: %s", name_of(transport), what)
 
 
 async def _start_tls(stream: Any, context: ssl.SSLContext) -> Transport:

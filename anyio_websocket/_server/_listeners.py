@@ -22,7 +22,7 @@ from anyio.streams.tls import TLSListener
 from .._endpoint import Endpoint, endpoint_of
 from .._transport import SocketTransport, check_ssl_context, transport_of
 from .._types import Nursery
-from ._admission import Admission
+from ._admission import Admission, Slot
 from ._log import LogThrottle
 
 _logger = logging.getLogger("anyio_websocket")
@@ -59,7 +59,7 @@ _CONNECTION_GONE: Final = frozenset(
     if hasattr(errno, name)
 )
 
-Handle = Callable[[Any, ssl.SSLContext | None], Coroutine[Any, Any, None]]
+Handle = Callable[[Any, ssl.SSLContext | None, Slot], Coroutine[Any, Any, None]]
 
 
 class Acceptor:
@@ -101,10 +101,10 @@ class Acceptor:
     ) -> None:
         """Accept until the listener is closed, and start a task for each stream.
 
-        :param handle: called in the task, with the stream and the TLS context
+        :param handle: called in the task, with the stream, the TLS context and the
+            slot, which it must release
         :param handlers: the nursery in which the tasks are started
-        :param admission: asked for a slot for each client, which ``handle`` must
-            release
+        :param admission: asked for a slot for each client
 
         """
         if hasattr(self._listener, "accept"):
@@ -151,9 +151,10 @@ class Acceptor:
             else:
                 failures = 0
                 try:
-                    # Waits only if a client of another listener took the last slot.
-                    await admission.admit()
-                    handlers.start_soon(handle, stream, self._ssl_context)
+                    # Waits if another client is to be dropped for this one, or if a
+                    # client of another listener took the last slot.
+                    slot = await admission.admit()
+                    handlers.start_soon(handle, stream, self._ssl_context, slot)
                 except BaseException:  # cancelled, or the user's nursery is closed
                     is_transport = isinstance(stream, SocketTransport)
                     await (stream if is_transport else transport_of(stream)).abort()
@@ -165,11 +166,11 @@ class Acceptor:
         # The listener cannot be told to stop accepting, so its clients wait here.
         async def handle_stream(stream: Any) -> None:
             try:
-                await admission.admit()
+                slot = await admission.admit()
             except BaseException:
                 await transport_of(stream).abort()
                 raise
-            await handle(stream, self._ssl_context)
+            await handle(stream, self._ssl_context, slot)
 
         return handle_stream
 

@@ -6,9 +6,9 @@ the connection in the right way when the handler has returned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from anyio import move_on_after
+from anyio import CancelScope, move_on_after
 
 from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
 from .._endpoint import Endpoint
@@ -17,6 +17,7 @@ from .._protocol import Extension, Extensions, Request, ServerHandshake
 from .._settings import ConnectionSettings
 from .._transport import Transport, TransportLost
 from .._types import Headers
+from ._admission import Slot
 from ._handshake import respond_and_close
 
 
@@ -28,8 +29,8 @@ class PendingRequest:
     :param request: what the client asks for
     :param background: the background task that will care for the connection
     :param settings: the limits of the connection
-    :param on_handshake_done: called once, as soon as the request is accepted or
-        rejected, or neither can happen any more; ``None`` for no call
+    :param slot: told when the handshake is done, and when the client may be dropped;
+        ``None`` if it needs no slot
 
     """
 
@@ -37,9 +38,9 @@ class PendingRequest:
         "_background",
         "_closed",
         "_handshake",
-        "_on_handshake_done",
         "_responded",
         "_settings",
+        "_slot",
         "core",
         "request",
         "transport",
@@ -52,7 +53,7 @@ class PendingRequest:
         request: Request,
         background: BackgroundTask,
         settings: ConnectionSettings,
-        on_handshake_done: Callable[[], None] | None = None,
+        slot: Slot | None = None,
     ) -> None:
         self.transport: Transport = transport
         self.request: Request = request
@@ -61,7 +62,7 @@ class PendingRequest:
         self._handshake = handshake
         self._background = background
         self._settings = settings
-        self._on_handshake_done = on_handshake_done
+        self._slot = slot
         self._responded = False
         self._closed: CloseReason | None = None  # if there is no connection
 
@@ -87,6 +88,7 @@ class PendingRequest:
         try:
             if not self.transport.write(response):
                 with move_on_after(self._settings.connect_seconds) as scope:
+                    self._allow_drop(scope)
                     await self.transport.flush()
                 if scope.cancelled_caught:
                     text = "the client did not read the response to its request"
@@ -121,7 +123,8 @@ class PendingRequest:
         self._responded = True
         self._closed = CloseReason(1006, "Rejected WebSocket handshake")
         try:
-            with move_on_after(self._settings.connect_seconds):
+            with move_on_after(self._settings.connect_seconds) as scope:
+                self._allow_drop(scope)
                 await respond_and_close(self.transport, response)
         finally:
             await self.transport.abort()
@@ -169,10 +172,15 @@ class PendingRequest:
             return self.core.close_state.is_own(exc)
         return exc.reason is not None and exc.reason is self._closed
 
+    def _allow_drop(self, scope: CancelScope) -> None:
+        # There is a response, and only the client's reading is left.
+        if self._slot is not None:
+            self._slot.allow_drop(scope)
+
     def _handshake_done(self) -> None:
-        callback, self._on_handshake_done = self._on_handshake_done, None
-        if callback is not None:
-            callback()
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            slot.handshake_done()
 
     def _check_no_response(self) -> None:
         if self._responded:

@@ -230,7 +230,7 @@ class WebSocketServer:
         self._admission = Admission(
             settings.max_connections, settings.max_pending_handshakes
         )
-        self._make_clients = partial(ClientTasks, handler, settings, self._admission)
+        self._make_clients = partial(ClientTasks, handler, settings)
         self._acceptors = [
             acceptor for listener in listeners for acceptor in acceptors_of(listener)
         ]

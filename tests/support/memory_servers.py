@@ -25,7 +25,9 @@ async def serving(
     handler: Handler, **options: Any
 ) -> AsyncGenerator[tuple[MemoryListener, TaskGroup]]:
     """Serve in memory while the block lasts; end it by cancelling."""
-    listener = MemoryListener(options.pop("capacity", 65536))
+    listener = MemoryListener(
+        options.pop("capacity", 65536), options.pop("backlog", 100)
+    )
     async with anyio.create_task_group() as tasks:
         server = WebSocketServer(handler, [listener], **options)
         await tasks.start(server.run)

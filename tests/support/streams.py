@@ -144,11 +144,18 @@ def stream_pair(capacity: int = 65536) -> tuple[MemoryStream, MemoryStream]:
 
 
 class MemoryListener(AsyncResource):
-    """A listener for servers: ``connect()`` gives the client's end."""
+    """A listener for servers: ``connect()`` gives the client's end.
 
-    def __init__(self, capacity: int = 65536) -> None:
+    :param capacity: bytes that fit on the way in one direction
+    :param backlog: clients that may wait to be accepted
+
+    """
+
+    def __init__(self, capacity: int = 65536, backlog: int = 100) -> None:
         self._capacity = capacity
-        self._send, self._receive = anyio.create_memory_object_stream[ByteStream](100)
+        self._send, self._receive = anyio.create_memory_object_stream[ByteStream](
+            backlog
+        )
         self.closed = False
 
     def connect(self) -> MemoryStream:
