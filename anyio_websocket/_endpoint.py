@@ -79,3 +79,15 @@ def endpoint_of(address: Any, *, is_ssl: bool) -> Endpoint | str | None:
     if isinstance(address, bytes):
         address = address.decode(errors="backslashreplace")
     return address or None
+
+
+def address_of(endpoint: Endpoint | str) -> tuple[str, int] | None:
+    """Convert an address to a pair of host and port, as sockets have it.
+
+    :param endpoint: an endpoint, or whatever else a stream is called
+    :return: ``None`` if it is not one of TCP
+
+    """
+    if isinstance(endpoint, Endpoint):
+        return str(endpoint.address), endpoint.port
+    return None

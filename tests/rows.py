@@ -824,6 +824,10 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "Ctrl-C ends the server of the README",
             "it ends quietly",
         ),
+        "H15": (
+            "a typed program asks for the peer's address, the host or a header",
+            "there is an attribute whose type needs no cast, also when it is closed",
+        ),
     },
 }
 

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from anyio_websocket import Endpoint
-from anyio_websocket._endpoint import endpoint_of
+from anyio_websocket._endpoint import address_of, endpoint_of
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,9 @@ def test_endpoints() -> None:
     assert endpoint_of(b"\0abstract", is_ssl=False) == "\0abstract"
     assert endpoint_of("", is_ssl=False) is None
     assert endpoint_of(None, is_ssl=False) is None
+
+
+def test_H15_pairs() -> None:
+    assert address_of(Endpoint("127.0.0.1", 80, False)) == ("127.0.0.1", 80)
+    assert address_of(Endpoint("fe80::1%lo", 80, True)) == ("fe80::1%lo", 80)
+    assert address_of("/run/socket") is None

@@ -125,6 +125,37 @@ async def run_with_a_wrong_status(
     await server.run(task_status=task_status)  # type: ignore[arg-type]
 
 
+async def ask_who_is_there(port: int) -> tuple[str, int] | None:
+    """Connect; return this side's address when the connection is closed."""
+    async with open_websocket(
+        *("127.0.0.1", port, "/"), use_ssl=False, extra_headers={"X-Token": "secret"}
+    ) as ws:
+        theirs: tuple[str, int] | None = ws.remote_address
+        assert theirs == ("127.0.0.1", port)
+        ws.remote.port  # type: ignore[union-attr]  # noqa: B018
+    assert ws.remote_address == ("127.0.0.1", port)  # still
+    return ws.local_address
+
+
+async def test_H15_who_is_there() -> None:
+    asked: list[tuple[str, str | None, str, int]] = []
+
+    async def handler(request: WebSocketRequest) -> None:
+        host, port = request.remote_address or ("", 0)
+        asked.append((request.host, request.header("x-token"), host, port))
+        ws = await request.accept()
+        assert ws.remote_address == request.remote_address
+        assert ws.local_address == request.local_address == ("127.0.0.1", server.port)
+
+    async with anyio.create_task_group() as tasks:
+        server: WebSocketServer = await tasks.start(
+            serve_websocket, handler, "127.0.0.1", 0, None
+        )
+        host, port = await ask_who_is_there(server.port) or ("", 0)
+        assert asked == [(f"127.0.0.1:{server.port}", "secret", host, port)]
+        tasks.cancel_scope.cancel()
+
+
 async def test_H4_task_status_of_anyio() -> None:
     async with anyio.create_task_group() as tasks:
         server: WebSocketServer = await tasks.start(serve_in_anyio)

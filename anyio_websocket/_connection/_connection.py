@@ -14,7 +14,7 @@ from typing import ClassVar
 from anyio import current_time
 from anyio.abc import AsyncResource
 
-from .._endpoint import Endpoint
+from .._endpoint import Endpoint, address_of
 from .._errors import CloseReason, ConnectionClosed
 from .._protocol import (
     MAX_CONTROL_PAYLOAD,
@@ -96,6 +96,23 @@ class WebSocketConnection(AsyncResource):
     def remote(self) -> Endpoint | str:
         """The peer's address, or a description of the stream if it has none."""
         return self._core.transport.remote
+
+    @property
+    def local_address(self) -> tuple[str, int] | None:
+        """This side's IP address and port; ``None`` if the stream has none.
+
+        It stays known when the connection is closed.
+        """
+        return address_of(self.local)
+
+    @property
+    def remote_address(self) -> tuple[str, int] | None:
+        """The peer's IP address and port; ``None`` if the stream has none.
+
+        UNIX sockets and streams in memory have none. It stays known when the connection
+        is closed.
+        """
+        return address_of(self.remote)
 
     @property
     def path(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from anyio import CancelScope, move_on_after
 
 from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
-from .._endpoint import Endpoint
+from .._endpoint import Endpoint, address_of
 from .._errors import CloseReason, ConnectionClosed, cause_in_words
 from .._protocol import Extension, Extensions, Request, ServerHandshake
 from .._settings import ConnectionSettings
@@ -276,6 +276,20 @@ class WebSocketRequest:
     def remote(self) -> Endpoint | str:
         """The client's address, or a text if the stream has no address."""
         return self._pending.transport.remote
+
+    @property
+    def local_address(self) -> tuple[str, int] | None:
+        """This side's IP address and port; ``None`` if the stream has none."""
+        return address_of(self.local)
+
+    @property
+    def remote_address(self) -> tuple[str, int] | None:
+        """The client's IP address and port; ``None`` if the stream has none.
+
+        UNIX sockets and streams in memory have none. Behind a reverse proxy, it
+        is the proxy's.
+        """
+        return address_of(self.remote)
 
     async def accept(
         self,

@@ -53,6 +53,7 @@ async def test_the_attributes_of_a_connection() -> None:
         assert str(server).startswith("server-")
         assert "MemoryStream" in str(client.local)
         assert "MemoryStream" in str(client.remote)
+        assert client.local_address is client.remote_address is None
         client.user = "attributes may be set"  # type: ignore[attr-defined]
 
 

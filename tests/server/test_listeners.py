@@ -98,6 +98,7 @@ async def test_unix_socket(tmp_path: Path) -> None:
         stream = await anyio.connect_unix(path)
         ws = await wrap_client_stream(tasks, stream, "localhost", "/")
         assert ws.remote == str(path)
+        assert ws.remote_address is None
         await ws.send_message("a")
         assert await ws.get_message() == "a"
         await ws.aclose()

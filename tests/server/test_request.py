@@ -241,6 +241,7 @@ async def test_the_attributes_of_a_request() -> None:
         assert (b"cookie", b"z") in asked.headers
         assert "MemoryStream" in str(asked.local)
         assert "MemoryStream" in str(asked.remote)
+        assert asked.local_address is asked.remote_address is None
         asked.headers.clear()
         assert asked.headers  # a list of the caller's own
         ws = await asked.accept(subprotocol="y")
