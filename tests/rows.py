@@ -588,10 +588,12 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "what was sent is written, as far as the kernel takes it without a wait",
         ),
         "F11": (
-            "messages are sent in a scope that is cancelled",
+            "messages are sent or received in a scope that is cancelled",
             (
                 "only replies that follow their message within a millisecond are sent. "
-                "Every other send looks for the cancellation first"
+                "Every other send looks for the cancellation first. A task that has "
+                "computed for a millisecond meets a checkpoint at each call, so that "
+                "the event loop sees its deadline"
             ),
         ),
         "F13": (

@@ -7,7 +7,7 @@ in `ConnectionCore` (``_core``) and its parts.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import ClassVar
 
@@ -181,19 +181,13 @@ class WebSocketConnection(AsyncResource):
 
         """
         # A message that cannot be sent is found before anything is sent.
-        if isinstance(message, str):
-            if not message.isascii():
-                message.encode()
-            payload: str | bytes = message
-        elif isinstance(message, bytes):
+        payload: str | bytes
+        if isinstance(message, bytes) or (
+            isinstance(message, str) and message.isascii()
+        ):
             payload = message
-        elif isinstance(message, bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
-            payload = _bytes_of(message)
-        else:  # type hints do not keep anything out
-            raise ValueError(
-                "message must be str, bytes, bytearray or memoryview, not "
-                f"{type(message).__name__}"
-            )
+        else:
+            payload = _payload_of(message)
         core = self._core
         frame: Callable[[str | bytes], Frame]
         if compress is not None:
@@ -202,7 +196,45 @@ class WebSocketConnection(AsyncResource):
             frame = core.engine.frame_message
         else:
             frame = core.engine.frame_large
-        await core.outbox.send(frame, payload)
+        if (rest := core.outbox.start_send(frame, payload)) is not None:
+            await rest
+
+    async def send_messages(
+        self, messages: Iterable[str | _Buffer], *, compress: bool | None = None
+    ) -> None:
+        """Send several messages, with as few writes as possible.
+
+        `send_message` writes each message before it returns, so that no message waits
+        while the application computes. Many short messages that are there already cost
+        less with one call and one write: a third of the CPU time, for 100 messages of
+        125 bytes.
+
+        No other message is sent between them, and they are sent in their order. It
+        returns when the stream has taken all of them. What is written at once is up to
+        128 KiB or 1000 messages; then other tasks run.
+
+        If it is cancelled, the messages that were not begun are not sent. The rest of
+        those that were is sent in the background, except over a stream that you passed
+        in: there the connection is closed (1006).
+
+        :param messages: the messages, see `send_message`; nothing makes none
+        :param compress: see `send_message`
+        :raises ConnectionClosed: if the connection is closed or closing, or is lost
+            while the messages are being sent
+        :raises ValueError: if one of the messages cannot be sent, see `send_message`;
+            nothing is sent then
+        :raises TypeError: if it is a single message instead of several
+
+        """
+        if isinstance(messages, str | bytes | bytearray | memoryview):
+            raise TypeError(
+                "messages must be several messages, such as a list, not a "
+                f"{type(messages).__name__}; send_message() sends a single one"
+            )
+        payloads = [_payload_of(message) for message in messages]
+        engine = self._core.engine
+        frame = engine.frame if compress is None else engine.framer(compress)
+        await self._core.outbox.send_all(frame, payloads)
 
     async def get_message(self) -> str | bytes:
         """Return the next message, and wait for it if there is none.
@@ -217,7 +249,10 @@ class WebSocketConnection(AsyncResource):
             the connection is closed or closing
 
         """
-        return await self._core.reader.message()
+        reader = self._core.reader
+        if (message := reader.take()) is not None:
+            return message
+        return await reader.message()
 
     def __aiter__(self) -> WebSocketConnection:
         return self
@@ -231,8 +266,11 @@ class WebSocketConnection(AsyncResource):
         :raises ConnectionClosed: if the connection ended with any other code
 
         """
+        reader = self._core.reader
+        if (message := reader.take()) is not None:
+            return message
         try:
-            return await self._core.reader.message()
+            return await reader.message()
         except ConnectionClosed as exc:
             if exc.clean:
                 raise StopAsyncIteration from None
@@ -330,6 +368,22 @@ class WebSocketConnection(AsyncResource):
 
     def __str__(self) -> str:
         return f"{'client' if self.is_client else 'server'}-{self._core.number}"
+
+
+def _payload_of(message: str | _Buffer) -> str | bytes:
+    if isinstance(message, str):
+        if not message.isascii():
+            message.encode()
+        return message
+    if isinstance(message, bytes):
+        return message
+    if isinstance(message, bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return _bytes_of(message)
+    # Type hints do not keep anything out.
+    raise ValueError(
+        "message must be str, bytes, bytearray or memoryview, not "
+        f"{type(message).__name__}"
+    )
 
 
 def _bytes_of(buffer: bytearray | memoryview) -> bytes:

@@ -8,10 +8,44 @@ the task that reads or sends next goes through a checkpoint.
 
 from __future__ import annotations
 
+import threading
 from typing import Final
 
 # Events, or sends. At 1 to 10 us each, other tasks wait for a millisecond at most.
 LIMIT: Final = 100
+
+# Seconds that a task may go on without a checkpoint. A count does not bound that time:
+# the application may compute between two calls.
+MAX_STRETCH: Final = 0.001
+
+
+class LastYield:
+    """When a task last let others run, as far as the connections of a thread know.
+
+    One for all connections of an event loop. If each had its own, a task that sends one
+    message to each of a thousand connections would be taken for one that computed for
+    a long time before each of them. What the application awaits elsewhere is not known,
+    and makes the next call go through a checkpoint that was not necessary.
+    """
+
+    __slots__ = ("time",)
+
+    def __init__(self) -> None:
+        #: of `time.monotonic`; the outbox and the reader compare it themselves
+        self.time: float = 0.0
+
+
+class _OfThread(threading.local):
+    def __init__(self) -> None:
+        self.last_yield = LastYield()
+
+
+_of_thread: Final = _OfThread()
+
+
+def last_yield() -> LastYield:
+    """Return what the connections of this thread share."""
+    return _of_thread.last_yield
 
 
 class FairnessBudget:

@@ -14,14 +14,14 @@ a compressor.
 
 **Batches.** An application mostly replies at once to messages that arrived together.
 While the reader has more messages that can be returned without waiting, it sets
-``more_expected``, and what is sent is collected, provided that the application keeps
-up: it has replied within a millisecond each (`BURST_GAP`), told by a clock, to the last
-`QUICK_REPLIES` of them. The batch is written as soon as the reader has no more, or 128
-KiB are together, or anything else is written, and in any case in the scheduler's next
-pass. So many small replies share a system call. A reply that took longer is written at
-once with all that was collected, and ends the series. Everything else is with the
-kernel, or behind bytes that it did not take, when ``send()`` returns, because the
-application may compute for long after it.
+``more_expected``, and replies are collected, provided that the application keeps up: a
+clock says that its thread let others run within the last millisecond (`MAX_STRETCH`),
+at each of the last `QUICK_REPLIES` of them. The batch is written as soon as the reader
+has no more, or 128 KiB are together, or anything else is written, and in any case in
+the scheduler's next pass. So many small replies share a system call. A later reply is
+written at once with all that was collected, and ends the series. Everything else is
+with the kernel, or behind bytes that it did not take, when ``send()`` returns, because
+the application may compute for long after it. `send_all` sends many at once.
 
 **Pongs and Closes** are sent by the task that reads, and reading must never wait for
 writing: two peers that both wait for the other to read would wait for ever. So a Pong
@@ -31,44 +31,45 @@ message, a Close after the frame that is being written. If several Pongs are pen
 the last one is enough (RFC 6455 section 5.5.3), so a peer that floods Pings and reads
 nothing makes us store one Pong.
 
+**Checkpoints.** A task that may have computed for longer than a millisecond meets a
+checkpoint at each call: before its message for a cancellation, and behind it for the
+event loop, which sees no deadline and runs no other task until then.
+
 **Cancellation.** If a sender is cancelled in the middle of its frame, the job of the
 background task sends the remaining bytes, provided that the transport knows which they
 are (our own sockets do). If it does not, no frame can follow, and the connection is
 aborted (1006).
-
-**What the reader tells the outbox** is a call where it happens once per read or less
-(`note_received`, `end_batch`). ``more_expected`` changes with each message, so it is an
-attribute that the reader sets: a call would take a twentieth of the time of a message
-of 125 bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from time import monotonic
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from anyio import CancelScope, Lock
-from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
+from anyio.lowlevel import (
+    cancel_shielded_checkpoint,
+    checkpoint,
+    checkpoint_if_cancelled,
+)
 
 from .._errors import ConnectionClosed
 from .._protocol import Frame
 from .._transport import Transport, TransportLost
 from ._background import BackgroundTask
 from ._close_state import CloseState
-from ._fairness import LIMIT, FairnessBudget
+from ._fairness import LIMIT, MAX_STRETCH, FairnessBudget, last_yield
+from ._joined_frames import MAX_SIZE, joined_frames
+from ._pending import Pending
 
-MAX_BATCH: Final = 131_072  # bytes that are collected before they are written
-# Seconds. A reply that follows the one before later than this is not held back, and a
-# send that follows a receive later than this looks for a cancellation.
-BURST_GAP: Final = 0.001
 QUICK_REPLIES: Final = 3  # after which an application is taken to keep up
 
 _T = TypeVar("_T")
 
 
-class Outbox:
+class Outbox(Pending):
     """The sending side of one connection.
 
     :param transport: where the bytes go
@@ -80,21 +81,16 @@ class Outbox:
 
     __slots__ = (
         "_background",
-        "_batch",
         "_batch_is_scheduled",
-        "_batch_size",
-        "_close",
         "_fairness",
         "_has_job",
+        "_last_yield",
         "_lock",
-        "_ping",
-        "_pong",
         "_state",
-        "_time",
         "_to_prove",
-        "_transport",
+        "has_checked",
         "more_expected",
-        "sends_in_a_row",
+        "reply_due",
     )
 
     def __init__(
@@ -104,23 +100,22 @@ class Outbox:
         background: BackgroundTask,
         fairness: FairnessBudget,
     ) -> None:
-        self._transport = transport
+        super().__init__(transport)
         self._state = state
         self._background = background
         self._fairness = fairness
         self._lock: Lock | None = None  # made when a sender has to wait
-        self._ping = b""  # the keepalive's; at most one is pending
-        self._pong = b""  # at most one is pending
-        self._close = b""  # at most one is ever sent
         self._has_job = False  # whether a job of the background task will flush
-        self._batch: list[bytes] = []  # empty while a task holds the lock
         self._batch_is_scheduled = False  # whether the next pass writes it
-        self._batch_size = 0  # bytes
-        self._time = 0.0  # of the last receive or reply
+        self._last_yield = last_yield()
         self._to_prove = QUICK_REPLIES  # replies still, until some may be held back
-        #: messages sent since something was received, the handshake included
-        self.sends_in_a_row: int = 1
-        #: whether more will probably be sent at once; set by the reader
+        #: whether the task was found to be in time, or met a checkpoint, since a
+        #: message was received; the reader sets it back
+        self.has_checked: bool = False
+        #: whether something was received since a message was sent
+        self.reply_due: bool = False
+        #: whether more will probably be sent at once. The reader sets it for each
+        #: message, and a call would take a twentieth of the time of one of 125 bytes
         self.more_expected: bool = False
 
     async def send(self, frame: Callable[[_T], Frame], payload: _T) -> None:
@@ -131,84 +126,84 @@ class Outbox:
         :raises ConnectionClosed: if the connection is closing, or is lost meanwhile
 
         """
-        # The last chance to be cancelled without leaving a trace. A reply within a
-        # millisecond of its message needs no check, because its task has just waited
-        # for the message: a check takes a twentieth of an echo of 16 bytes. Later in
-        # a burst it comes when the fairness budget is spent, as for the reader, and
-        # then with the lock held, because another task may send meanwhile. But over a
-        # transport on which every write waits, the sender would be cancelled during
-        # the write, and that costs the connection.
-        fairness = self._fairness
-        is_spent = fairness.sends >= LIMIT
-        is_quick = may_hold = False
-        if self.more_expected or not self.sends_in_a_row:
-            now = monotonic()
-            if is_quick := now - self._time < BURST_GAP:
-                if self._to_prove:
-                    self._to_prove -= 1
-                else:
-                    may_hold = self.more_expected
-            else:
-                self._to_prove = QUICK_REPLIES
-            self._time = now
-        if not is_spent and not (is_quick and self._transport.survives_cancel):
-            await checkpoint_if_cancelled()
-        is_locked = self._lock is not None and self._lock.locked()
-        if is_spent or is_locked or self._transport.unsent:
-            await self._send_with_lock(frame, payload)
-            return
-        fairness.sends += 1
-        self.sends_in_a_row += 1
-        if self._state.reason is not None:
-            await self._state.raise_closed()
+        if (rest := self.start_send(frame, payload)) is not None:
+            await rest
+
+    def start_send(
+        self, frame: Callable[[_T], Frame], payload: _T
+    ) -> Coroutine[Any, Any, None] | None:
+        """Do what `send` does, as far as that takes no waiting.
+
+        A reply within a millisecond of its message needs no waiting, and not even a
+        look for a cancellation, because its task has just waited for the message. So a
+        reply takes a call and no coroutine: that is a tenth of 125 bytes, of many.
+
+        :return: what the caller must await, because the message is not sent yet
+        """
+        transport = self._transport
+        if (
+            not (self.reply_due or self.more_expected)
+            or monotonic() - self._last_yield.time >= MAX_STRETCH
+            or self._fairness.sends >= LIMIT
+            # Over a transport on which every write waits, the sender would be cancelled
+            # during the write, and that costs the connection.
+            or not transport.survives_cancel
+            or transport.unsent
+            or (self._lock is not None and self._lock.locked())
+            or self._state.reason is not None
+        ):
+            return self._send_carefully(frame, payload)
+        self._fairness.sends += 1
+        self.reply_due = False
+        self.has_checked = True
         try:
             data = frame(payload)
-            if may_hold and not isinstance(data, tuple):
+            if isinstance(data, tuple):
+                return self._start_write(*data)
+            if self._to_prove:
+                self._to_prove -= 1
+            elif self.more_expected:
                 # Not in a method, as a call would be a twentieth of 125 bytes.
                 size = self._batch_size + len(data)
-                if size <= MAX_BATCH and (
+                if size <= MAX_SIZE and (
                     self._batch_is_scheduled or self._schedule_batch()
                 ):
                     self._batch.append(data)
                     self._batch_size = size
-                    return
-            first, second = data if isinstance(data, tuple) else (data, b"")
-            if self._batch or self._pong or self._ping:
-                is_written = self._write(first, second)
-            else:  # nearly always, and it saves a call
-                is_written = self._transport.write(first, second)
-            if is_written:
-                return
-            lock = self._get_lock()
-            lock.acquire_nowait()
-            try:
-                await self._drain_or_fail()
-            finally:
-                self._unlock(lock)
-        except TransportLost as exc:
-            self._state.write_failed(exc.__cause__)
-            await self._state.raise_closed()
+                    return None
+            return self._start_write(data)
         except Exception as exc:
             self._state.sending_failed(exc)
             raise
+
+    async def send_all(
+        self, frame: Callable[[_T], Frame], payloads: Iterable[_T]
+    ) -> None:
+        """Make frames of several payloads, and write as many at once as possible.
+
+        :param frame: makes a frame
+        :param payloads: what goes into each
+        :raises ConnectionClosed: if the connection is closing, or is lost meanwhile
+
+        """
+        is_late = self._is_late()
+        await checkpoint_if_cancelled()
+        await self._send_with_lock(frame, payloads)
+        if is_late:
+            await self._yield()
 
     # -- for the reader --------------------------------------------------------
 
     def note_received(self) -> None:
         """Record that something was received: what is sent next may be a reply."""
-        self.sends_in_a_row = 0
-        self._time = monotonic()
+        self.reply_due = True
+        self._last_yield.time = monotonic()
 
     def end_batch(self) -> None:
         """Write what was collected: no more is expected for now."""
         self.more_expected = False
         if self._batch:
             self._write_pending()
-
-    @property
-    def has_pong(self) -> bool:
-        """Whether a Pong is pending."""
-        return bool(self._pong)
 
     def send_pong(self, frame: bytes) -> None:
         """Write a Pong as soon as possible, instead of one that is pending."""
@@ -240,7 +235,7 @@ class Outbox:
         """
         if (self._batch or self._close) and not self._transport.unsent:
             with suppress(TransportLost):
-                self._write(self._close)
+                self._write_with_close()
 
     async def flush(self) -> None:
         """Wait until everything that is pending is written.
@@ -255,15 +250,6 @@ class Outbox:
 
     # -- without waiting -------------------------------------------------------
 
-    def _write(self, data: bytes = b"", payload: bytes = b"") -> bool:
-        """Write what is pending, and then some data; return whether all was taken."""
-        if self._batch or self._pong or self._ping:
-            data = b"".join([*self._batch, self._ping, self._pong, data])
-            self._batch.clear()
-            self._batch_size = 0
-            self._ping = self._pong = b""
-        return self._transport.write(data, payload)
-
     def _schedule_batch(self) -> bool:
         """Have the batch written in the next pass, if the transport can."""
         self._batch_is_scheduled = self._transport.call_soon(self._in_next_pass)
@@ -276,12 +262,10 @@ class Outbox:
     def _write_pending(self) -> None:
         """Write what is pending, or have a job write the rest; never raises."""
         if self._state.stream_lost or self._state.closed:
-            self._batch.clear()
-            self._batch_size = 0
+            self._drop_batch()
             return
         try:
-            complete = self._write(self._close)
-            self._close = b""
+            complete = self._write_with_close()
         except TransportLost as exc:
             self._state.write_failed(exc.__cause__)
         else:
@@ -297,7 +281,66 @@ class Outbox:
 
     # -- with waiting ----------------------------------------------------------
 
-    async def _send_with_lock(self, frame: Callable[[_T], Frame], payload: _T) -> None:
+    def _start_write(
+        self, data: bytes, payload: bytes = b""
+    ) -> Coroutine[Any, Any, None] | None:
+        """Write a frame; return what must be awaited if not all of it was taken."""
+        try:
+            if self._batch or self._pong or self._ping:
+                is_written = self._write(data, payload)
+            else:  # nearly always, and it saves a call
+                is_written = self._transport.write(data, payload)
+        except TransportLost as exc:
+            self._state.write_failed(exc.__cause__)
+            return self._state.raise_closed()
+        if is_written:
+            return None
+        lock = self._get_lock()
+        lock.acquire_nowait()
+        return self._finish_write(lock)
+
+    async def _finish_write(self, lock: Lock) -> None:
+        try:
+            await self._drain_or_fail()
+        except TransportLost:
+            await self._state.raise_closed()
+        except Exception as exc:
+            self._state.sending_failed(exc)
+            raise
+        finally:
+            self._unlock(lock)
+
+    async def _send_carefully(self, frame: Callable[[_T], Frame], payload: _T) -> None:
+        """Send a message that is no quick reply, or that has to wait."""
+        is_spent = self._fairness.sends >= LIMIT
+        if is_late := self._is_late():
+            self._to_prove = QUICK_REPLIES
+        if not is_spent:
+            # The last chance to be cancelled without leaving a trace. If the budget is
+            # spent it comes with the lock held, because other tasks may send meanwhile.
+            await checkpoint_if_cancelled()
+        if is_spent or self._is_locked() or self._transport.unsent:
+            await self._send_with_lock(frame, (payload,))
+        else:
+            if self._state.reason is not None:
+                await self._state.raise_closed()
+            self._fairness.sends += 1
+            self.reply_due = False
+            try:
+                data = frame(payload)
+                first, second = data if isinstance(data, tuple) else (data, b"")
+                rest = self._start_write(first, second)
+            except Exception as exc:
+                self._state.sending_failed(exc)
+                raise
+            if rest is not None:
+                await rest
+        if is_late:
+            await self._yield()
+
+    async def _send_with_lock(
+        self, frame: Callable[[_T], Frame], payloads: Iterable[_T]
+    ) -> None:
         lock = self._get_lock()
         await lock.acquire()
         try:
@@ -306,12 +349,11 @@ class Outbox:
                 await checkpoint()
             else:
                 await checkpoint_if_cancelled()
-            if self._state.reason is not None:
-                await self._state.raise_closed()
-            data = frame(payload)
-            first, second = data if isinstance(data, tuple) else (data, b"")
-            if not self._write(first, second):
-                await self._drain_or_fail()
+            for data, payload in joined_frames(frame, payloads):
+                if self._state.reason is not None:
+                    await self._state.raise_closed()
+                if not self._write(data, payload):
+                    await self._drain_or_fail()
         except TransportLost as exc:
             self._state.write_failed(exc.__cause__)
             await self._state.raise_closed()
@@ -323,8 +365,19 @@ class Outbox:
         finally:
             self._unlock(lock)
 
-    def _has_pending(self) -> bool:
-        return bool(self._batch or self._ping or self._pong or self._close)
+    def _is_late(self) -> bool:
+        """Say whether the task has perhaps computed for long; `start_send` need not."""
+        self.has_checked = True
+        return monotonic() - self._last_yield.time >= MAX_STRETCH
+
+    async def _yield(self) -> None:
+        """Let the event loop see deadlines and cancellations, for the next call.
+
+        After the message, which does not wait for other tasks so. And shielded, because
+        the caller would take the message for one that was not sent.
+        """
+        await cancel_shielded_checkpoint()
+        self._last_yield.time = monotonic()
 
     def _is_locked(self) -> bool:
         return self._lock is not None and self._lock.locked()
@@ -358,8 +411,7 @@ class Outbox:
                 raise
             if not self._has_pending():
                 return
-            data, self._close = self._close, b""
-            self._write(data)
+            self._write_with_close()
 
     def _flush_in_background(self) -> None:
         if not (self._has_job or self._state.stream_lost or self._state.closed):

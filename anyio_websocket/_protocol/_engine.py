@@ -83,6 +83,12 @@ class Engine:
         #: whether the peer broke the protocol, or decoding raised something else
         self.failed: bool = False
 
+    def frame(self, message: str | bytes) -> Frame:
+        """Frame a message of any size, as `frame_message` and `frame_large` do."""
+        if len(message) < NO_COPY_SIZE:
+            return self.frame_message(message)
+        return self._codec.frame_large(message)
+
     def frame_large(self, message: str | bytes) -> Frame:
         """Frame a message of `NO_COPY_SIZE` or more, as `frame_message` does."""
         return self._codec.frame_large(message)

@@ -8,7 +8,12 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from anyio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
+from anyio_websocket import (
+    CloseReason,
+    ConnectionClosed,
+    PerMessageDeflate,
+    WebSocketConnection,
+)
 
 from ..support.frames import (
     CLOSE,
@@ -19,7 +24,9 @@ from ..support.frames import (
 from ..support.peer import (
     Opener,
     linked,
+    linked_by_sockets,
 )
+from ..support.stretch import set_max_stretch
 
 pytestmark = pytest.mark.virtual_time
 
@@ -187,3 +194,138 @@ async def test_F4_all_at_once() -> None:
                 assert [m for m in messages if m[0] == name] == [
                     f"{name}{i}" for i in range(rounds)
                 ]
+
+
+async def test_F9_many_messages_leave_with_one_write() -> None:
+    messages: list[str | bytes | bytearray] = ["a", "ö", b"b", bytearray(b"c")]
+    async with linked_by_sockets() as (client, server):
+        writes: list[int] = []
+        transport = client._core.transport
+        write = transport.write
+
+        def counted(data: bytes, payload: bytes = b"") -> bool:
+            writes.append(len(data) + len(payload))
+            return write(data, payload)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.cancel_scope.shield = True
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(type(transport), "write", staticmethod(counted))
+                await client.send_messages(iter(messages))
+                await client.send_messages([])
+            assert len(writes) == 1
+        for message in messages:
+            assert await server.get_message() == message
+
+
+async def test_many_messages_of_any_size_compressed_or_not() -> None:
+    messages: list[str | bytes] = [
+        "x" * 10,
+        "y" * 300_000,
+        b"z" * 131_072,
+        "",
+        "ä" * 1000,
+    ] * 3
+    for compression in (None, PerMessageDeflate(threshold=0)):
+        async with linked(
+            client={"compression": compression}, server={"compression": compression}
+        ) as (client, server):
+            for sender, receiver in ((client, server), (server, client)):
+                for compress in (None, True, False):
+                    received: list[str | bytes] = []
+
+                    async def receive(receiver: WebSocketConnection) -> None:
+                        while len(received) < len(messages):  # noqa: B023
+                            received.append(await receiver.get_message())  # noqa: B023
+
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(receive, receiver)
+                        await sender.send_messages(messages, compress=compress)
+                    assert received == messages
+
+
+async def test_many_messages_keep_together() -> None:
+    # One of them has to wait, and another task wants to send meanwhile.
+    async with linked(capacity=1000) as (client, server):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.send_messages, ["x" * 300_000, "y", "z"])
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(client.send_message, "of another task")
+            received = [await server.get_message() for _ in range(4)]
+        assert received == ["x" * 300_000, "y", "z", "of another task"]
+
+
+async def test_H1_one_invalid_message_of_many() -> None:
+    invalid: list[tuple[Any, type[Exception]]] = [
+        (["fits", 1], ValueError),
+        (["fits", "\ud800"], ValueError),
+        ("a single one", TypeError),
+        (b"a single one", TypeError),
+        (None, TypeError),
+    ]
+    async with linked() as (client, server):
+        for messages, error in invalid:
+            with pytest.raises(error):
+                await client.send_messages(messages)
+        await client.send_message("nothing was sent before this")
+        assert await server.get_message() == "nothing was sent before this"
+
+
+async def test_many_messages_of_a_cancelled_task() -> None:
+    async with linked_by_sockets() as (client, server):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await client.send_messages(["a", "b"])
+        assert scope.cancelled_caught
+        await client.send_message("nothing was sent before this")
+        assert await server.get_message() == "nothing was sent before this"
+
+
+async def test_E8_many_messages_when_the_connection_ends() -> None:
+    async with linked(capacity=1000) as (client, server):
+        outcome: list[str] = []
+
+        async def receive() -> None:
+            with pytest.raises(ConnectionClosed):
+                await client.get_message()
+
+        async def send() -> None:
+            try:
+                # More than the server stores.
+                await client.send_messages(["x" * 200_000] * 10)
+            except ConnectionClosed:
+                outcome.append("closed")
+            else:
+                outcome.append("sent")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(receive)
+            tasks.start_soon(send)
+            await anyio.wait_all_tasks_blocked()
+            await server.aclose()
+        assert outcome == ["closed"]
+    with pytest.raises(ConnectionClosed):
+        await client.send_messages(["too late"])
+
+
+# -- a task that computes ----------------------------------------------------------
+
+
+async def test_F11_a_cancelled_task_that_computes_receives_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with linked_by_sockets(message_queue_size=100) as (client, server):
+        await client.send_messages(["x"] * 50)
+        await anyio.wait_all_tasks_blocked()
+        assert await server.get_message() == "x"  # the others are there, too
+        set_max_stretch(monkeypatch, 0)  # as if it computed before each call
+        for receive in (server.get_message, server.__anext__):
+            received = 0
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                while True:
+                    await receive()
+                    received += 1
+            assert scope.cancelled_caught
+            assert received == 0
+        assert await server.get_message() == "x"  # none was lost

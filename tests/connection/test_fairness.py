@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import pytest
 
-from anyio_websocket._connection import _outbox
-from anyio_websocket._connection._fairness import LIMIT, FairnessBudget
+from anyio_websocket._connection._fairness import LIMIT, FairnessBudget, last_yield
 
 from ..support.peer import linked_by_sockets
+from ..support.stretch import set_max_stretch
 
 pytestmark = pytest.mark.virtual_time
 
@@ -22,10 +23,16 @@ def test_renewing_counts_both_directions_from_zero() -> None:
     assert (fairness.events, fairness.sends) == (0, 0)
 
 
+def test_the_connections_of_a_thread_share_when_it_yielded() -> None:
+    assert last_yield() is last_yield()
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(last_yield).result() is not last_yield()
+
+
 async def test_an_echo_of_a_burst_is_sent_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_outbox, "BURST_GAP", 100)  # on a slow machine, too
+    set_max_stretch(monkeypatch, 100)  # on a slow machine, too
     # Each of the messages is an event and a send, but these are not added up.
     async with linked_by_sockets(message_queue_size=math.inf) as (client, server):
         frame = client._core.engine.frame_message

@@ -12,12 +12,11 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import CloseReason, ConnectionClosed
-from anyio_websocket._connection import _outbox
 from anyio_websocket._connection._background import BackgroundTask
 from anyio_websocket._connection._close_state import CloseState
 from anyio_websocket._connection._fairness import LIMIT, FairnessBudget
+from anyio_websocket._connection._joined_frames import MAX_SIZE
 from anyio_websocket._connection._outbox import (
-    MAX_BATCH,
     QUICK_REPLIES,
     Outbox,
 )
@@ -37,13 +36,14 @@ from ..support.peer import (
 )
 from ..support.sockets import pair, read, reset
 from ..support.streams import MemoryStream, failing, stream_pair
+from ..support.stretch import set_max_stretch
 from ..support.watched import StubConnection
 
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take a slow machine for a quick one."""
-    monkeypatch.setattr(_outbox, "BURST_GAP", 100)
+    set_max_stretch(monkeypatch, 100)
 
 
 def same(frame: bytes) -> bytes:
@@ -133,7 +133,11 @@ async def test_F2_a_cancelled_task_sends_no_reply_over_a_stream() -> None:
     ours, theirs = stream_pair()
     async with anyio.create_task_group() as tasks:
         box, state = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
-        for box.sends_in_a_row, box.more_expected in ((0, False), (0, True), (1, True)):
+        for box.reply_due, box.more_expected in (
+            (True, False),
+            (True, True),
+            (False, True),
+        ):
             with anyio.CancelScope() as scope:
                 scope.cancel()
                 await box.send(same, b"answer")
@@ -186,10 +190,10 @@ async def test_F9_a_slow_reply_ends_the_burst(monkeypatch: pytest.MonkeyPatch) -
     async with box_and_peer() as (box, _, theirs):
         await box.send(same, b"quick, ")
         assert box._batch
-        monkeypatch.setattr(_outbox, "BURST_GAP", 0)  # as if it took longer
+        set_max_stretch(monkeypatch, 0)  # as if it took longer
         await box.send(same, b"slow, ")
         assert not box._batch
-        monkeypatch.setattr(_outbox, "BURST_GAP", 100)
+        set_max_stretch(monkeypatch, 100)
         await box.send(same, b"quick")
         assert not box._batch  # it has to show again that it keeps up
         theirs.setblocking(True)
@@ -207,7 +211,7 @@ async def test_F9_what_is_sent_unasked_leaves_at_once() -> None:
 async def test_a_cancelled_task_sends_nothing_but_a_reply() -> None:
     async with box_and_peer() as (box, _, theirs):
         box.more_expected = False
-        box.sends_in_a_row = 1
+        box.reply_due = False
         with anyio.CancelScope() as scope:
             scope.cancel()
             await box.send(same, b"unasked")
@@ -225,7 +229,7 @@ async def test_F11_a_slow_reply_looks_for_a_cancellation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with box_and_peer() as (box, state, _):
-        monkeypatch.setattr(_outbox, "BURST_GAP", 0)  # as if all took longer
+        set_max_stretch(monkeypatch, 0)  # as if all took longer
         for _ in range(3):
             with anyio.CancelScope() as scope:
                 scope.cancel()
@@ -234,16 +238,46 @@ async def test_F11_a_slow_reply_looks_for_a_cancellation(
         assert state.reason is None
 
 
+async def test_F11_a_task_that_computes_and_sends_lets_others_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Only so can the event loop see that a deadline has passed.
+    async with box_and_peer() as (box, _, theirs):
+        set_max_stretch(monkeypatch, 0)  # as if it computed before each call
+        for many in (False, True):
+            sent = 0
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_cancel, scope)
+                    while True:
+                        if many:
+                            await box.send_all(same, [b"x"])
+                        else:
+                            await box.send(same, b"x")
+                        sent += 1
+            assert scope.cancelled_caught
+            assert sent <= 2
+            # What was sent is with the kernel, and its sender was told so.
+            assert theirs.recv(100) == b"x" * sent
+        set_max_stretch(monkeypatch, 100)
+        box.note_received()
+        await box.send(same, b"quick")
+
+
+async def _cancel(scope: anyio.CancelScope) -> None:
+    scope.cancel()
+
+
 async def test_a_batch_is_bounded() -> None:
     async with box_and_peer() as (box, _, theirs):
-        half = bytes(MAX_BATCH // 2)
+        half = bytes(MAX_SIZE // 2)
         with anyio.move_on_after(0.05) as scope:
             await box.send(same, half)
             await box.send(same, half)
             assert not scope.cancel_called
             await box.send(same, b"x")  # is one too much, so it has to wait for all
         assert scope.cancelled_caught
-        assert await read(theirs, MAX_BATCH + 1) == half + half + b"x"
+        assert await read(theirs, MAX_SIZE + 1) == half + half + b"x"
 
 
 async def test_what_waited_for_the_lock_is_written_at_once() -> None:
@@ -257,9 +291,9 @@ async def test_what_waited_for_the_lock_is_written_at_once() -> None:
 
 async def test_a_batch_that_is_not_taken_at_once() -> None:
     async with box_and_peer() as (box, _, theirs):
-        await box.send(same, bytes(MAX_BATCH))
+        await box.send(same, bytes(MAX_SIZE))
         box.end_batch()
-        assert await read(theirs, MAX_BATCH) == bytes(MAX_BATCH)
+        assert await read(theirs, MAX_SIZE) == bytes(MAX_SIZE)
 
 
 async def test_a_batch_when_the_connection_broke() -> None:

@@ -28,7 +28,6 @@ from anyio_websocket import (
     wrap_client_stream,
     wrap_server_stream,
 )
-from anyio_websocket._connection import _outbox
 from anyio_websocket._transport._tls import TlsTransport
 
 from ..support.frames import (
@@ -54,6 +53,7 @@ from ..support.servers import connected, is_answered, raw_server, said
 from ..support.servers import serving as serving_tcp
 from ..support.sockets import pair, reset
 from ..support.streams import MemoryListener, failing
+from ..support.stretch import set_max_stretch
 
 
 @pytest.mark.virtual_time
@@ -169,7 +169,7 @@ async def test_F10_what_was_sent_leaves_before_the_end(
     end: Callable[[WebSocketConnection], Awaitable[None]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_outbox, "BURST_GAP", 100)  # on a slow machine, too
+    set_max_stretch(monkeypatch, 100)  # on a slow machine, too
     # The replies to a burst share a system call, and the end comes before it.
     one, other = socket.socketpair()
     with other:

@@ -39,6 +39,7 @@ from ..support.frames import (
 )
 from ..support.peer import over_socket, request
 from ..support.sockets import read
+from ..support.stretch import set_max_stretch
 
 BIG = bytes(range(256)) * 2**14  # 4 MiB, more than any buffer of a socket holds
 
@@ -159,7 +160,7 @@ async def test_a_reply_is_delayed_by_one_pass_at_most() -> None:
 async def test_F9_only_replies_leave_in_few_writes(
     answers: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_outbox, "BURST_GAP", 100)  # on a slow machine, too
+    set_max_stretch(monkeypatch, 100)  # on a slow machine, too
     # On a socket that keeps the bounds between writes.
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
