@@ -8,12 +8,14 @@ periods of 50 ms.
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from processes import ONE_BY_ONE
 from servers import LIMIT, run
 
 Round = Callable[[], Awaitable[None]]
@@ -26,15 +28,25 @@ async def ours(
     """anyio_websocket."""
     from anyio_websocket import open_websocket_url
 
+    messages = [message] * count
     async with open_websocket_url(url, max_message_size=LIMIT) as ws:
 
-        async def once() -> None:
+        async def one_by_one() -> None:
             for _ in range(count):
                 await ws.send_message(message)
             for _ in range(count):
                 await ws.get_message()
 
-        return await measure(once)
+        async def together() -> None:
+            await ws.send_messages(messages)
+            for _ in range(count):
+                await ws.get_message()
+
+        # An earlier version may not have send_messages().
+        single = (
+            count == 1 or ONE_BY_ONE in os.environ or not hasattr(ws, "send_messages")
+        )
+        return await measure(one_by_one if single else together)
 
 
 async def websockets(

@@ -22,9 +22,14 @@ CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
 
 IN_PYTHON = "in Python"
 BEFORE = "before"
+ONE_BY_ONE = "one by one"
 # Variants of a library, and the environment variables that select them. run.py adds
 # BEFORE when the command line says where the earlier version is.
-VARIANTS: dict[str, dict[str, str]] = {"": {}, IN_PYTHON: {"ANYIO_WEBSOCKET_PURE": "1"}}
+VARIANTS: dict[str, dict[str, str]] = {
+    "": {},
+    IN_PYTHON: {"ANYIO_WEBSOCKET_PURE": "1"},
+    ONE_BY_ONE: {ONE_BY_ONE: "1"},
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -32,7 +37,8 @@ class Subject:
     """A library on an event loop.
 
     :param variant: for anyio_websocket: `IN_PYTHON` is without its functions in C,
-        `BEFORE` is an earlier version
+        `BEFORE` is an earlier version; `ONE_BY_ONE` is a client that sends each message
+        with a call of its own
 
     """
 

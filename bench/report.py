@@ -60,7 +60,9 @@ virtual cores, waking a process on another core takes an interrupt through the h
 the process that wakes it pays for that. For short messages this costs more than all the
 rest, and is the same for all libraries. On one core there is no such interrupt, so
 these values are the cost of the library and of the kernel's sockets.""",
-    "Clients": "CPU time of the client per message sent and received.",
+    "Clients": """CPU time of the client per message sent and received. A client of
+anyio_websocket sends the messages of a round with `send_messages()`. "One by one" is
+one that sends each with `send_message()`, as the other libraries do.""",
     f"Clients{ON_ONE_CORE}": "The same, with the server on the core of the client.",
     "Echo over TLS": "The same as in the first section, over TLS.",
     "Echo with permessage-deflate": """The same, compressed with the default settings of

@@ -27,6 +27,7 @@ from processes import (
     BEFORE,
     HERE,
     IN_PYTHON,
+    ONE_BY_ONE,
     VARIANTS,
     Process,
     Subject,
@@ -51,10 +52,13 @@ ALL = [
 ]
 OWN = [subject for subject in LIBRARIES if subject.name == OURS]
 EARLIER = [Subject(OURS, loop, BEFORE) for loop in SERVERS[OURS]]
-LIBRARY_NAMES = list(dict.fromkeys(subject.library for subject in ALL))
+CALLERS = [
+    *(Subject(name, loop) for name, loops in CLIENTS.items() for loop in loops),
+    *(Subject(OURS, loop, ONE_BY_ONE) for loop in CLIENTS[OURS]),
+]
+LIBRARY_NAMES = list(dict.fromkeys(subject.library for subject in [*ALL, *CALLERS]))
 # The others have no compression.
 COMPRESSING = [s for s in LIBRARIES if s.name not in ("picows", "trio-websocket")]
-CALLERS = [Subject(name, loop) for name, loops in CLIENTS.items() for loop in loops]
 # Each sample of these opens thousands of connections.
 COSTLY = {"Memory", "Growth"}
 TLS = [shape for shape in ECHO if shape.name in ("16 B", "125 B x 100", "64 KiB")]

@@ -56,7 +56,8 @@ from ._outbox import Outbox
 from ._pings import PingInFlight, Pings
 from ._watched import Watched
 
-DECODED_AT_ONCE: Final = 16  # messages
+# Messages. Of 125 bytes, 16 at a time take 50 ns each for the call, and 64 take 15.
+DECODED_AT_ONCE: Final = 64
 # passes of the scheduler; to start writing takes one, a write one or two (TLS)
 PASSES_FOR_A_PONG: Final = 4
 
