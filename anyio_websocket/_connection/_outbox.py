@@ -237,13 +237,17 @@ class Outbox(Pending):
             with suppress(TransportLost):
                 self._write_with_close()
 
+    def is_idle(self) -> bool:
+        """Return whether nothing is pending, and no task writes."""
+        return not (self._is_locked() or self._has_pending() or self._transport.unsent)
+
     async def flush(self) -> None:
         """Wait until everything that is pending is written.
 
         :raises TransportLost: if the stream is lost
 
         """
-        if self._is_locked() or self._has_pending() or self._transport.unsent:
+        if not self.is_idle():
             async with self._get_lock():
                 if not self._state.closed:
                     await self._drain_or_fail()

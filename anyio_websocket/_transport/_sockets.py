@@ -35,6 +35,7 @@ class SocketTransport:
     """
 
     __slots__ = (
+        "_has_sent_eof",
         "_local",
         "_readiness",
         "_remote",
@@ -55,6 +56,7 @@ class SocketTransport:
         # This side's address is read when the socket is closed: until then the socket
         # knows it, and a copy would cost memory in each connection.
         self._local: Any = None
+        self._has_sent_eof = False
         self._readiness = readiness_of(sock)
         self.unsent: bytes | memoryview = b""
 
@@ -134,6 +136,7 @@ class SocketTransport:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError as exc:
             raise TransportLost("the socket broke while closing") from exc
+        self._has_sent_eof = True
         return True
 
     async def aclose(self) -> None:
@@ -149,8 +152,9 @@ class SocketTransport:
             self._readiness.close()
             # close() alone ends the connection only if no other process has the socket,
             # such as a child that was forked meanwhile.
-            with suppress(OSError):  # the peer is gone already
-                self._socket.shutdown(socket.SHUT_RDWR)
+            if not self._has_sent_eof:
+                with suppress(OSError):  # the peer is gone already
+                    self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
         self.unsent = b""
 
