@@ -596,6 +596,17 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "the event loop sees its deadline"
             ),
         ),
+        "F12": (
+            (
+                "one peer makes work: a kilobyte that decompresses to a megabyte, many "
+                "in a read; fragments by the hundred thousand; empty blocks of deflate"
+            ),
+            (
+                "no other task waits longer than 10 ms of CPU time, as long as "
+                "`~ConnectionOptions.max_message_size` is not raised. Work is counted, "
+                "not messages, and in between other tasks run"
+            ),
+        ),
         "F13": (
             "a TLS 1.3 peer asks for key updates without end, and reads nothing",
             "the connection is lost once 64 KiB of answers are unsent",

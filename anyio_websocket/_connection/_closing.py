@@ -34,7 +34,7 @@ from anyio import CancelScope, current_time
 from anyio.lowlevel import checkpoint
 
 from .._errors import CloseReason
-from .._protocol import Close, Engine
+from .._protocol import Close, Engine, Paused
 from .._settings import LINGER_TIMEOUT, ConnectionSettings
 from .._transport import Transport, TransportLost
 from ._close_state import CloseState
@@ -194,7 +194,7 @@ class Closing:
                 reason = CloseReason(event.code, event.reason or None)
                 self._state.close_received(reason)
             events += 1
-            if events % LIMIT == 0:
+            if events % LIMIT == 0 or event is Paused.PAUSED:
                 await checkpoint()
 
     async def _end_of_stream(self) -> None:

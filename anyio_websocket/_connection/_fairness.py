@@ -4,6 +4,12 @@ A message that is there already is returned, and a message that the network take
 once is sent, without going through the event loop. So a task could go on for ever, and
 would neither let other tasks run nor see its own cancellation. When `LIMIT` is reached,
 the task that reads or sends next goes through a checkpoint.
+
+What an event costs is up to the peer: a few bytes may decompress to a megabyte, or be
+one of a hundred thousand fragments. So the codec counts its own work (``TURN`` in
+``_protocol._codec``). After a millisecond or two it pauses, and that spends the budget.
+A read needs no count, whether it brings an event or not: it waits, unless it came back
+full, and then for eight in a row at the most (``_transport._adaptive_reads``).
 """
 
 from __future__ import annotations
@@ -13,6 +19,8 @@ from typing import Final
 
 # Events, or sends. At 1 to 10 us each, other tasks wait for a millisecond at most.
 LIMIT: Final = 100
+# Events that a turn counts for in which the codec paused.
+LONG_TURN: Final = 10 * LIMIT
 
 # Seconds that a task may go on without a checkpoint. A count does not bound that time:
 # the application may compute between two calls.

@@ -31,9 +31,10 @@ whenever they are woken.
 Events that are received already are handed out without going through the event loop.
 When the fairness budget is spent, the task goes through a checkpoint, so that a burst
 of tiny frames on one connection does not keep other tasks waiting, and a cancellation
-is seen. Receiving does not renew the budget, because not every ``receive()`` waits. As
-long as more messages can be returned at once, the outbox is told to expect more, and
-collects the replies, which then leave together.
+is seen. A codec that has done enough work for a turn pauses, which spends the budget as
+well. Receiving does not renew it, because not every ``receive()`` waits. As long as
+more messages can be returned at once, the outbox is told to expect more, and collects
+the replies, which then leave together.
 """
 
 from __future__ import annotations
@@ -45,19 +46,21 @@ from typing import Final
 from anyio import Event, current_time
 from anyio.lowlevel import checkpoint
 
-from .._errors import CloseReason
-from .._protocol import Close, Engine, Failure, Ping, Pong, close_reason_to_send
+from .._protocol import Close, Engine, Failure, Paused, Ping, Pong
 from .._settings import ConnectionSettings
 from .._transport import Transport, TransportLost
 from ._close_state import CloseState
-from ._fairness import LIMIT, MAX_STRETCH, FairnessBudget, last_yield
+from ._fairness import LIMIT, LONG_TURN, MAX_STRETCH, FairnessBudget, last_yield
 from ._inbox import INBOX_SIZE, Inbox, Message
 from ._outbox import Outbox
+from ._peer_end import end_by_peer
 from ._pings import PingInFlight, Pings
 from ._watched import Watched
 
 # Messages. Of 125 bytes, 16 at a time take 50 ns each for the call, and 64 take 15.
 DECODED_AT_ONCE: Final = 64
+# Events, at 1 to 2 us each, that are decoded at once when the stream is lost.
+LAST_EVENTS: Final = 2000
 # passes of the scheduler; to start writing takes one, a write one or two (TLS)
 PASSES_FOR_A_PONG: Final = 4
 
@@ -279,11 +282,22 @@ class Reader:
         return 0
 
     def decode_last(self) -> None:
-        """Decode what was received, up to the bounds of the inbox or a Close."""
+        """Decode what was received, up to a Close or the bounds of the inbox.
+
+        The caller cannot let other tasks run. So after `LAST_EVENTS` the rest is left
+        to `message`, as what does not fit into the inbox is.
+        """
         self._undecoded = True
-        while self._undecoded and self._state.reason is None and self._has_free_slot():
+        left = LAST_EVENTS
+        while (
+            left > 0
+            and self._undecoded
+            and self._state.reason is None
+            and self._has_free_slot()
+        ):
             self._fairness.events = 0
             self._fill_inbox()
+            left -= self._fairness.events
 
     async def wait_idle(self) -> None:
         """Wait until no task reads, once the end has begun."""
@@ -388,23 +402,15 @@ class Reader:
         if isinstance(event, Ping):
             self._outbox.send_pong(self._engine.frame_pong(event.payload))
             self._fairness.events = LIMIT  # see _give_way
+        elif event is Paused.PAUSED:
+            self._fairness.events = LONG_TURN
         elif isinstance(event, Pong):
             if self.pings.answer(event.payload, current_time()):
                 while self._others:
                     self._others.pop(0).set()
-        elif isinstance(event, Close):
-            # First the reason: sending our Close may fail, which would make it 1006.
-            received = CloseReason(event.code, event.reason or None)
-            self._state.close_received(received)
-            if self._state.sent is None:
-                self._state.sent = received
-            self._outbox.send_close(self._engine.frame_close(event.code, event.reason))
-        else:  # from now on nothing counts that the peer sends
-            assert isinstance(event, Failure)
-            reason = close_reason_to_send(event.reason)
-            self._state.sent = CloseReason(event.code, reason)
-            self._state.begin(self._state.sent)
-            self._outbox.send_close(self._engine.frame_close(event.code, reason))
+        else:
+            assert isinstance(event, Close | Failure)
+            end_by_peer(event, self._engine, self._outbox, self._state)
 
     def _pass_on(self) -> None:
         """Wake a waiting task, if there is a message for it or no task reads."""

@@ -7,10 +7,16 @@ connections with custom extensions, and is what the tests compare the first one 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
 # RFC 6455 section 5.5: no control frame carries more.
 MAX_CONTROL_PAYLOAD: Final = 125  # bytes
+
+# Units of work after which `Codec.next` returns, so that other tasks can run. A unit is
+# one microsecond or less, up to two for what is made to be expensive: half of a frame,
+# a kilobyte of payload, half a kilobyte of text. A timer of asyncio waits three turns.
+TURN: Final = 1000
 
 
 class Ping(NamedTuple):
@@ -30,6 +36,12 @@ class Close(NamedTuple):
 
     code: int
     reason: str
+
+
+class Paused(Enum):
+    """Work enough for one turn was done, and there is more."""
+
+    PAUSED = 0
 
 
 Received = str | bytes | Ping | Pong | Close
@@ -77,8 +89,12 @@ class Codec(Protocol):
         """
         ...
 
-    def next(self) -> Received | None:
+    def next(self) -> Received | Paused | None:
         """Return the next message or control frame, ``None`` if more bytes are needed.
+
+        The bytes of one read can take long to decode: a few of them decompress to a
+        megabyte, or are thousands of fragments. So work is counted, not events, and
+        after a `TURN` of it `Paused.PAUSED` is returned. The next call goes on.
 
         :raises ProtocolViolation: if the peer broke a rule; the codec must not be
             used for receiving after that

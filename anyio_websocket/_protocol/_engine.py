@@ -28,7 +28,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from ._close import NO_STATUS_RCVD
-from ._codec import Close, Codec, Frame, Ping, Pong, ProtocolViolation
+from ._codec import Close, Codec, Frame, Paused, Ping, Pong, ProtocolViolation
 from ._extensions import Extensions
 from ._frames import FrameCodec
 
@@ -48,7 +48,7 @@ class Failure(NamedTuple):
     reason: str
 
 
-Event = str | bytes | Ping | Pong | Close | Failure
+Event = str | bytes | Ping | Pong | Close | Paused | Failure
 
 
 class Engine:
@@ -115,7 +115,10 @@ class Engine:
         return self._codec.has_more()
 
     def next_event(self) -> Event | None:
-        """Return the next event, ``None`` if more bytes are needed."""
+        """Return the next event, ``None`` if more bytes are needed.
+
+        `Paused.PAUSED` asks the caller to let other tasks run before the next call.
+        """
         if self.close_received is not None or self.failed:
             return None
         try:

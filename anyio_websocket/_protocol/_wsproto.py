@@ -23,7 +23,11 @@ from wsproto.frame_protocol import (
 )
 
 from ._close import MESSAGE_TOO_BIG, POLICY_VIOLATION
-from ._codec import Close, Frame, Ping, Pong, ProtocolViolation, Received
+from ._codec import TURN, Close, Frame, Paused, Ping, Pong, ProtocolViolation, Received
+
+# Units of work, see `TURN`.
+_EVENT: Final = 50  # a frame, or what came of one
+_BYTES: Final = 7  # bits by which a size is shifted
 
 
 class WsprotoCodec:
@@ -60,6 +64,7 @@ class WsprotoCodec:
         )
         self._events: Generator[Event, None, None] | None = None
         self._fed = False  # whether bytes came since the last event
+        self._work = 0  # units since `PAUSED` was returned
         # The pieces of a message, joined as they come. Those of a text are encoded
         # again: as objects, pieces of one byte take 50 times their size.
         self._pieces = io.BytesIO()
@@ -74,16 +79,21 @@ class WsprotoCodec:
     def take_messages(self, max_count: int) -> list[str | bytes]:
         return []  # there is no faster way than next()
 
-    def next(self) -> Received | None:
+    def next(self) -> Received | Paused | None:
         if self._events is None:
             self._events = self._connection.events()
-        for event in self._events:
+        while self._work < TURN:
+            event = next(self._events, None)
+            if event is None:
+                self._events = None
+                self._fed = False
+                return None
+            self._work += _EVENT
             result = self._result(event)
             if result is not None:
                 return result
-        self._events = None
-        self._fed = False
-        return None
+        self._work = 0
+        return Paused.PAUSED
 
     def _result(self, event: Event) -> Received | None:
         if isinstance(event, TextMessage | BytesMessage):
@@ -107,6 +117,7 @@ class WsprotoCodec:
 
     def _join(self, event: TextMessage | BytesMessage) -> str | bytes | None:
         data = event.data.encode() if isinstance(event, TextMessage) else event.data
+        self._work += len(data) >> _BYTES
         is_whole = event.message_finished and not self._guard.assembled
         self._guard.assembled += len(data)
         if self._guard.assembled > self._max_message_size:

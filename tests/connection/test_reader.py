@@ -10,6 +10,8 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import CloseReason
+from anyio_websocket._connection._fairness import LIMIT
+from anyio_websocket._connection._reader import LAST_EVENTS
 from anyio_websocket._protocol import Close
 
 from ..support.frames import (
@@ -271,3 +273,19 @@ async def test_G10_no_memory_for_what_was_received(
     (record,) = caplog.records
     assert record.exc_info is not None
     assert record.exc_info[0] is MemoryError
+
+
+async def test_F12_how_much_is_decoded_when_the_stream_is_lost(opener: Opener) -> None:
+    # Nobody else can run meanwhile. The rest is decoded when it is asked for.
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        core = connection._core
+        close = peer.frame(CLOSE, close_payload(4000))
+        core.engine.receive_data(peer.frame(PONG) * 2 * LAST_EVENTS + close)
+        core.reader.decode_last()
+        left = len(core.engine._codec._buffer) - core.engine._codec._offset  # type: ignore[attr-defined]
+        decoded = 2 * LAST_EVENTS - left // len(peer.frame(PONG))
+        assert LIMIT < decoded <= LAST_EVENTS
+        assert connection.closed is None
+        assert await closed_with(connection) == CloseReason(4000, None)
+        tasks.cancel_scope.cancel()

@@ -66,6 +66,7 @@ from anyio_websocket._protocol import (
     ServerHandshake,
 )
 
+from ..support.codecs import next_of
 from ..support.frames import MASK, close_payload, frame
 from ..support.grammar import (
     any_answers,
@@ -113,7 +114,7 @@ def ours(
     try:
         for wire in wires:
             codec.feed(wire)
-            while (result := codec.next()) is not None:
+            while (result := next_of(codec)) is not None:
                 results.append(result)
                 if isinstance(result, Close):
                     return results, None, ""  # nothing counts after it

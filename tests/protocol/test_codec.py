@@ -28,7 +28,7 @@ from anyio_websocket._protocol import (
 )
 from anyio_websocket._protocol._wsproto import WsprotoCodec
 
-from ..support.codecs import received
+from ..support.codecs import next_of, received
 from ..support.frames import frame
 
 
@@ -290,7 +290,7 @@ def test_D1_a_large_message_takes_little_more_than_its_size(
     try:
         for start in range(0, len(data), chunk):
             codec.feed(data[start : start + chunk])
-            result = codec.next()
+            result = next_of(codec)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -28,7 +28,7 @@ from anyio_websocket._protocol._permessage_deflate import (
     PerMessageDeflate,
 )
 
-from ..support.codecs import received
+from ..support.codecs import next_of, received
 from ..support.compression import any_parameters, negotiated
 from ..support.frames import MASK, frame, masked, take_frame
 
@@ -275,7 +275,7 @@ def test_D1_a_message_that_does_not_shrink_takes_little_memory() -> None:
         try:
             for start in range(0, len(data), size):
                 codec.feed(data[start : start + size])
-                result = codec.next()
+                result = next_of(codec)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -14,6 +14,7 @@ from anyio_websocket._protocol import (
     Extensions,
     Failure,
     FrameCodec,
+    Paused,
     PerMessageDeflate,
     Ping,
     Pong,
@@ -40,7 +41,8 @@ def events(engine: Engine, *chunks: bytes) -> list[Event]:
     for chunk in chunks:
         engine.receive_data(chunk)
         while (event := engine.next_event()) is not None:
-            results.append(event)
+            if event is not Paused.PAUSED:
+                results.append(event)
     return results
 
 

@@ -23,6 +23,7 @@ from anyio_websocket._protocol import (
     ServerHandshake,
 )
 
+from ..support.codecs import next_of
 from ..support.grammar import (
     TOKENS,
     any_answers,
@@ -140,6 +141,6 @@ def test_D8_messages_behind_any_handshake(
         got: list[object] = []
         for piece in cutter(data)(sender.frame_message(message, compress=compress)):
             receiver.feed(piece)
-            while (result := receiver.next()) is not None:
+            while (result := next_of(receiver)) is not None:
                 got.append(result)
         assert got == [message]

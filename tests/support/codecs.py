@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from anyio_websocket._protocol import Close, Codec, Received
+from anyio_websocket._protocol import Close, Codec, Paused, Received
 
 AT_ONCE = 3  # messages; few, so that the tests exceed it
+
+
+def next_of(codec: Codec) -> Received | None:
+    """Return what ``next()`` returns when it has not paused."""
+    while (result := codec.next()) is Paused.PAUSED:
+        pass
+    return result
 
 
 def received(codec: Codec, *, at_once: int = AT_ONCE) -> Iterator[Received]:
@@ -22,7 +29,7 @@ def received(codec: Codec, *, at_once: int = AT_ONCE) -> Iterator[Received]:
             assert len(found) <= at_once
             yield from found
             continue
-        result = codec.next()
+        result = next_of(codec)
         if result is None:
             return
         yield result

@@ -1,0 +1,79 @@
+"""`FrameWriter`: builds the frames of RFC 6455 section 5.
+
+Messages and control frames become bytes. It keeps no state but what RFC 6455 and RFC
+7692 ask for: the mask keys of a client, and the window of a compressor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ._close import serialize_close
+from ._codec import Frame
+from ._deflate import Deflater
+from ._kernels import frame_unmasked, make_frame
+from ._kernels_py import WHOLE_BINARY, WHOLE_TEXT, frame_header
+from ._mask_keys import mask_keys
+from ._permessage_deflate import PerMessageDeflate
+
+_CLOSE: Final = 8
+_PING: Final = 9
+_PONG: Final = 10
+
+_FIN: Final = 0x80
+_RSV1: Final = 0x40  # RFC 7692 section 6: on a message's first frame, "compressed"
+
+
+class FrameWriter:
+    """Builds the frames of one side of a connection.
+
+    :param is_client: which side of the connection this is
+    :param deflate: the negotiated parameters; ``None`` means no compression
+
+    """
+
+    __slots__ = ("_deflater", "_keys")
+
+    def __init__(self, *, is_client: bool, deflate: PerMessageDeflate | None) -> None:
+        self._deflater: Deflater | None = None
+        if deflate is not None:
+            self._deflater = Deflater(deflate, is_client=is_client)
+        self._keys = mask_keys() if is_client else None
+
+    def frame_message(
+        self, message: str | bytes, *, compress: bool | None = None
+    ) -> bytes:
+        first = WHOLE_TEXT if isinstance(message, str) else WHOLE_BINARY
+        deflater = self._deflater
+        if deflater is not None:
+            if isinstance(message, str):
+                message = message.encode()
+            if len(message) >= deflater.threshold if compress is None else compress:
+                compressed = deflater.compress(message)
+                if compressed is not None:
+                    return self._frame(first | _RSV1, compressed)
+        return make_frame(first, message, next(self._keys) if self._keys else None)
+
+    def framer(self) -> Callable[[str | bytes], bytes]:
+        return self.frame_message if self._keys or self._deflater else frame_unmasked
+
+    def frame_large(self, message: str | bytes) -> Frame:
+        if self._keys is not None or self._deflater is not None:
+            return self.frame_message(message)
+        if isinstance(message, bytes):
+            return frame_header(WHOLE_BINARY, len(message)), message
+        message = message.encode()
+        return frame_header(WHOLE_TEXT, len(message)), message
+
+    def frame_ping(self, payload: bytes) -> bytes:
+        return self._frame(_FIN | _PING, payload)
+
+    def frame_pong(self, payload: bytes) -> bytes:
+        return self._frame(_FIN | _PONG, payload)
+
+    def frame_close(self, code: int | None, reason: str) -> bytes:
+        return self._frame(_FIN | _CLOSE, serialize_close(code, reason))
+
+    def _frame(self, first: int, payload: bytes) -> bytes:
+        return make_frame(first, payload, next(self._keys) if self._keys else None)
