@@ -201,6 +201,9 @@ class ConnectionClosed(WebSocketError):
     sent: CloseReason | None = None
     #: the Close of the peer; ``None`` if none was received
     received: CloseReason | None = None
+    #: if a call that sends raised it: whether no byte of what it was to send has left,
+    #: so that it is safe to send it again over another connection
+    nothing_sent: bool = False
     _peer_first: bool = False
     _detail: str = ""  # what the Closes do not tell
 

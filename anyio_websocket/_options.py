@@ -77,6 +77,17 @@ class _LifeOptions(TypedDict, total=False):
     keep a task and a socket.
     """
 
+    send_timeout: float | None
+    """Seconds for which the peer may take nothing while something waits to be sent;
+    default 60. Then the connection ends with code 1006, and what waits to be sent is
+    dropped. Any bytes that the peer takes count, so a slow peer is left alone. `None`
+    or `math.inf` sets no limit.
+
+    It bounds how long a peer that does not read can keep a task that sends, and the
+    memory of its message. The keepalive does not notice such a peer if it goes on
+    sending.
+    """
+
     compression: PerMessageDeflate | bool | None
     """Whether messages may be compressed with permessage-deflate (RFC 7692): ``True``
     for the defaults of `PerMessageDeflate`, or a `PerMessageDeflate` with settings of

@@ -55,6 +55,7 @@ class ConnectionSettings:
     connect_timeout: float | None = 10.0  # websockets' open timeout
     max_head_size: int = MAX_HEAD_SIZE
     disconnect_timeout: float | None = DISCONNECT_TIMEOUT
+    send_timeout: float | None = 60.0  # nginx's send_timeout, Apache's Timeout
     compression: PerMessageDeflate | bool | None = None
     ping_interval: float | None = 20.0  # websockets'; below any proxy's idle time
     ping_timeout: float | None = 20.0  # websockets'
@@ -72,6 +73,7 @@ class ConnectionSettings:
                 f"max_head_size must be at least 1024, not {self.max_head_size}"
             )
         check("disconnect_timeout", self.disconnect_timeout, none=True)
+        check("send_timeout", self.send_timeout, none=True)
         check("ping_interval", self.ping_interval, none=True)
         check("ping_timeout", self.ping_timeout, none=True)
         self._set(negotiable=Extensions.from_arguments(self.compression))

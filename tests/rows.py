@@ -738,6 +738,14 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "complete request is dropped, after a quarter of a second at the least"
             ),
         ),
+        "G13": (
+            "a peer refuses to read for ever while something is to be sent to it",
+            (
+                "after `~ConnectionOptions.send_timeout` the connection ends with "
+                "1006, who sends gets `ConnectionClosed`, and the memory is free. A "
+                "slow peer is left alone"
+            ),
+        ),
         "G14": (
             (
                 "a client is given a nursery that takes no tasks: none at all, an "

@@ -36,6 +36,7 @@ from anyio.abc import TaskGroup
 from .._settings import ConnectionSettings
 from .._types import Nursery
 from ._keepalive import Keepalive
+from ._waiting_writes import WaitingWrites
 from ._watched import Watched
 
 # Seconds. A Ping or a Close goes unnoticed for one to two of these. An idle connection
@@ -67,6 +68,10 @@ class BackgroundTask:
         self._retained = 0
         self._on_cancel = on_cancel or self._abort_all
         self._keepalive = Keepalive(settings)
+        #: the writes of its connections that have to wait
+        self.writes: WaitingWrites = WaitingWrites(
+            self.start_soon, settings.send_timeout
+        )
         self._connections: dict[Watched, None] = {}
         # How many times each had been read at the last check; -1 before the first.
         self._watchlist: dict[Watched, int] = {}

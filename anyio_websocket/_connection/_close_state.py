@@ -179,9 +179,10 @@ class CloseState:
         self.stream_lost = True
         self.begin(CloseReason(1006, text), cause=cause)
 
-    async def raise_closed(self) -> NoReturn:
+    async def raise_closed(self, *, nothing_sent: bool = False) -> NoReturn:
         """Raise what a call on an ended connection raises.
 
+        :param nothing_sent: whether no byte of the caller's message has left
         :raises ConnectionClosed: unless the caller is cancelled. A cancelled nursery
             ends both the connection and the tasks that use it, and these tasks must
             see their cancellation, whichever of them runs first
@@ -194,6 +195,7 @@ class CloseState:
             peer_first=not self.by_us,
             detail=self._detail(),
         )
+        error.nothing_sent = nothing_sent
         try:
             raise error from self.cause
         finally:

@@ -160,7 +160,8 @@ class WebSocketConnection(AsyncResource):
         Returns when the stream has taken the whole message. This is the backpressure:
         a peer that reads slowly makes the sender wait. It does not mean that the peer
         has received the message. Several tasks may send at the same time; each message
-        is sent whole, in the order of the calls.
+        is sent whole, in the order of the calls. If the peer takes nothing for
+        ``send_timeout`` seconds, the connection ends.
 
         If it is cancelled before its first byte is written, nothing is sent. If it is
         cancelled later, the rest of the message is sent in the background, except over
@@ -174,7 +175,8 @@ class WebSocketConnection(AsyncResource):
             secret together with text that an attacker can choose, see
             `PerMessageDeflate`
         :raises ConnectionClosed: if the connection is closed or closing, or is lost
-            while the message is being sent
+            while the message is being sent; its ``nothing_sent`` says whether it is
+            safe to send the message again
         :raises ValueError: if the message is of another type, is a text with lone
             surrogates, or is a memoryview that is not one-dimensional with items of
             one byte; nothing is sent then

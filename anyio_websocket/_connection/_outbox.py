@@ -38,7 +38,7 @@ event loop, which sees no deadline and runs no other task until then.
 **Cancellation.** If a sender is cancelled in the middle of its frame, the job of the
 background task sends the remaining bytes, provided that the transport knows which they
 are (our own sockets do). If it does not, no frame can follow, and the connection is
-aborted (1006).
+aborted (1006). That, and a peer that does not read, is in ``_waiting_writes``.
 """
 
 from __future__ import annotations
@@ -296,7 +296,7 @@ class Outbox(Pending):
                 is_written = self._transport.write(data, payload)
         except TransportLost as exc:
             self._state.write_failed(exc.__cause__)
-            return self._state.raise_closed()
+            return self._state.raise_closed(nothing_sent=True)
         if is_written:
             return None
         lock = self._get_lock()
@@ -327,7 +327,7 @@ class Outbox(Pending):
             await self._send_with_lock(frame, (payload,))
         else:
             if self._state.reason is not None:
-                await self._state.raise_closed()
+                await self._state.raise_closed(nothing_sent=True)
             self._fairness.sends += 1
             self.reply_due = False
             try:
@@ -345,6 +345,7 @@ class Outbox(Pending):
     async def _send_with_lock(
         self, frame: Callable[[_T], Frame], payloads: Iterable[_T]
     ) -> None:
+        nothing_sent = True
         lock = self._get_lock()
         await lock.acquire()
         try:
@@ -355,12 +356,14 @@ class Outbox(Pending):
                 await checkpoint_if_cancelled()
             for data, payload in joined_frames(frame, payloads):
                 if self._state.reason is not None:
-                    await self._state.raise_closed()
-                if not self._write(data, payload):
+                    await self._state.raise_closed(nothing_sent=nothing_sent)
+                is_written = self._write(data, payload)
+                nothing_sent = False
+                if not is_written:
                     await self._drain_or_fail()
         except TransportLost as exc:
             self._state.write_failed(exc.__cause__)
-            await self._state.raise_closed()
+            await self._state.raise_closed(nothing_sent=nothing_sent)
         except ConnectionClosed:
             raise
         except Exception as exc:
@@ -400,19 +403,8 @@ class Outbox(Pending):
     async def _drain(self) -> None:
         """Write what is pending, with the lock held."""
         while True:
-            try:
-                if self._transport.unsent:
-                    await self._transport.flush()
-            except TransportLost:
-                raise
-            except BaseException:  # cancelled
-                if not self._transport.survives_cancel:
-                    # There is no way to know how much was sent.
-                    self._state.connection_lost(
-                        "sending was cancelled in the middle of a frame"
-                    )
-                    await self._state.abort()
-                raise
+            if self._transport.unsent:
+                await self._background.writes.flush(self._transport, self._state)
             if not self._has_pending():
                 return
             self._write_with_close()

@@ -1,7 +1,8 @@
-"""Whether a peer is gone, told by the socket without reading from it.
+"""Whether a peer is gone, or takes what is sent, told by the socket.
 
 A connection is not read from while its inbox is full. The peer's end is behind the
-bytes that are not read, but the kernel knows about it.
+bytes that are not read, but the kernel knows about it. The kernel also knows how much
+the peer has taken, long before a socket can be written to again.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ _PEER_CLOSED: Final[int] = getattr(select, "POLLRDHUP", 0)
 
 # Linux's struct tcp_info: retransmissions without an answer is its third byte; segments
 # that were sent and not acknowledged, and milliseconds since the last acknowledgement,
-# are its 5th and 13th number of four bytes after the first eight bytes.
+# are its 5th and 13th number of four bytes after the first eight bytes. The number of
+# bytes that were acknowledged has eight bytes, behind 24 numbers of four bytes and two
+# of eight.
 _TCP_INFO: Final = getattr(socket, "TCP_INFO", None)
 _RETRANSMITS: Final = 2
 _UNACKED: Final = 24
 _LAST_ACK: Final = 56
-_TCP_INFO_SIZE: Final = 60
+_BYTES_ACKED: Final = 120
+_TCP_INFO_SIZE: Final = 128
 # A single loss is normal; after two, the third attempt was made 0.6 s after the first
 # or later.
 _LOSSES: Final = 2
@@ -65,3 +69,20 @@ def has_vanished(sock: Any, seconds: float) -> bool:
     except (OSError, struct.error, IndexError):  # no TCP
         return False
     return unacked > 0 and losses >= _LOSSES and last_ack >= 1000 * seconds
+
+
+def bytes_taken(sock: Any) -> int | None:
+    """Return how many bytes the peer's machine has acknowledged.
+
+    :param sock: a connected TCP socket, or what looks like one
+    :return: ``None`` if that is not known; only Linux tells
+
+    """
+    if _TCP_INFO is None:
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _TCP_INFO_SIZE)
+        (taken,) = struct.unpack_from("=Q", info, _BYTES_ACKED)
+    except (OSError, struct.error):  # no TCP, or a kernel before 4.1
+        return None
+    return int(taken)

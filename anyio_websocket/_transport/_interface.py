@@ -107,6 +107,14 @@ class Transport(Protocol):
         """Send what is unsent, waiting for the peer to take it."""
         ...
 
+    def progress(self) -> object:
+        """Return something that changes whenever the peer takes bytes.
+
+        :return: ``None`` if nothing waits to be sent
+
+        """
+        ...
+
     def call_soon(self, callback: Callable[[], None]) -> bool:
         """Call back in the scheduler's next pass.
 

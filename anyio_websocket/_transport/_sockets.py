@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from .._endpoint import Endpoint, endpoint_of
 from ._adaptive_reads import READ_FAILED
-from ._hang_up import has_hung_up, has_vanished
+from ._hang_up import bytes_taken, has_hung_up, has_vanished
 from ._interface import TransportLost
 from ._readiness import readiness_of
 
@@ -40,6 +40,7 @@ class SocketTransport:
         "_readiness",
         "_remote",
         "_socket",
+        "_writes",
         "is_ssl",
         "peer_active",
         "unsent",
@@ -59,6 +60,7 @@ class SocketTransport:
         self._has_sent_eof = False
         self._readiness = readiness_of(sock)
         self.unsent: bytes | memoryview = b""
+        self._writes = 0  # that sent something which had to wait
 
     @property
     def local(self) -> Endpoint | str:
@@ -125,8 +127,14 @@ class SocketTransport:
                     self.unsent = self.unsent[sent:] or b""
                     # There is room because the peer took what was sent before.
                     self.peer_active = True
+                    self._writes += 1
         except Exception as exc:
             raise TransportLost("the socket broke while sending") from exc
+
+    def progress(self) -> object:
+        # A socket can be written to when a third of its buffer is free, which may be a
+        # megabyte. The kernel knows of less, where it tells.
+        return (self._writes, bytes_taken(self._socket)) if self.unsent else None
 
     def call_soon(self, callback: Callable[[], None]) -> bool:
         return self._readiness.call_soon(callback)

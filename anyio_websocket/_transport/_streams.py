@@ -29,12 +29,13 @@ from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSAttribute
 
 from .._endpoint import Endpoint, endpoint_of
-from ._hang_up import has_hung_up, has_vanished
+from ._hang_up import bytes_taken, has_hung_up, has_vanished
 from ._interface import Transport, TransportLost
 
 # Bytes that one call of a stream's send method is given. After each call we know that
-# the peer takes bytes, even if all of a large message takes longer than a ping may.
-SEND_CHUNK_SIZE: Final = 262_144
+# the peer takes bytes, even if all of a large message takes longer than a Ping or than
+# send_timeout may.
+SEND_CHUNK_SIZE: Final = 65_536
 
 
 @runtime_checkable
@@ -85,6 +86,8 @@ class _Stream(ABC):
         self.unsent: bytes = b""
         self._rest = b""  # of a read that brought more than was asked for
         self._receiving: CancelScope | None = None
+        self._is_flushing = False
+        self._chunks = 0  # that were sent
 
     async def receive(self, max_bytes: int | None) -> bytes | None:
         try:
@@ -132,13 +135,23 @@ class _Stream(ABC):
 
     async def flush(self) -> None:
         data, self.unsent = self.unsent, b""
+        self._is_flushing = True
         try:
             for start in range(0, len(data), SEND_CHUNK_SIZE):
                 if start > 0:
                     self.peer_active = True  # the peer took what was sent before
                 await self._send(data[start : start + SEND_CHUNK_SIZE])
+                self._chunks += 1
         except Exception as exc:
             raise TransportLost("the stream broke while sending") from exc
+        finally:
+            self._is_flushing = False
+
+    def progress(self) -> object:
+        if not self._is_flushing:
+            return None
+        sock = self._raw_socket()
+        return self._chunks, None if sock is None else bytes_taken(sock)
 
     def call_soon(self, callback: Callable[[], None]) -> bool:
         return False

@@ -209,6 +209,9 @@ class TlsTransport:
     async def flush(self) -> None:
         await self._below.flush()
 
+    def progress(self) -> object:
+        return self._below.progress()
+
     def call_soon(self, callback: Callable[[], None]) -> bool:
         return self._below.call_soon(callback)
 

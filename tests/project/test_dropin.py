@@ -25,7 +25,7 @@ DEFAULTS = {
     "disconnect_timeout": 10.0,
 }
 # Parameters that they do not have; all of them are keyword-only.
-EVERYWHERE = {"max_head_size", "ping_interval", "ping_timeout"}
+EVERYWHERE = {"max_head_size", "ping_interval", "ping_timeout", "send_timeout"}
 CLIENT = {"compression", "extensions", *EVERYWHERE}
 LIMITS = {"max_connections", "max_pending_handshakes"}
 SERVER = {"origins", "compression", *EVERYWHERE}

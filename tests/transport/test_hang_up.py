@@ -11,9 +11,13 @@ import anyio
 import pytest
 
 from anyio_websocket._transport import _hang_up
-from anyio_websocket._transport._hang_up import has_hung_up, has_vanished
+from anyio_websocket._transport._hang_up import (
+    bytes_taken,
+    has_hung_up,
+    has_vanished,
+)
 
-from ..support.sockets import pair, reset
+from ..support.sockets import pair, read, reset
 
 
 @pytest.mark.parametrize("how", ["fin", "reset", "closed here"])
@@ -78,4 +82,23 @@ def test_E16_where_the_system_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -
         other.close()
         assert not has_hung_up(one)
         assert not has_vanished(one, 0)
+        assert bytes_taken(one) is None
     assert has_hung_up(one)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+async def test_G13_bytes_that_the_peer_took() -> None:
+    async with pair() as (transport, theirs):
+        before = bytes_taken(transport._socket)
+        assert before is not None
+        assert transport.write(bytes(1000))
+        await read(theirs, 1000)
+        assert bytes_taken(transport._socket) == before + 1000
+
+
+def test_G13_what_cannot_be_asked() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        assert bytes_taken(one) is None
+    assert bytes_taken(one) is None
+    assert bytes_taken(_Socket(0, 0, 0)) is None  # a kernel before 4.1
