@@ -96,6 +96,15 @@ SEEDS: Final[dict[str, list[bytes]]] = {
     "frames to a client": _frames(None),
     "compressed frames to a server": _compressed(_MASK),
     "compressed frames to a client": _compressed(None),
+    **{
+        f"out of memory, {kind}, {side}": [
+            step.to_bytes(2, "little") + seed
+            for step in (0, 3, 10, 30, 100)
+            for seed in (_frames if kind == "wsproto" else _compressed)(mask)
+        ]
+        for kind in ("C", "Python", "wsproto")
+        for side, mask in (("server", _MASK), ("client", None))
+    },
     "extensions": [
         b"permessage-deflate",
         b"permessage-deflate; client_max_window_bits; server_max_window_bits=10",

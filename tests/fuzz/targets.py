@@ -8,15 +8,21 @@ number of bytes.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Final
+from types import FrameType
+from typing import Any, Final
+from unittest import mock
 
 from anyio_websocket._client import _url
 from anyio_websocket._protocol import (
     Close,
+    Codec,
+    Engine,
+    Event,
     Extensions,
     FrameCodec,
     PerMessageDeflate,
@@ -24,6 +30,8 @@ from anyio_websocket._protocol import (
     Pong,
     ProtocolViolation,
     Received,
+    _frames,
+    _kernels_py,
 )
 from anyio_websocket._protocol._extensions import BadExtensions
 from anyio_websocket._protocol._wsproto import WsprotoCodec
@@ -126,6 +134,95 @@ def _decoded(
     return events, None
 
 
+class OutOfMemory:
+    """Lets one call fail of those that the protocol's modules and wsproto make.
+
+    :param step: which of them, counted from 0
+
+    """
+
+    def __init__(self, step: int) -> None:
+        self._left = step
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        gc.disable()  # it closes the generators of codecs that are not used any more
+        self._before = sys.getprofile()
+        sys.setprofile(self._count)
+
+    def __exit__(self, *exc_info: object) -> None:
+        sys.setprofile(self._before)
+        gc.enable()
+
+    def _count(self, frame: FrameType, event: str, argument: object) -> None:
+        path = frame.f_code.co_filename
+        if event in ("call", "c_call") and ("_protocol" in path or "wsproto" in path):
+            self._left -= 1
+            if self._left == -1:
+                raise MemoryError
+
+
+def out_of_memory(data: bytes, *, is_client: bool, kind: str) -> None:
+    """What comes out before an exception is right, and nothing comes out after it.
+
+    The first two bytes say at which call it is raised.
+    """
+    step, wire = int.from_bytes(data[:2], "little"), list(pieces(data[2:]))
+    with ExitStack() as patches:
+        if kind == "Python":
+            for name in ("mask", "take_messages"):
+                replacement = getattr(_kernels_py, name)
+                patches.enter_context(mock.patch.object(_frames, name, replacement))
+        healthy = _engine(is_client, kind)
+        right, _ = _until_exception(healthy, wire)
+        engine = _engine(is_client, kind)
+        with OutOfMemory(step):
+            events, left = _until_exception(engine, wire)
+        assert events == right[: len(events)]
+        if left is None:  # there were not so many calls
+            assert events == right
+        else:
+            after, _ = _until_exception(engine, [*left, b"\x81\x01x"])
+            assert not after
+
+
+def _engine(is_client: bool, kind: str) -> Engine:
+    codec: Codec
+    if kind == "wsproto":
+        codec = WsprotoCodec(
+            is_client=is_client, max_message_size=LIMIT, max_fragments=FRAGMENTS
+        )
+    else:
+        codec = FrameCodec(
+            is_client=is_client,
+            max_message_size=LIMIT,
+            max_fragments=FRAGMENTS,
+            deflate=PerMessageDeflate(),
+        )
+    return Engine(codec)
+
+
+def _until_exception(
+    engine: Engine, parts: list[bytes]
+) -> tuple[list[Event], list[bytes] | None]:
+    """Do as the reader does; return the events, and what is left if one is raised."""
+    events: list[Event] = []
+    for i, part in enumerate(parts):
+        try:
+            engine.receive_data(part)
+            while True:
+                if messages := engine.take_messages(3):
+                    events += messages
+                elif (event := engine.next_event()) is not None:
+                    events.append(event)
+                else:
+                    break
+        except MemoryError:
+            engine.fail()
+            return events, parts[i:]
+    return events, None
+
+
 def extensions(data: bytes) -> None:
     """The header of extensions, as an offer and as an answer."""
     text = data.decode("latin-1")
@@ -162,6 +259,13 @@ TARGETS: Final[dict[str, Target]] = {
     "frames to a client": partial(frames, is_client=True, deflate=False),
     "compressed frames to a server": partial(frames, is_client=False, deflate=True),
     "compressed frames to a client": partial(frames, is_client=True, deflate=True),
+    **{
+        f"out of memory, {kind}, {'client' if is_client else 'server'}": partial(
+            out_of_memory, is_client=is_client, kind=kind
+        )
+        for kind in ("C", "Python", "wsproto")
+        for is_client in (False, True)
+    },
     "extensions": extensions,
     "url": url,
 }
