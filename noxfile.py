@@ -24,7 +24,6 @@ nox.options.sessions = [
     "package",
     "tests",
     "alone",
-    "oldest",
     "interop",
     "autobahn-quick",
     "coverage",
@@ -183,17 +182,6 @@ def alone(session: nox.Session) -> None:
     _pytest(session, OTHERS, *UNMEASURED, env=THIN)
 
 
-@nox.session(python=PYTHONS[0], venv_backend="uv")
-def oldest(session: nox.Session) -> None:
-    """The tests with the lowest versions that pyproject.toml allows."""
-    session.install(
-        f"{_wheel(session)}[trio,fast]",
-        *("--group=test", "--group=uvloop", "--group=parity"),
-        "--resolution=lowest-direct",
-    )
-    _pytest(session, OTHERS, *UNMEASURED, env=THIN)
-
-
 @nox.session
 def interop(session: nox.Session) -> None:
     """Other libraries and browsers on the far end, directly and through proxies.
@@ -282,21 +270,22 @@ def _autobahn(session: nox.Session, *arguments: str) -> None:
     session.run("python", "-m", "tests.autobahn.suite", str(folder), *arguments)
 
 
-@nox.session
+@nox.session(python=PYTHONS[0], venv_backend="uv")
 def coverage(session: nox.Session) -> None:
-    """Every line and every branch is run by a test, with what is optional and without.
+    """Every line and branch is run by a test, with the lowest versions allowed.
 
-    Sweeps and measurements are left out. They run nothing that other tests do not, and
-    what measures memory or delays would measure coverage's, too.
+    Allowed by pyproject.toml, of what we depend on. The sweeps come afterwards, as they
+    run no line that other tests do not. What measures memory or delays is left out: it
+    would measure coverage's, too.
     """
-    _install(session, "test", "uvloop", "parity")
+    session.install(
+        f"{_wheel(session)}[trio,fast]",
+        *("--group=test", "--group=uvloop", "--group=parity"),
+        "--resolution=lowest-direct",
+    )
     data = {"COVERAGE_FILE": str(Path(session.cache_dir, "coverage").resolve())}
-    pure = data | {"ANYIO_WEBSOCKET_PURE": "1"}
     measure = ("--cov", "--cov-report=", "--cov-fail-under=0")
     chosen = ("-m", "not sweep and not measured", "--timeout", "90")  # it is slower so
-    modules = ("codec", "deflate", "kernels")
-    plain = [f"tests/protocol/test_{name}.py" for name in modules]
-    _pytest(session, *plain, *measure, *chosen, env=pure)
-    session.install(f"{_wheel(session)}[fast]")
-    _pytest(session, OTHERS, *measure, "--cov-append", *chosen, env=data)
+    _pytest(session, OTHERS, *measure, *chosen, env=data)
     session.run("coverage", "report", env=data)
+    _pytest(session, OTHERS, "-m", "sweep and not measured", env=THIN)

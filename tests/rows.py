@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -882,6 +883,7 @@ connects and disconnects clients by the hundred thousand. Their latest reports a
 """
 
 
+@cache
 def shown_by() -> dict[str, list[str]]:
     """Find the tests of each row, as ``file::name``."""
     found: dict[str, list[str]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Installs the suite, runs it four ways, two at a time, and reads what it found.
+"""Installs the suite, runs it four ways, some at once, and reads what it found.
 
 ``python -m tests.autobahn.suite FOLDER [SIZE] [ROLE ...] [BACKEND ...]``: FOLDER keeps
 the suite's environment between runs. SIZE is ``quick`` for the cases without
@@ -77,8 +77,8 @@ def main(arguments: list[str]) -> int:
         with own_port() as port:
             return run(wstest, size, *way, port), time.monotonic() - started
 
-    # Two at a time: the suite and its peer mostly wait for each other.
-    with ThreadPoolExecutor(2) as threads:
+    # The suite and its peer mostly wait for each other, but where they compress.
+    with ThreadPoolExecutor(len(ways) if size == "quick" else 2) as threads:
         results = threads.map(timed, ways)
         for (role, backend), (report, seconds) in zip(ways, results, strict=True):
             problems = list(judge(report, SIZES[size][1], explained))

@@ -38,7 +38,14 @@ def way(request: pytest.FixtureRequest, tls: Tls) -> Way:
     return Way(tls if transport == "tls" else None, COMPRESSION[compression])
 
 
-@pytest.fixture(scope="session", params=sorted(BROWSERS))
+# What uses the same browser stays in one process, so that it is started once.
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(name, marks=pytest.mark.xdist_group(name))
+        for name in sorted(BROWSERS)
+    ],
+)
 def browser(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Browser]:

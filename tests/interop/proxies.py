@@ -8,6 +8,7 @@ is not installed is skipped by its name.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -181,16 +182,15 @@ def proxying(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         ) as process:
             try:
                 _wait_until_open(process, site)
                 yield site.port
             finally:
-                process.terminate()
-                try:
-                    process.wait(PATIENCE)
-                finally:
-                    process.kill()
+                # With all its processes: it would wait for connections that the browser
+                # keeps in reserve, Apache for ten seconds.
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait_until_open(process: subprocess.Popen[bytes], site: _Site) -> None:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from .browsers import Browser
 from .javascript import messages, visited
 from .ours import Way, receive_their_client
 from .peer import Tls, Visit
-
-pytestmark = pytest.mark.xdist_group("browsers")  # they share a browser
 
 # The visit is the one that Node.js makes as well.
 SCRIPT = """

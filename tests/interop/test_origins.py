@@ -22,8 +22,6 @@ from .pages import serving_pages
 from .peer import PATIENCE
 from .proxies import PROXIES, proxying
 
-pytestmark = pytest.mark.xdist_group("origins")  # they share a browser
-
 # The code of the CloseEvent is all that a script learns of a refusal.
 SCRIPT = """
     const [url, done] = arguments;

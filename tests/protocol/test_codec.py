@@ -345,7 +345,7 @@ def test_large_messages_with_custom_extensions() -> None:
 def test_D12_pieces_take_no_memory_of_their_own(
     server: Make, opcode: int, in_fragments: bool
 ) -> None:
-    size = 2**16
+    size = 2**14
     codec = server(size, size, is_client=True)
     if in_fragments:
         data = frame(opcode, b"x", fin=False, mask=None)

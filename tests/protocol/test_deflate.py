@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import sys
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from anyio_websocket._protocol._permessage_deflate import (
 from ..support.codecs import next_of, received
 from ..support.compression import any_parameters, negotiated
 from ..support.frames import MASK, frame, masked, take_frame
+from ..support.modules import imported_anew
 
 
 @pytest.fixture(params=["zlib", "isal"], autouse=True, scope="module")
@@ -42,6 +44,11 @@ def compressor(request: pytest.FixtureRequest) -> Iterator[str]:
         else:
             pytest.importorskip("isal")
         yield request.param
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "isal.isal_zlib", None)  # not installed
+    assert imported_anew(_deflate).isal_zlib is None
 
 
 LIMIT = 2**20  # bytes

@@ -410,7 +410,7 @@ def test_C4_an_announced_length_takes_no_memory(is_client: bool, peer: Frames) -
 def test_D3_tiny_reads_take_no_memory_of_their_own(
     is_client: bool, peer: Frames, opcode: int
 ) -> None:
-    size = 2**17
+    size = 2**15
     mask = None if is_client else bytes(4)
     codec = codec_of(is_client, size)
     data = peer(opcode, b"x" * size, mask=mask)

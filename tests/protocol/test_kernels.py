@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from types import ModuleType
 
@@ -11,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyio_websocket._protocol import _kernels_py
+from anyio_websocket._protocol import _kernels, _kernels_py
 from anyio_websocket._protocol._kernels_py import MASKED, WHOLE_BINARY, WHOLE_TEXT
+
+from ..support.modules import imported_anew
 
 try:
     from anyio_websocket._protocol import _speedups
@@ -236,15 +237,11 @@ def test_no_memory_is_lost(kernels: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("pure", ["0", "1"])
-def test_the_environment_selects_python(pure: str) -> None:
-    if pure == "0" and speedups is None:
+def test_the_environment_selects_python(
+    pure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = _kernels_py if pure == "1" else speedups
+    if wanted is None:
         pytest.skip("_speedups is not built")
-    code = "from anyio_websocket._protocol._kernels import mask; print(mask.__module__)"
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "ANYIO_WEBSOCKET_PURE": pure},
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    )
-    assert result.stdout.strip().endswith("_kernels_py" if pure == "1" else "_speedups")
+    monkeypatch.setenv("ANYIO_WEBSOCKET_PURE", pure)
+    assert imported_anew(_kernels).mask is wanted.mask
