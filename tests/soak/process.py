@@ -11,6 +11,8 @@ import os
 import platform
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -25,6 +27,7 @@ from anyio.abc import Process
 from anyio_websocket import WebSocketConnection, __version__, open_websocket
 
 from ..support.ports import own_port
+from . import log
 from .level import Sample
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -40,20 +43,22 @@ def look(pid: int, tasks: int) -> Sample:
 
 
 class Server:
-    """A server of ours; after a stop it can be started again, on the same ports.
+    """A process of servers; after a stop it can be started again, on the same ports.
 
     :param loop: asyncio, uvloop or trio
     :param folder: for its files; has the certificate that it presents
-    :param port: its own, also while it does not run
-    :param tls_port: likewise, for TLS
+    :param ports: its own, also while it does not run: without TLS, with TLS, and one
+        without TLS that scripts crowd
 
     """
 
-    def __init__(self, loop: str, folder: Path, port: int, tls_port: int) -> None:
+    def __init__(self, loop: str, folder: Path, ports: Sequence[int]) -> None:
         self.loop = loop
-        self.port = port
-        self.tls_port = tls_port
+        self.port, self.tls_port, self.crowded_port = self._ports = ports
         self.complaints: list[str] = []
+        #: how often it wrote what a row promises
+        self.promised: Counter[str] = Counter()
+        self._started = 0.0
         self._certificate = folder / CERTIFICATE
         self._log = folder / f"{loop}.log"
         self._process: Process | None = None
@@ -62,10 +67,11 @@ class Server:
         """Start it; return when it listens."""
         # What is not closed by who opened it shall say so.
         python = sys.executable, "-W", "always::ResourceWarning"
-        ports = str(self.port), str(self.tls_port)
+        ports = map(str, self._ports)
+        self._started = time.monotonic()
         with self._log.open("wb") as log:
             self._process = await anyio.open_process(
-                [*python, "-m", SERVER, self.loop, *ports, str(self._certificate)],
+                [*python, "-m", SERVER, self.loop, str(self._certificate), *ports],
                 stderr=log,
                 cwd=ROOT,
             )
@@ -95,8 +101,15 @@ class Server:
         elif self._process.returncode:
             self.complaints.append(f"ended with {self._process.returncode}")
         await self.kill()
-        if said := self._log.read_text(errors="replace").strip():
-            self.complaints.append(f"complained: {said[-2000:]}")
+        promised, complaints = log.read(
+            self._log.read_text(errors="replace"),
+            servers=len(self._ports),
+            seconds=time.monotonic() - self._started,
+        )
+        self.promised += promised
+        if complaints:
+            text = "\n".join(complaints)
+            self.complaints.append(f"complained: {text[-2000:]}")
 
     async def kill(self) -> None:
         """Make sure that it does not run."""
@@ -138,11 +151,7 @@ async def running(loops: Sequence[str]) -> AsyncGenerator[tuple[list[Server], Pa
         identity.private_key_and_cert_chain_pem.write_to_path(folder / CERTIFICATE)
         authority.cert_pem.write_to_path(trusted)
         servers = [
-            Server(
-                *(loop, folder),
-                port=ports.enter_context(own_port()),
-                tls_port=ports.enter_context(own_port()),
-            )
+            Server(loop, folder, [ports.enter_context(own_port()) for _ in range(3)])
             for loop in loops
         ]
         try:

@@ -113,6 +113,16 @@ def _lines(soak: Soak, clients: str) -> Iterator[str]:
     told = [course.told for course in soak.courses]
     yield f"| E11 | {' | '.join(map(str, told))} | |"
     yield ""
+    yield "## Promised lines in the servers' logs"
+    yield ""
+    yield "By the row that promises them. Every other line is a broken promise."
+    yield ""
+    yield f"| row | {' | '.join(loops)} |"
+    yield "| --- |" + " ---: |" * len(loops)
+    for row in sorted({row for c in soak.courses for row in c.server.promised}):
+        counts = [course.server.promised[row] for course in soak.courses]
+        yield f"| {row} | {' | '.join(map(str, counts))} |"
+    yield ""
 
 
 def plot(soak: Soak, path: Path) -> None:

@@ -262,9 +262,8 @@ class Soak:
                 ssl_context=self._trust,
                 tls_standard_compatible=False,
             )
-        return await anyio.connect_tcp(
-            "127.0.0.1", tls_port if attack.over == "bare" else port
-        )
+        ports = {"bare": tls_port, "crowded": course.server.crowded_port}
+        return await anyio.connect_tcp("127.0.0.1", ports.get(attack.over, port))
 
     async def _fall(self, chance: random.Random, port: int) -> None:
         numbers = {row: range(len(traps)) for row, traps in TRAPS.items()}

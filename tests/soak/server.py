@@ -1,7 +1,8 @@
 """The server that is soaked: echoes on most paths, and does what scripts need on some.
 
-``python -m tests.soak.server LOOP PORT PEM``; prints its port and the one for TLS, and
-SIGTERM stops it, with time for the handlers to end. ``PEM`` has the certificate.
+``python -m tests.soak.server LOOP PEM PORT TLS_PORT CROWDED_PORT`` says when it
+listens. SIGTERM stops it, with time for the handlers to end. ``PEM`` has the
+certificate.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import logging
 import signal
 import ssl
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
 import anyio
-from anyio.lowlevel import current_token
+from anyio.lowlevel import checkpoint, current_token
 
 from anyio_websocket import (
     ConnectionClosed,
@@ -25,7 +27,13 @@ from anyio_websocket import (
     serve_websocket,
 )
 
-from .settings import CONNECT_TIMEOUT, DISCONNECT_TIMEOUT, PING_INTERVAL, PING_TIMEOUT
+from .settings import (
+    CONNECT_TIMEOUT,
+    CROWD,
+    DISCONNECT_TIMEOUT,
+    PING_INTERVAL,
+    PING_TIMEOUT,
+)
 
 OPTIONS: Final[dict[str, Any]] = {
     "connect_timeout": CONNECT_TIMEOUT,
@@ -50,6 +58,30 @@ def tasks_now() -> int:
 async def echo(ws: WebSocketConnection) -> None:
     while True:  # and no variable keeps the last message until the next has come
         await ws.send_message(await ws.get_message())
+
+
+async def echo_slowly(ws: WebSocketConnection) -> None:
+    """Wait for something else, such as a database, before each answer."""
+    async for message in ws:
+        await anyio.sleep(3)
+        await ws.send_message(message)
+
+
+async def compute(ws: WebSocketConnection) -> None:
+    """Compute before each answer, in short pieces."""
+    async for message in ws:
+        for _ in range(30):
+            until = time.thread_time() + 0.01
+            while time.thread_time() < until:
+                pass
+            await checkpoint()
+        await ws.send_message(message)
+
+
+async def drain(ws: WebSocketConnection) -> None:
+    """Receive everything, and answer nothing."""
+    async for _ in ws:
+        pass
 
 
 async def tell(ws: WebSocketConnection) -> None:
@@ -136,6 +168,9 @@ PATHS: Final[dict[str, Callable[[WebSocketConnection], Awaitable[None]]]] = {
     "/stats": tell,
     "/leave": leave,
     "/loud": leave_loudly,
+    "/slow": echo_slowly,
+    "/compute": compute,
+    "/drain": drain,
     "/ignore": WebSocketConnection.wait_closed,
 }
 
@@ -165,7 +200,7 @@ async def handler(request: WebSocketRequest) -> None:
         pass  # many a client is rude
 
 
-async def main(port: int, tls_port: int, certificate: str) -> None:
+async def main(certificate: str, port: int, tls_port: int, crowded_port: int) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
     serve = partial(serve_websocket, compression=True, **OPTIONS)
@@ -174,6 +209,10 @@ async def main(port: int, tls_port: int, certificate: str) -> None:
             servers = [
                 await tasks.start(serve, handler, "127.0.0.1", port, None),
                 await tasks.start(serve, handler, "127.0.0.1", tls_port, context),
+                await tasks.start(
+                    partial(serve, max_pending_handshakes=CROWD),
+                    *(handler, "127.0.0.1", crowded_port, None),
+                ),
             ]
             print("listening", flush=True)
             async for _ in signals:
@@ -185,12 +224,9 @@ async def main(port: int, tls_port: int, certificate: str) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
-    loop = sys.argv[1]
+    loop, certificate, *ports = sys.argv[1:]
     anyio.run(
-        main,
-        int(sys.argv[2]),
-        int(sys.argv[3]),
-        sys.argv[4],
+        partial(main, certificate, *map(int, ports)),
         backend="trio" if loop == "trio" else "asyncio",
         backend_options={"use_uvloop": True} if loop == "uvloop" else {},
     )

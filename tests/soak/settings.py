@@ -10,6 +10,9 @@ DISCONNECT_TIMEOUT: Final = 4.0
 PING_INTERVAL: Final = 5.0
 PING_TIMEOUT: Final = 5.0
 
+# pending handshakes that the server allows which scripts crowd
+CROWD: Final = 20
+
 # seconds that anything may take longer than promised while a thousand others are served
 # on the same core
 SLACK: Final = 5.0

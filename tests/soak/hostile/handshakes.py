@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import os
 import random
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Final
 
 import anyio
+from anyio.abc import SocketAttribute
 
 from ...support.frames import TEXT, Frame
 from ...support.peer import KEY, RawPeer, request
-from ..settings import CONNECT_TIMEOUT
+from ..settings import CONNECT_TIMEOUT, CROWD
 from .script import (
     BrokenPromise,
     dribbled,
@@ -24,6 +25,7 @@ from .script import (
     hears_the_end,
     hears_yes,
     leave_with_a_reset,
+    opened,
     plays,
 )
 
@@ -198,6 +200,20 @@ async def drips(peer: RawPeer) -> None:
 async def stalls_tls(peer: RawPeer) -> None:
     await peer.stream.send(random.choice((b"", b"\x16", b"\x16\x03\x01\x02\x00\x01")))
     await hears_the_end(peer, CONNECT_TIMEOUT)
+
+
+@plays("G12", "crowded")
+async def holds_many_silent_connections(peer: RawPeer) -> None:
+    address = peer.stream.extra(SocketAttribute.remote_address)
+    async with AsyncExitStack() as stack:
+        for _ in range(3 * CROWD):
+            silent = await anyio.connect_tcp(address[0], int(address[1]))
+            await stack.enter_async_context(silent)
+        honest = await anyio.connect_tcp(address[0], int(address[1]))
+        await stack.enter_async_context(honest)
+        other = RawPeer(honest, masks=True)
+        await opened(other)
+        await hears_echo(other)
 
 
 @plays("A2")

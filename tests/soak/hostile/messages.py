@@ -54,6 +54,11 @@ TOO_LARGE: Final = [
     frame(BINARY, bytes(LIMIT), fin=False, mask=bytes(4)) + frame(CONTINUATION, b"x"),
 ]
 BOMB: Final = frame(BINARY, deflated(bytes(2**26)), rsv=4, mask=bytes(4))
+INFLATED: Final = frame(BINARY, deflated(bytes(LIMIT)), rsv=4, mask=bytes(4))
+# Each is an empty block that is not final, and adds nothing to the message.
+EMPTY_BLOCKS: Final = frame(
+    BINARY, (b"\x00" + FLUSHED) * 5000 + b"\x00", rsv=4, mask=bytes(4)
+)
 SHREDS: Final = frame(BINARY, fin=False) + frame(CONTINUATION, fin=False) * FRAGMENTS
 NOISE: Final = random.Random(1).randbytes(5000)
 
@@ -68,6 +73,15 @@ async def sends_too_much(peer: RawPeer) -> None:
 async def sends_a_bomb(peer: RawPeer) -> None:
     await opened(peer, OFFER)
     await _floods(peer, BOMB, 1009)
+
+
+@plays("F12")
+async def makes_work(peer: RawPeer) -> None:
+    """It does not keep others waiting: their echoes are timed meanwhile."""
+    await opened(peer, OFFER, path=b"/drain")
+    await peer.stream.send(INFLATED * 20 + EMPTY_BLOCKS)
+    await peer.send(PING, b"done?")
+    await hears(peer, Frame(PONG, b"done?"))
 
 
 @plays("D11")

@@ -25,6 +25,7 @@ MASK: Final = b"\1\2\3\4"
 LOST: Final = (anyio.EndOfStream, anyio.BrokenResourceError, OSError)
 
 Script = Callable[[RawPeer], Awaitable[None]]
+Over = Literal["any", "tcp", "bare", "crowded"]
 
 
 class BrokenPromise(Exception):
@@ -37,21 +38,20 @@ class Attack:
 
     :param play: does it, over a connection that was just made
     :param over: ``"tcp"``, where it does what TLS cannot do; ``"bare"`` for bytes
-        without TLS, to a port that wants TLS; ``"any"`` for TCP or TLS
+        without TLS, to a port that wants TLS; ``"crowded"`` for TCP, to a server that
+        allows few pending handshakes; ``"any"`` for TCP or TLS
 
     """
 
     play: Script
-    over: Literal["any", "tcp", "bare"]
+    over: Over
 
 
 #: by the name of the row
 ATTACKS: Final[dict[str, list[Attack]]] = defaultdict(list)
 
 
-def plays(
-    row: str, over: Literal["any", "tcp", "bare"] = "any"
-) -> Callable[[Script], Script]:
+def plays(row: str, over: Over = "any") -> Callable[[Script], Script]:
     """Enlist a script for a row of the contract."""
 
     def enlist(script: Script) -> Script:

@@ -165,6 +165,17 @@ async def stays_behind_a_full_queue(peer: RawPeer) -> None:
 
 
 @plays("E17")
+async def talks_to_a_busy_application(peer: RawPeer) -> None:
+    """The Pong comes before the first answer, and the Close before the others."""
+    await opened(peer, path=random.choice((b"/slow", b"/compute")))
+    await peer.stream.send(peer.frame(TEXT, b"work") * 3)
+    await peer.send(PING, b"now?")
+    await hears(peer, Frame(PONG, b"now?"))
+    await peer.send_close(4000)
+    await hears_close(peer, 4000)
+
+
+@plays("E17")
 async def pings_behind_many_short_messages(peer: RawPeer) -> None:
     async with _witnessed(peer, b"/ignore") as witness:
         count = random.choice((17, 40, 2000))
