@@ -212,8 +212,8 @@ class WebSocketConnection(AsyncResource):
         125 bytes.
 
         No other message is sent between them, and they are sent in their order. It
-        returns when the stream has taken all of them. What is written at once is up to
-        128 KiB or 1000 messages; then other tasks run.
+        returns when the stream has taken all of them. One write takes up to 1000
+        messages, or 128 KiB of them; between two writes other tasks run.
 
         If it is cancelled, the messages that were not begun are not sent. The rest of
         those that were is sent in the background, except over a stream that you passed
@@ -286,6 +286,10 @@ class WebSocketConnection(AsyncResource):
         A Pong also answers the Pings that were sent before (RFC 6455 section 5.5.3).
         Several tasks may wait for their Pongs at the same time. If it is cancelled, a
         Pong that comes later is ignored.
+
+        The Pong is read after the messages that the peer sent before it. So this waits
+        while ``message_queue_size`` or ``max_message_size`` is reached, until another
+        task calls `get_message`.
 
         :param payload: up to 125 bytes, different from those of Pings that wait for
             their Pongs; ``None`` sends four random bytes

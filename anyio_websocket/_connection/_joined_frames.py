@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 from .._protocol import Frame
 
 MAX_SIZE: Final = 131_072  # bytes that are collected before they are written
-# Frames that are made before they are written. It bounds how long other tasks wait: to
-# make one takes half a microsecond, or some of them if it is compressed.
+# These two bound how long other tasks wait for a piece: to make a frame takes half a
+# microsecond, and to compress one three, and 26 more for each kilobyte.
 MAX_FRAMES: Final = 1000
+MAX_PAYLOAD: Final = MAX_SIZE  # bytes or characters, before they are compressed
 
-_T = TypeVar("_T")
+_T = TypeVar("_T", bound=Any)
 
 
-def joined_frames(
-    frame: Callable[[_T], Frame], payloads: Iterable[_T]
-) -> Iterator[tuple[bytes, bytes]]:
-    """Make frames of payloads, and yield as many at once as the bounds allow.
+def join_frames(
+    frame: Callable[[_T], Frame], payloads: Sequence[_T], start: int
+) -> tuple[bytes, bytes, int]:
+    """Make frames of payloads, as many as fit into one piece.
 
-    The next ones are made when those before were written: a compressor must not see a
+    The next ones must be made when this piece is written: a compressor may not see a
     message that is not sent.
 
-    :return: bytes to be written, in two parts if a payload is large
+    :param start: the index of the first payload
+    :return: the piece, in two parts if its last payload is large; and the index of the
+        payload after it
     """
     frames: list[bytes] = []
-    size = 0
-    for payload in payloads:
+    second = b""
+    size = payload_size = 0
+    end = start
+    while (
+        end < len(payloads)
+        and not second
+        and size < MAX_SIZE
+        and payload_size < MAX_PAYLOAD
+        and len(frames) < MAX_FRAMES
+    ):
+        payload = payloads[end]
+        end += 1
         data = frame(payload)
-        first, second = data if isinstance(data, tuple) else (data, b"")
-        frames.append(first)
-        size += len(first)
-        if second or size >= MAX_SIZE or len(frames) >= MAX_FRAMES:
-            yield b"".join(frames), second
-            frames.clear()
-            size = 0
-    if frames:
-        yield b"".join(frames), b""
+        if isinstance(data, tuple):
+            data, second = data
+        frames.append(data)
+        size += len(data)
+        payload_size += len(payload)
+    return b"".join(frames), second, end

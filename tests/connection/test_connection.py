@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import anyio
@@ -14,6 +15,7 @@ from anyio_websocket import (
     PerMessageDeflate,
     WebSocketConnection,
 )
+from anyio_websocket._connection import _outbox, _reader
 
 from ..support.frames import (
     CLOSE,
@@ -329,3 +331,104 @@ async def test_F11_a_cancelled_task_that_computes_receives_no_more(
             assert scope.cancelled_caught
             assert received == 0
         assert await server.get_message() == "x"  # none was lost
+
+
+async def test_F4_tasks_that_receive_take_turns() -> None:
+    for one_by_one in (True, False):
+        async with linked_by_sockets() as (client, server):
+            got: dict[str, int] = {"a": 0, "b": 0, "c": 0}
+
+            async def receive(name: str) -> None:
+                async for _ in server:
+                    got[name] += 1  # noqa: B023
+
+            async with anyio.create_task_group() as tasks:
+                for name in got:
+                    tasks.start_soon(receive, name)
+                await anyio.wait_all_tasks_blocked()
+                if one_by_one:
+                    for _ in range(30):
+                        await client.send_message("x")
+                        await anyio.wait_all_tasks_blocked()
+                else:
+                    await client.send_messages(["x"] * 30)
+                    await anyio.wait_all_tasks_blocked()
+                await client.aclose()
+            assert got == {"a": 10, "b": 10, "c": 10}
+
+
+async def test_F4_a_cancelled_task_leaves_its_message_to_the_next() -> None:
+    async with linked_by_sockets() as (client, server):
+        got: list[str | bytes] = []
+
+        async def receive(scope: anyio.CancelScope) -> None:
+            with scope:
+                got.append(await server.get_message())
+
+        scopes = [anyio.CancelScope() for _ in range(4)]
+        async with anyio.create_task_group() as tasks:
+            for scope in scopes:
+                tasks.start_soon(receive, scope)
+            await anyio.wait_all_tasks_blocked()
+            scopes[1].cancel()  # while it waits in line
+            await client.send_messages(["x", "y"])
+            await anyio.lowlevel.checkpoint()
+            scopes[2].cancel()  # as it is woken, on some event loops
+            await anyio.wait_all_tasks_blocked()
+            for message in ("z", "rest")[: 4 - len(got)]:
+                await client.send_message(message)
+                await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        assert got[:2] == ["x", "y"]
+        await client.send_message("last")
+        while (received := await server.get_message()) != "last":
+            got.append(received)
+        assert got[2:] == ["z", "rest"][: len(got) - 2]
+
+
+async def test_F12_many_messages_let_other_tasks_run() -> None:
+    async with linked_by_sockets(message_queue_size=math.inf) as (client, server):
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await anyio.lowlevel.checkpoint()
+                ticks += 1
+
+        async def receive() -> None:
+            for _ in range(10_000):
+                await server.get_message()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(receive)
+            tasks.start_soon(tick)
+            await client.send_messages([b""] * 10_000)
+            assert ticks >= 9  # between two writes
+            tasks.cancel_scope.cancel()
+
+
+async def test_F11_a_task_that_computes_after_full_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # After a full read the next one is tried without waiting.
+    async with linked_by_sockets(receive_buffer_size=7) as (client, server):
+        await client.send_messages(["x"] * 20)  # 7 bytes each
+        assert await server.get_message() == "x"
+        seconds = 1000
+        for module in (_outbox, _reader):
+            monkeypatch.setattr(module, "monotonic", lambda: seconds)
+        received = 0
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_cancel, scope)
+                while True:
+                    await server.get_message()
+                    received += 1
+                    seconds += 1  # as if it computed
+        assert scope.cancelled_caught
+        assert received <= 2
+
+
+async def _cancel(scope: anyio.CancelScope) -> None:
+    scope.cancel()

@@ -42,7 +42,7 @@ async def test_an_echo_of_a_burst_is_sent_at_once(
         first = await server.get_message()  # waits, as the others need not
         assert server._core.reader._fairness is server._core.outbox._fairness
         server._core.reader._fairness.renew()
-        server._core.outbox._to_prove = 0
+        server._core.outbox._quick_replies_needed = 0
         await server.send_message(first)
         for _ in range(LIMIT - 2):
             await server.send_message(await server.get_message())

@@ -162,7 +162,7 @@ async def box_and_peer() -> AsyncGenerator[tuple[Outbox, CloseState, socket.sock
         box = Outbox(transport, state, background, FairnessBudget())
         box.more_expected = True
         box.note_received()
-        box._to_prove = 0
+        box._quick_replies_needed = 0
         with anyio.fail_after(10):
             yield box, state, theirs
         background.release()
@@ -178,7 +178,7 @@ async def test_a_batch_leaves_with_what_is_written() -> None:
 
 async def test_F9_a_burst_of_quick_replies_is_collected() -> None:
     async with box_and_peer() as (box, _, theirs):
-        box._to_prove = QUICK_REPLIES
+        box._quick_replies_needed = QUICK_REPLIES
         box.note_received()
         for i in range(QUICK_REPLIES + 3):
             await box.send(same, b"%d" % i)
