@@ -30,7 +30,8 @@ async def test_receivers_are_woken_in_their_order() -> None:
         assert (woken, waiting._woken) == ([0], 0)
         waiting._wake_all()
         await anyio.wait_all_tasks_blocked()
-        assert (woken, waiting._woken) == ([0, 1, 2], 0)
+        # Those that are woken together run in any order.
+        assert (sorted(woken), waiting._woken) == ([0, 1, 2], 0)
 
 
 async def test_a_cancelled_task_leaves_the_line() -> None:
