@@ -600,7 +600,8 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "F12": (
             (
                 "one peer makes work: a kilobyte that decompresses to a megabyte, many "
-                "in a read; fragments by the hundred thousand; empty blocks of deflate"
+                "in a read, fragments by the hundred thousand, empty blocks of "
+                "deflate, short TLS records, key updates"
             ),
             (
                 "no other task waits longer than 10 ms of CPU time, as long as "

@@ -18,11 +18,12 @@ from ._reader import Reader
 
 # Of a socket, what the kernel has stored is read: 6 MiB at most on Linux, unless
 # SO_RCVBUF says otherwise.
-MAX_UNREAD: Final = 8 * 2**20  # bytes
+READ_SIZE: Final = 131_072  # bytes
+# Over TLS a read brings a hundred records at the most, and these can be short.
+MAX_READS: Final = 64
 # Of a stream there is no way to know how much is still to come.
 MAX_UNREAD_OF_STREAM: Final = 2**20  # bytes
 MAX_READS_OF_STREAM: Final = 64
-READ_SIZE: Final = 131_000  # bytes
 # Passes of the scheduler after which a stream has nothing to receive. One that has
 # something takes a few: one for its checkpoint, one for the selector, two for TLS.
 PASSES_FOR_A_READ: Final = 16
@@ -103,10 +104,8 @@ class Unread:
 def read_unread(transport: Transport) -> bytes:
     """Read what a transport has received, without waiting; never raises."""
     pieces: list[bytes] = []
-    size = 0
     try:
-        while size < MAX_UNREAD and (data := transport.receive_now(READ_SIZE)):
-            size += len(data)
+        while len(pieces) < MAX_READS and (data := transport.receive_now(READ_SIZE)):
             pieces.append(data)
     except TransportLost:
         pass

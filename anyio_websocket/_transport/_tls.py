@@ -8,6 +8,11 @@ is passed to the socket's transport either as a whole or not at all. What the so
 does not take at once is kept there, in order, as without TLS: a cancelled send can be
 completed later.
 
+Decrypting takes time, too: a record of one byte takes 1.2 us, and one that asks for new
+keys 23 us, so that a read of 128 KiB could be 0.1 s of work. So OpenSSL is given no
+more than `MAX_RECORDS` before other tasks run. Where records end is in their headers,
+which are not encrypted (RFC 8446 section 5.1).
+
 Users' TLS streams (``anyio.streams.tls.TLSStream``, ``trio.SSLStream``) cannot promise
 that, because they encrypt and wait in one call.
 """
@@ -19,6 +24,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from anyio.lowlevel import checkpoint
+
 from .._endpoint import Endpoint
 from ._interface import TransportLost, send
 from ._sockets import RECEIVE_SIZE, SocketTransport
@@ -27,6 +34,10 @@ from ._sockets import RECEIVE_SIZE, SocketTransport
 # with 22 bytes each, and every answer is as long. An honest peer asks once in 2**24
 # records, so a single answer waits at most.
 MAX_UNSENT_ANSWERS: Final = 65_536
+
+# Records that are decrypted in one turn, which takes 1.5 ms at the most.
+MAX_RECORDS: Final = 64
+_HEADER: Final = 5  # bytes; the last two are the length of what follows
 
 
 class TlsTransport:
@@ -42,9 +53,12 @@ class TlsTransport:
     __slots__ = (
         "_below",
         "_incoming",
+        "_interrupted",
         "_outgoing",
+        "_record_left",
         "_tls",
         "_unsent_answers",
+        "_waiting",
         "is_ssl",
     )
 
@@ -57,6 +71,9 @@ class TlsTransport:
         self._below = below
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self._waiting = b""  # was received, and OpenSSL was not given it yet
+        self._record_left = 0  # bytes still to come of the record given last
+        self._interrupted = False  # whether it was, since `receive` was called
         self._unsent_answers = 0  # bytes, since the peer last took everything
         self._tls = context.wrap_bio(
             *(self._incoming, self._outgoing),
@@ -93,10 +110,13 @@ class TlsTransport:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 await send(self._below, self._outgoing.read())
+                if self._waiting and self._give():
+                    await checkpoint()
+                    continue
                 data = await self._below.receive(RECEIVE_SIZE)
                 if not data:
                     raise TransportLost("the peer left during the handshake") from None
-                self._incoming.write(data)
+                self._give(data)
             except ssl.SSLError:
                 with suppress(TransportLost):  # the alert tells the peer why
                     self._below.write(self._outgoing.read())
@@ -108,6 +128,7 @@ class TlsTransport:
 
     async def receive(self, max_bytes: int | None) -> bytes | None:
         size = max_bytes or RECEIVE_SIZE
+        self._interrupted = False
         while True:
             # The last record may have had more bytes than were asked for.
             if self._incoming.pending or self._tls.pending():
@@ -115,10 +136,15 @@ class TlsTransport:
                     return self._read(size)
                 except ssl.SSLWantReadError:
                     pass  # the rest of a record has not arrived yet
+            if self._waiting and self._give():
+                await checkpoint()
+                if self._interrupted:
+                    return None
+                continue
             data = await self._below.receive(RECEIVE_SIZE)
             if data:
                 self._below.peer_active = True
-                self._incoming.write(data)
+                self._give(data)
             elif data is None:
                 return None
             else:
@@ -129,10 +155,39 @@ class TlsTransport:
             if self._incoming.pending or self._tls.pending():
                 with suppress(ssl.SSLWantReadError):
                     return self._read(max_bytes)
+            if self._waiting and self._give():
+                continue
             data = self._below.receive_now(RECEIVE_SIZE)
             if not data:
                 return data
-            self._incoming.write(data)
+            self._give(data)
+
+    def _give(self, data: bytes = b"") -> bool:
+        """Give OpenSSL what was received, up to `MAX_RECORDS`; the rest waits.
+
+        :param data: what was received now; without it, what waits is given
+        :return: whether there was anything to give
+
+        """
+        size = len(data)
+        if not (self._waiting or self._record_left):
+            if size - _HEADER == int.from_bytes(data[3:_HEADER], "big"):
+                self._incoming.write(data)  # a single record, as is most often
+                return True
+        else:
+            data = self._waiting + data
+            size = len(data)
+        end = self._record_left
+        count = 0
+        while end + _HEADER <= size and count < MAX_RECORDS:
+            length = data[end + 3 : end + _HEADER]
+            end += _HEADER + int.from_bytes(length, "big")
+            count += 1
+        given = min(end, size)
+        self._record_left = end - given
+        self._waiting = data[given:]
+        self._incoming.write(data[:given])
+        return given > 0
 
     def _read(self, size: int) -> bytes:
         """Decrypt what has arrived, up to ``size`` bytes.
@@ -189,6 +244,7 @@ class TlsTransport:
         return self._below.has_left(seconds)
 
     def interrupt(self) -> None:
+        self._interrupted = True
         self._below.interrupt()
 
     def write(self, data: bytes, payload: bytes = b"") -> bool:

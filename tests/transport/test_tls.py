@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from functools import partial
-from typing import NamedTuple
 
 import anyio
 import pytest
@@ -18,57 +14,12 @@ from anyio_websocket import (
     open_websocket,
     serve_websocket,
 )
-from anyio_websocket._transport._connect import connect
 from anyio_websocket._transport._interface import TransportLost, send
-from anyio_websocket._transport._sockets import SocketTransport
-from anyio_websocket._transport._tls import TlsTransport
+from anyio_websocket._transport._tls import MAX_RECORDS, TlsTransport
+
+from ..support.tls_ends import pair, strangers
 
 BIG = bytes(range(256)) * 2**14  # 4 MiB
-
-
-class Ends(NamedTuple):
-    """Both ends of a connection, and the sockets below them."""
-
-    client: TlsTransport
-    server: TlsTransport
-    client_socket: SocketTransport
-    server_socket: SocketTransport
-
-
-@asynccontextmanager
-async def strangers(
-    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext, name: str = "localhost"
-) -> AsyncGenerator[Ends]:
-    """Two ends that have not done the TLS handshake yet."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = await connect("127.0.0.1", listener.getsockname()[1])
-        sock, _ = listener.accept()
-    sock.setblocking(False)
-    server = SocketTransport(sock)
-    ends = Ends(
-        TlsTransport(client, client_tls, name),
-        TlsTransport(server, server_tls, None),
-        client,
-        server,
-    )
-    try:
-        with anyio.fail_after(10):
-            yield ends
-    finally:
-        await ends.client.abort()
-        await ends.server.aclose()
-
-
-@asynccontextmanager
-async def pair(
-    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
-) -> AsyncGenerator[Ends]:
-    """Two ends that have done the TLS handshake."""
-    async with strangers(client_tls, server_tls) as ends:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ends.client.handshake)
-            tasks.start_soon(ends.server.handshake)
-        yield ends
 
 
 async def read(transport: TlsTransport, size: int, step: int | None = None) -> bytes:
@@ -108,12 +59,12 @@ async def test_small_records_are_returned_together(
     client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
 ) -> None:
     async with pair(client_tls, server_tls) as ends:
-        for i in range(100):
+        for i in range(MAX_RECORDS):
             ends.client._tls.write(b"%02d" % i)
         beginning = b"\x17\x03\x03"  # of another one
         assert ends.client_socket.write(ends.client._outgoing.read() + beginning)
         data = await ends.server.receive(None)
-        assert data == b"".join(b"%02d" % i for i in range(100))
+        assert data == b"".join(b"%02d" % i for i in range(MAX_RECORDS))
         with anyio.move_on_after(0.05) as scope:
             await ends.server.receive(None)
         assert scope.cancelled_caught
