@@ -141,7 +141,7 @@ class Reader(WaitingTasks):
 
     # -- for the application ---------------------------------------------------
 
-    def take(self, *, is_next: bool = False) -> Message | None:
+    def take(self, is_next: bool = False, /) -> Message | None:
         """Return the next message if that takes no waiting, otherwise ``None``.
 
         That is a plain call and no coroutine, which saves a tenth of the CPU time of a
@@ -190,7 +190,7 @@ class Reader(WaitingTasks):
         try:
             if self._receivers or self._woken:
                 await self._wait_in_line()
-                if (message := self.take(is_next=True)) is not None:
+                if (message := self.take(True)) is not None:
                     return message
             while True:
                 if (
@@ -211,7 +211,7 @@ class Reader(WaitingTasks):
                         await self._give_way()  # receive() may return without waiting
                     else:
                         await self.receive()
-                if (message := self.take(is_next=True)) is not None:
+                if (message := self.take(True)) is not None:
                     return message
         finally:
             if self._receivers or self._others:
