@@ -194,9 +194,7 @@ def interop(session: nox.Session) -> None:
     if shutil.which("npm") is not None:
         with session.chdir("tests/interop/node"):
             session.run("npm", "ci", "--no-audit", "--no-fund", external=True)
-    # Tests that share a browser are marked as a group, which stays in one process.
-    groups = (*PARALLEL[:2], "--dist", "loadgroup")
-    session.run("pytest", *groups, "tests/interop", *session.posargs, env=INSTALLED)
+    _pytest(session, "tests/interop", env={})
 
 
 @nox.session

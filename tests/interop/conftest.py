@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Generator
+from importlib import import_module
+from typing import Any
 
 import pytest
 import trustme
@@ -14,6 +16,23 @@ from .pages import serving_pages
 from .peer import Tls
 
 COMPRESSION = {"off": None, "on": True, "forgetful": FORGETFUL}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep what uses the same browser in one process, so that it is started once.
+
+    The mark ``xdist_group`` says the same, but pytest-xdist 3.8 does not see it under
+    pytest 9.2 (https://github.com/pytest-dev/pytest-xdist/issues/1386).
+    """
+
+    def scope_of(nodeid: str) -> str:
+        first = nodeid.partition("[")[2].partition("-")[0]
+        return first if first in BROWSERS else nodeid
+
+    scheduler = import_module("xdist.scheduler").LoadScopeScheduling(config, log)
+    scheduler._split_scope = scope_of
+    return scheduler
 
 
 @pytest.fixture(scope="session")
@@ -38,14 +57,7 @@ def way(request: pytest.FixtureRequest, tls: Tls) -> Way:
     return Way(tls if transport == "tls" else None, COMPRESSION[compression])
 
 
-# What uses the same browser stays in one process, so that it is started once.
-@pytest.fixture(
-    scope="session",
-    params=[
-        pytest.param(name, marks=pytest.mark.xdist_group(name))
-        for name in sorted(BROWSERS)
-    ],
-)
+@pytest.fixture(scope="session", params=sorted(BROWSERS))
 def browser(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Browser]:
