@@ -712,8 +712,8 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "G10": (
             (
                 "memory runs out, an extension raises, or there is a bug, while a "
-                "connection is read from in the background, pinged or closed; while a "
-                "task of the application receives or sends"
+                "connection is read from in the background, pinged or closed, or a "
+                "request is read; while a task of the application receives or sends"
             ),
             (
                 "it is logged with its traceback, and only that connection ends "

@@ -214,6 +214,8 @@ class ClientTasks:
                 is_warning = _is_tls_failure(exc) and self._tls_warnings.allows()
                 level = logging.WARNING if is_warning else logging.DEBUG
                 _log(level, transport, exc)
+        except Exception:  # no memory left, or a bug: it is this client's alone
+            _logger.exception("%s: reading its request failed", name_of(transport))
         except BaseException:
             await transport.abort()
             raise

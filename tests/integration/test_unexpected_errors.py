@@ -21,6 +21,7 @@ from anyio_websocket import (
     serve_websocket,
     wrap_server_stream,
 )
+from anyio_websocket._protocol import ServerHandshake
 
 from ..support.frames import CLOSE, PING, PONG, TEXT, close_payload
 from ..support.memory_servers import accepted_client, raw_client
@@ -235,6 +236,25 @@ async def test_G10_the_server_goes_on(caplog: pytest.LogCaptureFixture) -> None:
             await client.send(TEXT, b"still here")
             assert (await client.receive()).payload == b"still here"
     assert logged(caplog) == [MemoryError] * 3
+
+
+@pytest.mark.virtual_time
+async def test_G10_while_a_request_is_read(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(asked: WebSocketRequest) -> None:
+        await asked.accept()
+
+    def no_memory(self: object, data: bytes) -> None:
+        raise MemoryError
+
+    async with serving_in_memory(handler) as (listener, _):
+        with monkeypatch.context() as patch:
+            patch.setattr(ServerHandshake, "receive_data", no_memory)
+            peer = await raw_client(listener)
+            assert await peer.receive_all() == b""
+        await accepted_client(listener)
+    assert logged(caplog) == [MemoryError]
 
 
 async def test_G10_over_sockets(caplog: pytest.LogCaptureFixture) -> None:
