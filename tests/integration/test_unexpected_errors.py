@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,7 +22,9 @@ from anyio_websocket import (
     serve_websocket,
     wrap_server_stream,
 )
+from anyio_websocket._connection import _outbox
 from anyio_websocket._protocol import ServerHandshake
+from anyio_websocket._transport._sockets import SocketTransport
 
 from ..support.frames import CLOSE, PING, PONG, TEXT, close_payload
 from ..support.memory_servers import accepted_client, raw_client
@@ -283,3 +286,41 @@ async def test_G10_over_sockets(caplog: pytest.LogCaptureFixture) -> None:
             assert await ws.get_message() == "still here"
         tasks.cancel_scope.cancel()
     assert logged(caplog) == [MemoryError]
+
+
+@pytest.mark.parametrize("where", ["frame", "flush"])
+async def test_G10_in_a_quick_reply(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is sent by a plain call, or waits only until its bytes are taken."""
+    monkeypatch.setattr(_outbox, "MAX_STRETCH", math.inf)
+    failed: list[str] = []
+
+    flush = SocketTransport.flush
+
+    async def fail_once(self: object) -> None:
+        monkeypatch.setattr(SocketTransport, "flush", flush)
+        raise MemoryError
+
+    async def handler(asked: WebSocketRequest) -> None:
+        extensions = [Broken(sending=TEXT)] if where == "frame" else []
+        connection = await asked.accept(extensions=extensions)
+        await connection.get_message()
+        if where == "flush":
+            monkeypatch.setattr(SocketTransport, "flush", fail_once)
+        with pytest.raises(MemoryError):
+            await connection.send_message("x" * 10_000_000)
+        with pytest.raises(ConnectionClosed, match="sending failed: MemoryError"):
+            await connection.send_message("x")
+        failed.append(where)
+
+    async with anyio.create_task_group() as tasks:
+        server = await tasks.start(serve_websocket, handler, "127.0.0.1", 0, None)
+        async with open_websocket(
+            *("127.0.0.1", server.port, "/"), use_ssl=False, extensions=[Broken()]
+        ) as ws:
+            await ws.send_message("x")
+            with pytest.raises(ConnectionClosed):
+                await ws.get_message()
+        tasks.cancel_scope.cancel()
+    assert failed == [where]
