@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from anyio.streams.tls import TLSStream
 
 from anyio_websocket import (
     CloseReason,
@@ -21,6 +22,7 @@ from anyio_websocket import (
     WebSocketConnection,
     WebSocketRequest,
     open_websocket,
+    wrap_client_stream,
 )
 from anyio_websocket._connection._waiting_writes import LOOKS
 
@@ -323,3 +325,30 @@ async def test_G13_a_client_over_tcp(
                 send_timeout=0.4,
             ) as ws:
                 await send_until_lost(ws)
+
+
+@pytest.mark.parametrize("reads", [0, 30])
+@pytest.mark.parametrize("tls", [False, True])
+async def test_G13_over_a_stream_of_the_application(
+    reads: int, tls: bool, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+
+        def serve() -> None:
+            sock, _ = listener.accept()
+            Deaf(sock, server_tls if tls else None, reads).be_server()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, serve)
+            stream: Any = await anyio.connect_tcp(*listener.getsockname())
+            if tls:
+                stream = await TLSStream.wrap(
+                    stream, hostname="localhost", ssl_context=client_tls
+                )
+            ws = await wrap_client_stream(
+                *(tasks, stream, "localhost", "/"), send_timeout=0.4
+            )
+            started = anyio.current_time()
+            await send_until_lost(ws)
+            assert anyio.current_time() - started > 0.4 + reads * 0.05

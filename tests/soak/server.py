@@ -33,6 +33,7 @@ from .settings import (
     DISCONNECT_TIMEOUT,
     PING_INTERVAL,
     PING_TIMEOUT,
+    SEND_TIMEOUT,
 )
 
 OPTIONS: Final[dict[str, Any]] = {
@@ -40,6 +41,7 @@ OPTIONS: Final[dict[str, Any]] = {
     "disconnect_timeout": DISCONNECT_TIMEOUT,
     "ping_interval": PING_INTERVAL,
     "ping_timeout": PING_TIMEOUT,
+    "send_timeout": SEND_TIMEOUT,
 }
 
 

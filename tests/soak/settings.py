@@ -9,6 +9,7 @@ CONNECT_TIMEOUT: Final = 8.0
 DISCONNECT_TIMEOUT: Final = 4.0
 PING_INTERVAL: Final = 5.0
 PING_TIMEOUT: Final = 5.0
+SEND_TIMEOUT: Final = 8.0
 
 # pending handshakes that the server allows which scripts crowd
 CROWD: Final = 20

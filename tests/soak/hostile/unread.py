@@ -1,4 +1,4 @@
-"""Rows E: clients whose messages are unread when they leave, or when they ping.
+"""Rows E and G13: clients whose messages are unread, and one that reads nothing itself.
 
 Such a client cannot see what the handler received. So each has a witness: another
 connection, over which the server sends what the handler received in the end.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import anyio
@@ -30,8 +30,14 @@ from ...support.frames import (
     frame,
 )
 from ...support.peer import RawPeer
-from ..settings import DISCONNECT_TIMEOUT, PING_INTERVAL, PING_TIMEOUT
+from ..settings import (
+    DISCONNECT_TIMEOUT,
+    PING_INTERVAL,
+    PING_TIMEOUT,
+    SEND_TIMEOUT,
+)
 from .script import (
+    LOST,
     BrokenPromise,
     hang_up,
     hears,
@@ -185,3 +191,23 @@ async def pings_behind_many_short_messages(peer: RawPeer) -> None:
         await peer.send_close(4000)
         await hears_close(peer, 4000)
         await witness.hears(f"{count} 'x' 4000", LINGER_TIMEOUT)
+
+
+# -- a client that does not receive --------------------------------------------
+
+
+@plays("G13")
+async def pings_and_reads_nothing(peer: RawPeer) -> None:
+    async with _witnessed(peer, b"/push") as witness:
+        await peer.send(TEXT, b"2000000")
+
+        async def ping() -> None:
+            with suppress(*LOST):
+                while True:
+                    await peer.send(PING)
+                    await anyio.sleep(0.2)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ping)
+            await witness.hears("0 '' 1006", SEND_TIMEOUT * 1.25)
+            tasks.cancel_scope.cancel()
