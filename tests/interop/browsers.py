@@ -195,7 +195,10 @@ def firefox(profile: Path) -> Generator[Browser]:
             # It must never wait for us to read what it complains about.
             threading.Thread(target=process.stderr.read, daemon=True).start()
             url = f"{match[1]}/session"
-            with client.connect(url, proxy=None, max_size=None) as connection:
+            # No Pings: their thread draws random numbers, and Hypothesis does not allow
+            # that in tests that run meanwhile.
+            options = {"proxy": None, "max_size": None, "ping_interval": None}
+            with client.connect(url, **options) as connection:
                 driver = _Firefox(connection)
                 yield driver
                 driver.quit()
