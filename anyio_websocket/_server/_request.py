@@ -90,7 +90,7 @@ class PendingRequest:
                 with move_on_after(self._settings.connect_seconds) as scope:
                     self._allow_drop(scope)
                     await self.transport.flush()
-                if scope.cancelled_caught:
+                if scope.cancel_called:  # even if all was taken then: the slot is gone
                     text = "the client did not read the response to its request"
             if text is None:
                 self.core = self._open(agreed)
