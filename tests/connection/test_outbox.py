@@ -6,6 +6,7 @@ import math
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 import anyio
 import anyio.lowlevel
@@ -434,3 +435,25 @@ async def test_F8_a_task_that_only_sends_lets_others_run() -> None:
         background.release()
         tasks.cancel_scope.cancel()
     assert others >= 6
+
+
+def no_memory(*args: object) -> NoReturn:
+    raise MemoryError
+
+
+async def test_G10_a_quick_reply_that_cannot_be_framed() -> None:
+    async with box_and_peer() as (box, state, _):
+        with pytest.raises(MemoryError):
+            await box.send(no_memory, b"x")
+        assert state.reason == CloseReason(1006, "sending failed: MemoryError")
+
+
+async def test_G10_a_message_whose_rest_cannot_be_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with box_and_peer() as (box, state, _):
+        monkeypatch.setattr(type(box._transport), "flush", no_memory)
+        with pytest.raises(MemoryError):
+            await box.send(same, bytes(2**20))
+        assert state.reason == CloseReason(1006, "sending failed: MemoryError")
+        assert not box._is_locked()
