@@ -137,6 +137,9 @@ class _NextPass:
         try:
             while True:
                 self._call_back()
+                if self._callbacks:  # added by those that were called
+                    await trio.lowlevel.checkpoint()
+                    continue
                 self._task = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(self._abort)
         finally:

@@ -41,3 +41,22 @@ def test_calls_while_trio_ends_its_system_tasks() -> None:
     with ours, theirs:
         trio.run(main)
     assert called == 1 + added
+
+
+def test_a_call_that_asks_for_another_one() -> None:
+    calls: list[str] = []
+
+    async def main() -> None:
+        readiness = TrioReadiness(ours)
+
+        def first() -> None:
+            calls.append("first")
+            assert readiness.call_soon(lambda: calls.append("second"))
+
+        assert readiness.call_soon(first)
+        await trio_testing.wait_all_tasks_blocked()
+        assert calls == ["first", "second"]  # and not when the run ends
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        trio.run(main)
