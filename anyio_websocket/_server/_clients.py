@@ -232,17 +232,25 @@ class ClientTasks:
                 if self._settings.handler_errors == "raise":
                     await self._end_with(pending, code, 500)
                     raise
-                _logger.exception("%s: the handler raised", name_of(pending.transport))
+                _log_raised(pending.transport, exc)
         except BaseException as exc:
+            errors = _without_cancellations(exc)
+            is_fatal = not _consists_of(_is_error_or_cancellation, exc)
             if scope.cancel_called:  # the server stops, and has told the others
                 with CancelScope(shield=True):
                     await pending.close(code=1001, status_code=503)
-                raise
-            if not _consists_of(_is_error_or_cancellation, exc):
+                if errors is None or is_fatal:
+                    raise
+                # A nursery of the handler's: on trio its group keeps the cancellation.
+                if not _consists_of(pending.is_own, errors):
+                    if self._settings.handler_errors == "raise":
+                        raise
+                    _log_raised(pending.transport, errors)
+                return
+            if is_fatal:
                 await self._end_with(pending, 1001, 503)
                 raise
             code = 1011
-            errors = _without_cancellations(exc)
             if errors is not None and self._settings.handler_errors == "raise":
                 await self._end_with(pending, code, 500)
                 raise errors from None
@@ -325,6 +333,10 @@ def _log(level: int, transport: Transport, what: object) -> None:
     # There may be thousands of these each second, and the name costs 15 us.
     if _logger.isEnabledFor(level):
         _logger.log(level, "%s: %s", name_of(transport), what)
+
+
+def _log_raised(transport: Transport, error: BaseException) -> None:
+    _logger.error("%s: the handler raised", name_of(transport), exc_info=error)
 
 
 async def _start_tls(stream: Any, context: ssl.SSLContext) -> Transport:

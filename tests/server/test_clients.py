@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import Literal
+
 import anyio
 import pytest
 
@@ -15,7 +18,7 @@ from anyio_websocket import (
 from ..support.frames import CLOSE, PING, TEXT, Frame, close_payload
 from ..support.memory_servers import accepted_client, raw_client, serving, status_of
 from ..support.peer import RawPeer, request
-from ..support.servers import echo
+from ..support.servers import echo, said
 from ..support.streams import MemoryListener, MemoryStream, failing, stream_pair
 
 # -- handlers ------------------------------------------------------------------
@@ -151,6 +154,73 @@ async def test_G2_others_are_unaffected() -> None:
 
 
 # -- the end of a server -------------------------------------------------------
+
+
+async def fail_in_the_end(error: Exception, started: anyio.Event) -> None:
+    try:
+        started.set()
+        await anyio.sleep_forever()
+    finally:
+        raise error
+
+
+@pytest.mark.parametrize("errors", ["log", "raise"])
+async def test_E12_a_handler_fails_to_clean_up_while_the_server_stops(
+    errors: Literal["log", "raise"], caplog: pytest.LogCaptureFixture
+) -> None:
+    # Another task of the handler is cancelled, so trio makes a group of both.
+    started = anyio.Event()
+
+    async def handler(request: WebSocketRequest) -> None:
+        await request.accept()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fail_in_the_end, ValueError("oops"), started)
+            tasks.start_soon(anyio.sleep_forever)
+
+    expected = (
+        nullcontext()
+        if errors == "log"
+        else pytest.RaisesGroup(
+            pytest.RaisesExc(ValueError, match="oops"), flatten_subgroups=True
+        )
+    )
+    listener = MemoryListener()
+    server = WebSocketServer(
+        handler, [listener], handler_errors=errors, disconnect_timeout=0.01
+    )
+    with expected:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.run)
+            peer = await accepted_client(listener)
+            await started.wait()
+            await server.aclose(timeout=0.01)
+            await peer.stream.aclose()
+    assert [record.exc_info is not None for record in said(caplog)] == (
+        [True] if errors == "log" else []
+    )
+    assert ("oops" in caplog.text) == (errors == "log")
+
+
+async def test_E12_a_handlers_task_loses_its_connection_while_the_server_stops(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    started = anyio.Event()
+
+    async def handler(request: WebSocketRequest) -> None:
+        ws = await request.accept()
+        started.set()
+        with pytest.raises(ConnectionClosed) as caught:
+            await ws.get_message()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fail_in_the_end, caught.value, anyio.Event())
+            tasks.start_soon(anyio.sleep_forever)
+
+    async with serving(handler, disconnect_timeout=0.01) as (listener, tasks):
+        peer = await accepted_client(listener)
+        await started.wait()
+        tasks.cancel_scope.cancel()
+    await peer.stream.aclose()
+    assert not said(caplog)
 
 
 @pytest.mark.virtual_time
