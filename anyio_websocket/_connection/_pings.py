@@ -36,7 +36,8 @@ class Pings:
 
     def __init__(self) -> None:
         self._in_flight: dict[bytes, PingInFlight] = {}
-        self._keepalive = b""  # the payload of the keepalive's last Ping
+        # The payload of the keepalive's last Ping; an application's may be b"".
+        self._keepalive: bytes | None = None
         self._abandoned: PingInFlight | None = None  # see `discard`
         #: seconds from the last Ping that was answered to its Pong
         self.latency: float | None = None
@@ -59,7 +60,8 @@ class Pings:
 
     def add_keepalive(self, payload: bytes, now: float) -> None:
         """Record a Ping of the keepalive, and forget the one before it."""
-        self._in_flight.pop(self._keepalive, None)
+        if self._keepalive is not None:
+            self._in_flight.pop(self._keepalive, None)
         self._keepalive = payload
         ping = self._in_flight[payload] = PingInFlight(payload, now)
         ping.sent = True  # it is sent before anything else

@@ -65,6 +65,14 @@ def test_E6_a_pong_says_nothing_about_pings_that_wait_for_their_turn() -> None:
     assert waiting.answered
 
 
+def test_E6_the_first_keepalive_leaves_an_empty_ping_in_flight() -> None:
+    pings = Pings()
+    ping = sent(pings, b"")
+    pings.add_keepalive(b"1", 0)
+    assert pings.answer(b"", 1)
+    assert ping.answered
+
+
 def test_E6_the_last_of_those_given_up_answers_the_earlier_ones() -> None:
     pings = Pings()
     first = sent(pings, b"1")
