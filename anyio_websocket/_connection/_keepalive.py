@@ -104,14 +104,17 @@ class Keepalive:
         )
         for connection, (_, was_read) in list(to_judge):
             del self._awaiting_reply[connection]
-            if connection.is_alive():
-                continue
-            if was_read and connection.is_being_read():
-                dead.append(connection)
-            elif connection.has_left(self._timeout):
-                left.append(connection)
-            else:
-                self._await_reply(connection)
+            try:
+                if connection.is_alive():
+                    continue
+                if was_read and connection.is_being_read():
+                    dead.append(connection)
+                elif connection.has_left(self._timeout):
+                    left.append(connection)
+                else:
+                    self._await_reply(connection)
+            except Exception as exc:
+                failed.append((connection, exc))
         return dead, left, failed
 
     def _await_reply(self, connection: Watched) -> None:

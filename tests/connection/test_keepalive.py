@@ -288,3 +288,33 @@ async def test_G10_a_connection_that_cannot_be_pinged_is_told_from_the_others() 
     assert connection is broken
     assert isinstance(error, MemoryError)
     assert other.pings == 1
+
+
+class BrokenLater(StubConnection):
+    """A connection that can be pinged, and then neither be judged nor asked."""
+
+    def is_alive(self) -> bool:
+        return False
+
+    def is_being_read(self) -> bool:
+        return False
+
+    def has_left(self, seconds: float | None) -> bool:
+        if seconds is None:
+            return False
+        raise AttributeError("getsockopt")
+
+
+async def test_G10_a_connection_that_cannot_be_judged_is_told_from_the_others() -> None:
+    keepalive = Keepalive(ConnectionSettings(ping_interval=20, ping_timeout=10))
+    broken, gone = BrokenLater(), Gone()
+    keepalive.add(broken)
+    keepalive.add(gone)
+    await anyio.sleep(21)
+    await keepalive.run()
+    await anyio.sleep(11)
+    dead, left, ((connection, error),) = await keepalive.run()
+    assert dead == [gone]
+    assert not left
+    assert connection is broken
+    assert isinstance(error, AttributeError)

@@ -86,6 +86,21 @@ def test_E16_where_the_system_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -
     assert has_hung_up(one)
 
 
+class _AsksForMore:
+    """No socket: it has the methods, and they take other arguments."""
+
+    def getpeername(self, family: int) -> None: ...
+
+    def getsockopt(self, level: int) -> None: ...
+
+
+@pytest.mark.parametrize("odd", [object(), _AsksForMore()])
+def test_G11_what_a_stream_has_for_a_socket_is_none(odd: object) -> None:
+    assert not has_hung_up(odd)
+    assert not has_vanished(odd, 0)
+    assert bytes_taken(odd) is None
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 async def test_G13_bytes_that_the_peer_took() -> None:
     async with pair() as (transport, theirs):
