@@ -194,12 +194,13 @@ class AsyncioReadiness(AdaptiveReads):
         loop: Any = self._loop
         fd = self._socket.fileno()  # some loops do not take the socket itself
         callback = _NamedCallback(self) if loop.get_debug() else self._on_readable
-        self._is_registered = True
         if type(self._loop).add_reader is not asyncio.SelectorEventLoop.add_reader:
             loop.add_reader(fd, callback)
+            self._is_registered = True  # not if that failed for want of memory
             return
         # This is add_reader(), which checks the descriptor, and forgets the handle.
         handle = loop._add_reader(fd, callback)
+        self._is_registered = True
         if isinstance(handle, asyncio.Handle):  # pragma: no branch - if Python changes
             handle._context = _NoContext  # type: ignore[attr-defined]
 

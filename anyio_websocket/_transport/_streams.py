@@ -235,11 +235,11 @@ class TrioTransport(_Stream):
     def __init__(self, stream: TrioStream) -> None:
         super().__init__()
         # Not imported here: programs without trio streams must not need trio.
-        trio = sys.modules["trio"]
+        tls: Any = getattr(sys.modules.get("trio"), "SSLStream", ())
         self._stream = stream
         plain: Any = stream
-        self.is_ssl = isinstance(stream, trio.SSLStream)
-        while isinstance(plain, trio.SSLStream):
+        self.is_ssl = isinstance(stream, tls)
+        while isinstance(plain, tls):
             plain = plain.transport_stream
         self._socket: Any = getattr(plain, "socket", None)
         # Read now: a closed socket no longer knows its addresses.
@@ -299,5 +299,12 @@ def _shut_down(sock: Any) -> None:
 
     """
     # uvloop's stand-in for a socket has no shutdown(), but it has a descriptor.
-    with suppress(Exception), socket.socket(fileno=os.dup(sock.fileno())) as copy:
-        copy.shutdown(socket.SHUT_RDWR)
+    with suppress(Exception):
+        descriptor = os.dup(sock.fileno())
+        try:
+            copy = socket.socket(fileno=descriptor)
+        except BaseException:  # a user's stream over something else
+            os.close(descriptor)
+            raise
+        with copy:
+            copy.shutdown(socket.SHUT_RDWR)

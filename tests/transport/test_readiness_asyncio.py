@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import errno
+import importlib
 import select
 import weakref
 from contextlib import suppress
@@ -197,3 +199,33 @@ async def test_an_error_is_released_once_it_was_raised() -> None:
         with suppress(Error):
             readiness.result()
         assert released() is None
+
+
+def test_G1_a_selector_that_fails_once_is_asked_again() -> None:
+    # A listener tries again. If the socket counted as registered, it would be for ever.
+    def failing_once(base: Any, method: str) -> Any:
+        def add_reader(self: Any, *args: Any) -> Any:
+            if self.fails:
+                self.fails = False
+                raise OSError(errno.ENOMEM, "Cannot allocate memory")
+            return getattr(base, method)(self, *args)
+
+        return type("Failing", (base,), {method: add_reader, "fails": False})
+
+    async def main() -> None:
+        async with pair() as (transport, theirs):
+            readiness: Any = transport._readiness
+            readiness.get_loop().fails = True
+            with pytest.raises(OSError, match="memory"):
+                await readiness.readable()
+            theirs.send(b"bytes")
+            async with asyncio.timeout(5):
+                await readiness.readable()
+            assert await transport.receive(10) == b"bytes"
+
+    loops = [failing_once(asyncio.SelectorEventLoop, "_add_reader")]
+    with suppress(ImportError):
+        loops.append(failing_once(importlib.import_module("uvloop").Loop, "add_reader"))
+    for loop in loops:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(main())

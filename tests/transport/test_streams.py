@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+import sys
+import tempfile
 from typing import Any
 
 import anyio
@@ -155,6 +158,55 @@ async def test_addresses_of_a_dead_socket() -> None:
 
     stream = Dead(ours._incoming, ours._outgoing)
     assert transport_of(stream).local == repr(stream)
+
+
+class TrioLike:
+    """A stream with the methods of a ``trio.abc.Stream``, over one of anyio."""
+
+    def __init__(self, stream: MemoryStream) -> None:
+        self._stream = stream
+
+    async def send_all(self, data: bytes) -> None:
+        await self._stream.send(data)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        return await self._stream.receive(max_bytes or 65536)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def test_G11_a_stream_like_those_of_trio_where_trio_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, anyio_backend_name: str
+) -> None:
+    if anyio_backend_name != "trio":
+        monkeypatch.delitem(sys.modules, "trio", raising=False)
+    ours, theirs = stream_pair()
+    transport = transport_of(TrioLike(ours))
+    assert not transport.is_ssl
+    await theirs.send(b"bytes")
+    assert await transport.receive(None) == b"bytes"
+    await transport.abort()
+    assert ours.closed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no copies of sockets' handles")
+async def test_G11_what_a_stream_has_for_a_socket_is_a_file() -> None:
+    with tempfile.TemporaryFile() as file:
+
+        class OverFile(MemoryStream):
+            @property
+            def extra_attributes(self) -> Any:
+                return {SocketAttribute.raw_socket: lambda: file}
+
+        ours, _ = stream_pair()
+        transport = transport_of(OverFile(ours._incoming, ours._outgoing))
+        copy = os.dup(file.fileno())
+        os.close(copy)
+        await transport.abort()
+        again = os.dup(file.fileno())
+        os.close(again)
+        assert again == copy  # the lowest descriptor that is free: none was left open
 
 
 async def test_a_stream_can_do_nothing_at_once() -> None:
