@@ -48,7 +48,7 @@ from anyio import Event
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from .._errors import CloseReason, ConnectionClosed, cause_in_words
-from .._protocol import printable
+from .._protocol import name_of
 from .._transport import Transport
 from ._watched import Watched
 
@@ -262,7 +262,7 @@ class CloseState:
         """
         _logger.error(
             "%s: the connection is aborted, because it failed in the background",
-            printable(str(self._transport.remote)),
+            name_of(self._transport.remote),
             exc_info=error,
         )
         with suppress(Exception):

@@ -28,7 +28,7 @@ from ._codec import (
 from ._engine import NO_COPY_SIZE, Engine, Event, Failure, open_engine
 from ._extensions import Extension, Extensions
 from ._frames import FrameCodec
-from ._http import MAX_HEAD_SIZE, printable, validate_headers
+from ._http import MAX_HEAD_SIZE, name_of, validate_headers
 from ._origins import Origins
 from ._permessage_deflate import PerMessageDeflate
 from ._server_handshake import Rejection, Request, ServerHandshake
@@ -63,7 +63,7 @@ __all__ = [
     "check_subprotocols",
     "close_code_to_send",
     "close_reason_to_send",
+    "name_of",
     "open_engine",
-    "printable",
     "validate_headers",
 ]

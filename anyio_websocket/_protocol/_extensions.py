@@ -65,14 +65,14 @@ class Extensions(NamedTuple):
         """
         if compression is True:
             compression = PerMessageDeflate()
-        elif not compression:
+        elif compression is None or compression is False:
             compression = None
         elif not isinstance(compression, PerMessageDeflate):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
                 "compression must be None, True or a PerMessageDeflate, not "
                 f"{compression!r}"
             )
-        custom = tuple(extensions or ())
+        custom = () if extensions is None else tuple(extensions)
         if custom:
             _check_types(custom)
         if len({extension.name for extension in custom}) < len(custom):

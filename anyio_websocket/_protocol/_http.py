@@ -356,6 +356,18 @@ def printable(text: str) -> str:
     return ascii(short)
 
 
+def name_of(peer: object) -> str:
+    """Name a peer for the log, quoted if it could be taken for something else.
+
+    A client chooses the path of its UNIX socket, which may have line breaks in it.
+
+    :param peer: the address of the peer, or whatever else its stream is called
+
+    """
+    name = str(peer)
+    return name if name.isascii() and name.isprintable() else printable(name)
+
+
 def has_token(fields: Fields, name: bytes, token: str) -> bool:
     """Say whether a comma-separated header has a token, which is in lower case."""
     return any(element.lower() == token for element in parse_list(fields, name))

@@ -44,7 +44,7 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 
 from .._connection import BackgroundTask
 from .._errors import HandshakeError
-from .._protocol import ServerHandshake
+from .._protocol import ServerHandshake, name_of
 from .._settings import ServerSettings
 from .._transport import (
     SocketTransport,
@@ -56,7 +56,7 @@ from .._transport import (
 from .._types import Nursery
 from ._admission import Slot
 from ._handshake import WARNING_INTERVAL, read_request, respond_and_close
-from ._log import LogThrottle, name_of
+from ._log import LogThrottle
 from ._request import PendingRequest, WebSocketRequest
 
 _logger = logging.getLogger("anyio_websocket")
@@ -131,7 +131,7 @@ class ClientTasks:
                 # While the request was read, or the connection was being closed.
                 _logger.exception(
                     "%s: its task was cancelled, but not by the server",
-                    name_of(transport),
+                    name_of(transport.remote),
                 )
             finally:
                 self._background.release()
@@ -256,14 +256,17 @@ class ClientTasks:
                 raise errors from None
             _logger.exception(
                 "%s: the handler was cancelled, but not by the server",
-                name_of(pending.transport),
+                name_of(pending.transport.remote),
             )
         else:
             if not (pending.has_response or self._stopped):
                 _logger.error(
                     "%s: the handler %s returned without calling request.accept() or "
                     "request.reject(), so the request is rejected with status 500",
-                    *(name_of(pending.transport), _name_of_handler(self._handler)),
+                    *(
+                        name_of(pending.transport.remote),
+                        _name_of_handler(self._handler),
+                    ),
                 )
         await pending.close(code=code, status_code=500)
 
@@ -332,11 +335,11 @@ class ClientTasks:
 def _log(level: int, transport: Transport, what: object) -> None:
     # There may be thousands of these each second, and the name costs 15 us.
     if _logger.isEnabledFor(level):
-        _logger.log(level, "%s: %s", name_of(transport), what)
+        _logger.log(level, "%s: %s", name_of(transport.remote), what)
 
 
 def _log_raised(transport: Transport, error: BaseException) -> None:
-    _logger.error("%s: the handler raised", name_of(transport), exc_info=error)
+    _logger.error("%s: the handler raised", name_of(transport.remote), exc_info=error)
 
 
 async def _start_tls(stream: Any, context: ssl.SSLContext) -> Transport:

@@ -12,10 +12,10 @@ from typing import Final
 from anyio import move_on_after
 
 from .._errors import HandshakeError
-from .._protocol import Rejection, Request, ServerHandshake
+from .._protocol import Rejection, Request, ServerHandshake, name_of
 from .._settings import HANDSHAKE_RECEIVE_SIZE, LINGER_TIMEOUT
 from .._transport import Transport, TransportLost, send
-from ._log import LogThrottle, name_of
+from ._log import LogThrottle
 
 _logger = logging.getLogger("anyio_websocket")
 
@@ -59,7 +59,7 @@ async def read_request(
         # Only the operator can let a page in, and the page's author sees no reason.
         is_warning = request.is_origin and warnings.allows()
         level = logging.WARNING if is_warning else logging.INFO
-        _logger.log(level, "%s: %s", name_of(transport), text)
+        _logger.log(level, "%s: %s", name_of(transport.remote), text)
         await respond_and_close(transport, request.response)
         raise HandshakeError(f"the request was {text}")
     return request

@@ -1,4 +1,4 @@
-"""The server's log: how often the same thing is logged, and how a client is named."""
+"""The server's log: how often the same thing is logged."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import math
 from collections.abc import Callable
 
 from anyio import current_time
-
-from .._protocol import printable
-from .._transport import Transport
 
 
 class LogThrottle:
@@ -34,12 +31,3 @@ class LogThrottle:
             return False
         self._next = now + self._interval
         return True
-
-
-def name_of(transport: Transport) -> str:
-    """Name a client for the log.
-
-    The client chooses the path of its UNIX socket, which may have line breaks in it.
-    """
-    name = str(transport.remote)
-    return name if name.isascii() and name.isprintable() else printable(name)

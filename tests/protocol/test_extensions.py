@@ -97,13 +97,17 @@ def test_arguments_become_extensions() -> None:
     assert Extensions.from_arguments(None, iter([own])) == Extensions(custom=(own,))
 
 
-@pytest.mark.parametrize("compression", [1, "deflate", PerMessageDeflate, -1.5])
+@pytest.mark.parametrize(
+    "compression", [1, "deflate", PerMessageDeflate, -1.5, 0, "", []]
+)
 def test_H3_compression_of_the_wrong_type(compression: Any) -> None:
     with pytest.raises(TypeError, match="compression must be None, True or a PerMess"):
         Extensions.from_arguments(compression)
 
 
 def test_H3_invalid_extensions_are_an_error() -> None:
+    with pytest.raises(TypeError, match="not iterable"):
+        Extensions.from_arguments(None, 0)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"is not a wsproto\.extensions\.Extension"):
         Extensions.from_arguments(None, [Named])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="two extensions have the same name"):
