@@ -1,9 +1,14 @@
-"""Types of what users pass in, for annotations: nurseries, task statuses, headers."""
+"""Types of what users pass in: nurseries, task statuses, headers.
+
+They are for annotations. What is no nursery, or takes no tasks, is found by a check at
+the call, because it would fail only when the first task is to be started.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 #: name and value
 Header = tuple[bytes, bytes] | tuple[str, str]
@@ -31,3 +36,70 @@ class Nursery(Protocol):
         self, func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any
     ) -> Any:
         """Start a task."""
+
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def in_a_nursery(
+    function: Callable[_P, Coroutine[Any, Any, _T]],
+) -> Callable[_P, Coroutine[Any, Any, _T]]:
+    """Check the nursery, the first argument, before anything else.
+
+    Otherwise a user who forgets it would be told that the last argument is missing.
+    """
+
+    @wraps(function)
+    async def checked_first(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if args or "nursery" in kwargs:
+            nursery = args[0] if args else kwargs["nursery"]
+            check_is_nursery(nursery, function.__name__, "its first argument")
+            _check_takes_tasks(cast("Nursery", nursery), function.__name__)
+        return await function(*args, **kwargs)
+
+    return checked_first
+
+
+def check_is_nursery(nursery: object, function: str, argument: str) -> None:
+    """Check that tasks can be started in a nursery once it is entered.
+
+    :param nursery: what a user passed
+    :param function: the name of the function that was called, for the error
+    :param argument: which of its arguments the nursery is, for the error
+    :raises TypeError: if it is not a nursery
+
+    """
+    if not callable(getattr(nursery, "start_soon", None)):
+        raise TypeError(
+            f"{function}() needs an anyio task group or a trio nursery, entered with "
+            f'"async with", as {argument}, not {_kind(nursery)}'
+        )
+
+
+def _check_takes_tasks(nursery: Nursery, function: str) -> None:
+    """Check that a nursery takes tasks, by starting one that does nothing.
+
+    :raises RuntimeError: if it takes none, because it has ended or was not entered
+
+    """
+    try:
+        nursery.start_soon(_nothing)
+    except RuntimeError as exc:
+        raise RuntimeError(
+            f"{function}() was passed a nursery that takes no tasks: {exc}"
+        ) from exc
+
+
+async def _nothing() -> None:
+    pass
+
+
+def _kind(thing: object) -> str:
+    # Not its repr: a URL may have a password in it.
+    kind = type(thing)
+    return (
+        kind.__name__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+    )

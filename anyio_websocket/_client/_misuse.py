@@ -5,70 +5,12 @@ In: what a user wrote. Out: an error that says what to write instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from functools import wraps
 from types import TracebackType
-from typing import Any, NoReturn, ParamSpec, TypeVar, cast
+from typing import NoReturn
 
 from .._connection import WebSocketConnection
-from .._types import Nursery
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-def in_a_nursery(
-    function: Callable[_P, Coroutine[Any, Any, _T]],
-) -> Callable[_P, Coroutine[Any, Any, _T]]:
-    """Check the nursery, the first argument, before anything else.
-
-    Who forgets it would be told that the last argument is missing.
-    """
-
-    @wraps(function)
-    async def checked_first(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        if args or "nursery" in kwargs:
-            check_nursery(args[0] if args else kwargs["nursery"], function.__name__)
-        return await function(*args, **kwargs)
-
-    return checked_first
-
-
-def check_nursery(nursery: object, function: str) -> None:
-    """Check that tasks can be started in a nursery, by starting one that does nothing.
-
-    :param nursery: what a user passed
-    :param function: the name of the function that was called, for the error
-    :raises TypeError: if it is not a nursery
-    :raises RuntimeError: if it takes no tasks, because it has ended or was not entered
-
-    """
-    if not callable(getattr(nursery, "start_soon", None)):
-        raise TypeError(
-            f"{function}() needs an anyio task group or a trio nursery, entered with "
-            f'"async with", as its first argument, not {_kind(nursery)}'
-        )
-    try:
-        cast("Nursery", nursery).start_soon(_nothing)
-    except RuntimeError as exc:
-        raise RuntimeError(
-            f"{function}() was passed a nursery that takes no tasks: {exc}"
-        ) from exc
-
-
-async def _nothing() -> None:
-    pass
-
-
-def _kind(thing: object) -> str:
-    # Not its repr: a URL may have a password in it.
-    kind = type(thing)
-    return (
-        kind.__name__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-    )
 
 
 def check_is_no_port(ssl_context: object, function: str) -> None:

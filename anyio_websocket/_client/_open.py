@@ -21,11 +21,11 @@ from .._options import ClientOptions
 from .._protocol import Accepted, ClientHandshake
 from .._settings import ClientSettings, checked, with_options
 from .._transport import AnyStream, Transport, transport_of
-from .._types import Nursery
+from .._types import Nursery, in_a_nursery
 from . import _url
 from ._dial import ConnectedStream, Dialer, hint
 from ._handshake import rejection, request_upgrade
-from ._misuse import Opening, check_is_no_port, in_a_nursery
+from ._misuse import Opening, check_is_no_port
 from ._nursery import PrivateNursery
 
 _with_client_options = with_options(ClientOptions, ClientSettings)

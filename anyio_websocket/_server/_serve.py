@@ -46,10 +46,10 @@ from .._transport import (
     check_ssl_context,
     transport_of,
 )
-from .._types import Nursery, TaskStatus
+from .._types import Nursery, TaskStatus, check_is_nursery, in_a_nursery
 from ._admission import Admission
+from ._check_handler import check_handler
 from ._clients import ClientTasks, Handler
-from ._handler import check_handler
 from ._handshake import read_request
 from ._listeners import acceptors_of
 from ._request import PendingRequest, WebSocketRequest
@@ -57,6 +57,7 @@ from ._request import PendingRequest, WebSocketRequest
 _with_server_options = with_options(ServerOptions, ServerSettings)
 
 
+@in_a_nursery
 @with_options(ServerStreamOptions, ServerSettings)
 async def wrap_server_stream(
     nursery: Nursery,
@@ -82,6 +83,7 @@ async def wrap_server_stream(
     :param receive_buffer_size: see `ConnectionOptions`
     :raises ValueError: if an argument has a value that cannot work
     :raises TypeError: if an argument has the wrong type, or does not exist
+    :raises RuntimeError: if the nursery takes no tasks; nothing was read
     :raises HandshakeError: if the client closed the stream, or its request is not
         valid
     :raises ConnectionTimeout: if the request was not complete within
@@ -161,6 +163,7 @@ async def serve_websocket(
     """
     settings = checked(ServerSettings, serve_websocket, options)
     check_handler(handler)
+    _check_handler_nursery(handler_nursery, "serve_websocket")
     if ssl_context is not None:
         check_ssl_context(ssl_context, server_side=True)
     listener: Any = await _listen(host, port)
@@ -186,6 +189,11 @@ async def _listen(host: str | None, port: int) -> Any:
         raise kind(exc.errno, text) from exc
 
 
+def _check_handler_nursery(nursery: Nursery | None, function: str) -> None:
+    if nursery is not None:
+        check_is_nursery(nursery, function, "handler_nursery")
+
+
 class WebSocketServer:
     """A server on listeners that you made: UNIX sockets, several ports, and so on.
 
@@ -199,8 +207,8 @@ class WebSocketServer:
     :param handler_nursery: where the handlers run; see `serve_websocket`
     :raises ValueError: if there is no listener, or an option has a value that cannot
         work
-    :raises TypeError: if a listener cannot accept connections, or if an option has the
-        wrong type or does not exist
+    :raises TypeError: if a listener cannot accept connections, if ``handler_nursery``
+        is not a nursery, or if an option has the wrong type or does not exist
 
     """
 
@@ -226,6 +234,7 @@ class WebSocketServer:
         if len(listeners) == 0:
             raise ValueError("Listeners must contain at least one item.")
         check_handler(handler)
+        _check_handler_nursery(handler_nursery, "WebSocketServer")
         self._handler_nursery = handler_nursery
         self._admission = Admission(
             settings.max_connections, settings.max_pending_handshakes
@@ -277,7 +286,7 @@ class WebSocketServer:
 
         """
         async with create_task_group() as tasks:
-            handlers: Nursery = self._handler_nursery or tasks
+            handlers = tasks if self._handler_nursery is None else self._handler_nursery
             self._clients = clients = self._make_clients(handlers)
             self._listeners_closed = Event()
             try:

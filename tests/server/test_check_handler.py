@@ -41,6 +41,16 @@ def wrapped(*args: Any) -> Any:
     return handler(*args)
 
 
+@wraps(not_async)
+async def made_async(request: WebSocketRequest) -> None:
+    not_async(request)
+
+
+@wraps(handler)
+def forgets_to_return(request: WebSocketRequest) -> None:
+    handler(request)  # type: ignore[unused-coroutine]
+
+
 class Handlers:
     async def method(self, request: WebSocketRequest) -> None: ...
     def not_async(self, request: WebSocketRequest) -> None: ...
@@ -61,6 +71,7 @@ class NotAsync:
         (not_async, 'but not_async is defined with "def"'),
         (partial(not_async), 'but not_async is defined with "def"'),
         (Handlers().not_async, 'but Handlers.not_async is defined with "def"'),
+        (forgets_to_return, 'but handler is defined with "def"'),
         (NotAsync(), 'but NotAsync.__call__ is defined with "def"'),
         (lambda request: None, 'is defined with "def"'),
         (generator, 'but generator has a "yield"'),
@@ -81,6 +92,7 @@ async def test_H10_what_is_not_a_handler(wrong: Any, text: str) -> None:
         partial(handler),
         passes_on,
         wrapped,
+        made_async,
         lambda request: handler(request),
         Handlers().method,
         Handlers(),

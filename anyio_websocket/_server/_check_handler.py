@@ -32,7 +32,8 @@ def check_handler(handler: object) -> None:
         function = cast("Any", function.func)
     if not inspect.isroutine(function):
         function = type(function).__call__  # an object that can be called
-    function = inspect.unwrap(getattr(function, "__func__", function))
+    # Not what it wraps: a decorator may make an async function of any other.
+    function = getattr(function, "__func__", function)
     code = getattr(function, "__code__", None)
     if code is None or inspect.iscoroutinefunction(function):
         return
