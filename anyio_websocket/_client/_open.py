@@ -8,12 +8,13 @@ differs is where the connection lives: for a block, or in a nursery.
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Unpack
 
-from anyio import move_on_after
+from anyio import current_effective_deadline, get_cancelled_exc_class, move_on_after
 
 from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
 from .._errors import ConnectionTimeout, DisconnectionTimeout, HandshakeError
@@ -242,12 +243,7 @@ class _Attempt:
 
     async def connect(self, nursery: Nursery) -> WebSocketConnection:
         """Establish the connection, and start its background task in a nursery."""
-        transport, accepted = await self.establish()
-        try:
-            _, connection = self.start(nursery, transport, accepted)
-        except BaseException:  # the nursery has ended meanwhile
-            await transport.abort()
-            raise
+        _, connection = await self.start(nursery, *await self.establish())
         return connection
 
     async def establish(self) -> tuple[Transport, Accepted]:
@@ -274,25 +270,32 @@ class _Attempt:
                 await transport.abort()
             raise
 
-    def start(
+    async def start(
         self, nursery: Nursery, transport: Transport, accepted: Accepted
     ) -> tuple[ConnectionCore, WebSocketConnection]:
-        """Start the background task of a connection that was established."""
-        core = open_core(
-            transport,
-            accepted.extensions,
-            BackgroundTask(nursery, self.settings),
-            self.settings,
-            is_client=True,
-            trailing=accepted.trailing,
-        )
-        connection = WebSocketConnection(
-            core,
-            path=self._handshake.target,
-            subprotocol=accepted.subprotocol,
-            compression=accepted.extensions.deflate,
-            handshake_headers=accepted.headers,
-        )
+        """Start the background task of a connection that was established.
+
+        If this raises, the transport is closed.
+        """
+        try:
+            core = open_core(
+                transport,
+                accepted.extensions,
+                BackgroundTask(nursery, self.settings),
+                self.settings,
+                is_client=True,
+                trailing=accepted.trailing,
+            )
+            connection = WebSocketConnection(
+                core,
+                path=self._handshake.target,
+                subprotocol=accepted.subprotocol,
+                compression=accepted.extensions.deflate,
+                handshake_headers=accepted.headers,
+            )
+        except BaseException:  # the nursery has ended meanwhile, or memory is short
+            await transport.abort()
+            raise
         return core, connection
 
 
@@ -305,17 +308,24 @@ async def _open(attempt: _Attempt) -> AsyncGenerator[WebSocketConnection]:
         text = f"could not connect to the server at {attempt.server}: {exc}"
         raise HandshakeError(text + hint(exc)) from exc
     async with PrivateNursery() as nursery:
-        core, connection = attempt.start(nursery, *established)
+        core, connection = await attempt.start(nursery, *established)
         try:
             yield connection
         except BaseException as exc:
             # The connection is closed even if this is cancelled, and the block's
             # exception matters more than one of closing.
-            with suppress(BaseException):
+            try:
                 if isinstance(exc, Exception):
                     await core.close(1000, "")
                 else:
                     await core.abort()
+            except Exception:
+                pass
+            except get_cancelled_exc_class():
+                # A cancelled scope cancels the task again when it waits again. But
+                # asyncio's Task.cancel() does not, and Ctrl-C calls that.
+                if current_effective_deadline() > -math.inf:
+                    raise
             raise
         # After an explicit aclose() in the block, nothing is left that can time out.
         was_open = not core.close_state.closed

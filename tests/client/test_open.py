@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import ssl
+import subprocess
+import sys
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import pytest
@@ -26,7 +29,10 @@ from anyio_websocket import (
     open_websocket_url,
     wrap_client_stream,
 )
+from anyio_websocket._client import _open
+from anyio_websocket._connection import ConnectionCore
 
+from ..support.backends import under_asyncio
 from ..support.frames import CLOSE
 from ..support.peer import RawPeer, response
 from ..support.servers import raw_server, serving
@@ -234,11 +240,12 @@ async def test_F6_keyboard_interrupt_in_the_block() -> None:
         assert ws.closed.code == 1006
 
 
-async def test_F6_cancelled_while_leaving() -> None:
-    async def never_closes(stream: ByteStream) -> None:
-        await stream.send(response(await RawPeer(stream, masks=False).receive_head()))
-        await anyio.sleep_forever()
+async def never_closes(stream: ByteStream) -> None:
+    await stream.send(response(await RawPeer(stream, masks=False).receive_head()))
+    await anyio.sleep_forever()
 
+
+async def test_F6_cancelled_while_leaving() -> None:
     async with raw_server(never_closes) as port:
         with anyio.move_on_after(0.2) as scope:
             async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
@@ -355,3 +362,125 @@ async def test_H9_a_mapping_of_headers() -> None:
             ):
                 pass
         assert (b"x-why", b"no") in caught.value.headers
+
+
+# -- what goes wrong while a connection is opened or closed --------------------
+
+
+@pytest.mark.parametrize("way", ["block", "nursery"])
+async def test_G10_no_memory_for_the_connection(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = anyio.Event()
+
+    async def handler(request: WebSocketRequest) -> None:
+        ws = await request.accept()
+        await ws.wait_closed()
+        ended.set()
+
+    async def use(port: int) -> None:
+        async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
+            pass
+
+    def no_memory(core: ConnectionCore, **_: object) -> NoReturn:
+        raise MemoryError
+
+    async with serving(handler) as port:
+        with monkeypatch.context() as patch:
+            patch.setattr(_open, "WebSocketConnection", no_memory)
+            async with anyio.create_task_group() as tasks:
+                # The exception's traceback keeps the socket alive.
+                with pytest.raises(MemoryError) as caught, anyio.fail_after(5):
+                    if way == "block":
+                        await use(port)
+                    else:
+                        await connect_websocket(
+                            tasks, "127.0.0.1", port, "/", use_ssl=False
+                        )
+        with anyio.fail_after(5):
+            await ended.wait()
+        del caught
+
+
+_INTERRUPTED = r"""
+import _thread
+import base64
+import hashlib
+import socket
+import sys
+import threading
+
+import anyio
+
+from anyio_websocket import open_websocket_url
+
+LISTENER = socket.create_server(("127.0.0.1", 0))
+URL = f"ws://127.0.0.1:{LISTENER.getsockname()[1]}"
+
+
+def serve():
+    peer, _ = LISTENER.accept()
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += peer.recv(1000)
+    key = head.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
+    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    peer.sendall(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n"
+        % base64.b64encode(digest)
+    )
+    assert peer.recv(1)  # of the Close, which gets no reply
+    _thread.interrupt_main()
+    while peer.recv(1000):
+        pass
+
+
+async def main():
+    async with open_websocket_url(URL, disconnect_timeout=30):
+        raise ValueError("block")
+
+
+threading.Thread(target=serve, daemon=True).start()
+backend, _, uses_uvloop = sys.argv[1].partition("-")
+try:
+    anyio.run(
+        main,
+        backend=backend,
+        backend_options={"use_uvloop": True} if uses_uvloop else None,
+    )
+except BaseException as exc:
+    while exc is not None:
+        print(repr(exc))
+        exc = exc.__context__
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "asyncio-uvloop", "trio"])
+def test_F6_ctrl_c_while_closing_after_an_exception(loop: str) -> None:
+    pytest.importorskip(loop.rpartition("-")[2])
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED, loop],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    errors = done.stdout.splitlines()
+    assert errors[:1] == ["KeyboardInterrupt()"], done
+    assert "ValueError('block')" in errors
+
+
+@under_asyncio
+async def test_F6_a_task_of_asyncio_is_cancelled_while_closing() -> None:
+    async with raw_server(never_closes) as port:
+
+        async def use() -> None:
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
+                raise KeyError
+
+        task = asyncio.create_task(use())
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        assert isinstance(caught.value.__context__, KeyError)
