@@ -32,6 +32,7 @@ from typing import Any, Final
 
 from anyio import CancelScope, Event, create_task_group, current_time
 from anyio.abc import TaskGroup
+from anyio.lowlevel import current_token
 
 from .._settings import ConnectionSettings
 from .._types import Nursery
@@ -125,10 +126,22 @@ class BackgroundTask:
             extension that raises, or a bug; ends the connection, and never raises
 
         """
+        self._jobs.append(partial(_run_job, job, on_error))
         if self._tasks is None:
-            self._jobs.append(partial(_run_job, job, on_error))
+            return
+        try:
+            current_token()
+        except RuntimeError:
+            # A callback of asyncio, in a program without anyio.run(): anyio cannot tell
+            # which event loop this is, and cannot start a task.
+            self._wakeup.set()
         else:
-            self._tasks.start_soon(_run_job, job, on_error)
+            self._start_jobs(self._tasks)
+
+    def _start_jobs(self, tasks: TaskGroup) -> None:
+        jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            tasks.start_soon(job)
 
     def _end_if_unused(self) -> None:
         if not (self._connections or self._retained):
@@ -142,12 +155,10 @@ class BackgroundTask:
     async def _run(self) -> None:
         async with create_task_group() as tasks:
             self._tasks = tasks
-            for job in self._jobs:
-                tasks.start_soon(job)
-            self._jobs.clear()
+            self._start_jobs(tasks)
             try:
                 while self._connections or self._retained:
-                    await self._run_once()
+                    await self._run_once(tasks)
             except BaseException:  # cancelled
                 with CancelScope(shield=True):
                     await self._on_cancel()
@@ -158,8 +169,9 @@ class BackgroundTask:
             # What still runs in the group belongs to connections that are closed.
             tasks.cancel_scope.cancel()
 
-    async def _run_once(self) -> None:
+    async def _run_once(self, tasks: TaskGroup) -> None:
         self._wakeup = Event()
+        self._start_jobs(tasks)
         self._idle = not self._watchlist
         next_keepalive = self._keepalive.next_run()
         next_check = math.inf if self._idle else current_time() + TICK

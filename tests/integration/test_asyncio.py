@@ -9,6 +9,7 @@ import pytest
 from anyio_websocket import WebSocketConnection, open_websocket
 
 from ..support.backends import under_asyncio
+from ..support.peer import linked_by_sockets
 from ..support.servers import serving
 
 
@@ -54,3 +55,18 @@ async def test_cancelled_task() -> None:
             await task
         assert opened[0].closed is not None
         assert opened[0].closed.code == 1006
+
+
+@under_asyncio
+async def test_F9_collected_replies_that_the_socket_does_not_take_at_once() -> None:
+    # The event loop's callback that writes them runs in no task, and anyio cannot tell
+    # there which event loop this is, as it can under anyio.run().
+    async with linked_by_sockets() as (ours, theirs):
+        box = ours._core.outbox
+        box._batch.extend(
+            ours._core.engine.frame_message(b"x" * 1000) for _ in "x" * 60
+        )
+        asyncio.get_running_loop().call_soon(box._in_next_pass)
+        async with asyncio.timeout(5):
+            for _ in range(60):
+                assert await theirs.get_message() == b"x" * 1000
