@@ -65,8 +65,8 @@ async def test_F12_others_run_between_two_turns(
         tasks.cancel_scope.cancel()
     taken = [a - b for (a, _), (b, _) in pairwise(steps)]
     grown = [b - a for (_, a), (_, b) in pairwise(steps)]
-    assert sum(a != b for a, b in pairwise(steps)) > 2
-    # Twice what is done in a turn, as trio shuffles the tasks of a pass.
+    # Trio shuffles the tasks of a pass, so two turns may be seen as one.
+    assert sum(a != b for a, b in pairwise(steps)) >= 2
     assert max(taken) <= 2 * (2 * INPUT_STEP + 14)
     assert max(grown) <= MIB
 
