@@ -166,7 +166,7 @@ class CloseState:
         """Record that received bytes could not be decoded, for the same reasons."""
         self.connection_lost(f"receiving failed: {_name(error)}")
 
-    async def read_stream_to_end(self) -> None:
+    async def read_unread_of_stream(self) -> None:
         """Read what a stream still has, after writing failed; see `Unread`."""
         self.stream_lost = True
         if self._connection is not None:

@@ -439,7 +439,7 @@ class Outbox(Pending):
         except TransportLost as exc:
             try:
                 if not self._transport.survives_cancel:
-                    await self._state.read_stream_to_end()
+                    await self._state.read_unread_of_stream()
             finally:
                 self._state.write_failed(exc.__cause__)
             raise

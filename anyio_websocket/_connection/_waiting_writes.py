@@ -83,7 +83,7 @@ class WaitingWrites:
             if await self._takes_nothing(transport, state):
                 # What the peer sent before is read first: see row E13.
                 if not transport.survives_cancel:
-                    await state.read_stream_to_end()
+                    await state.read_unread_of_stream()
                 text = f"the peer took nothing for {self._seconds:g} seconds"
                 state.write_failed(TimeoutError(f"{text} (send_timeout)"))
                 await state.abort()

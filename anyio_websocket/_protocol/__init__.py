@@ -17,17 +17,13 @@ from ._close import close_code_to_send, close_reason_to_send
 from ._codec import (
     MAX_CONTROL_PAYLOAD,
     Close,
-    Codec,
     Frame,
     Paused,
     Ping,
     Pong,
-    ProtocolViolation,
-    Received,
 )
-from ._engine import NO_COPY_SIZE, Engine, Event, Failure, open_engine
+from ._engine import NO_COPY_SIZE, Engine, Failure, open_engine
 from ._extensions import Extension, Extensions
-from ._frames import FrameCodec
 from ._http import MAX_HEAD_SIZE, name_of, validate_headers
 from ._origins import Origins
 from ._permessage_deflate import PerMessageDeflate
@@ -40,22 +36,17 @@ __all__ = [
     "Accepted",
     "ClientHandshake",
     "Close",
-    "Codec",
     "Engine",
-    "Event",
     "Extension",
     "Extensions",
     "Failure",
     "Frame",
-    "FrameCodec",
     "HandshakeFailure",
     "Origins",
     "Paused",
     "PerMessageDeflate",
     "Ping",
     "Pong",
-    "ProtocolViolation",
-    "Received",
     "Rejected",
     "Rejection",
     "Request",

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import h11
 
-from ._extensions import NO_EXTENSIONS, BadExtensions, Extensions
+from ._extensions import MAX_SHOWN, NO_EXTENSIONS, BadExtensions, Extensions
 from ._handshake_key import accept_key, generate_key
 from ._http import (
     MAX_HEAD_SIZE,
@@ -30,7 +30,6 @@ from ._http import (
 
 MAX_REJECT_BODY: Final = 65536  # bytes of the body that a rejection keeps
 MAX_INTERIM: Final = 10  # interim (1xx) responses that are skipped
-MAX_SHOWN: Final = 60  # characters from the peer that an exception shows
 
 
 class Accepted(NamedTuple):
@@ -39,7 +38,7 @@ class Accepted(NamedTuple):
     subprotocol: str | None
     headers: tuple[tuple[bytes, bytes], ...]  # without those of the handshake itself
     extensions: Extensions
-    trailing: bytes  # received behind the response
+    trailing: bytes  # received after the response
 
 
 class Rejected(NamedTuple):

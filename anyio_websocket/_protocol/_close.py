@@ -90,3 +90,14 @@ def close_reason_to_send(reason: object) -> str:
     if len(encoded) <= MAX_CLOSE_REASON:
         return reason
     return encoded[:MAX_CLOSE_REASON].decode(errors="ignore")
+
+
+def message_too_big(max_message_size: float) -> ProtocolViolation:
+    """Make what is raised if a message of the peer is too big.
+
+    :param max_message_size: bytes
+
+    """
+    # trio-websocket's text, which its users know.
+    text = f"Exceeded maximum message size: {max_message_size} bytes"
+    return ProtocolViolation(MESSAGE_TOO_BIG, text)

@@ -185,7 +185,7 @@ def open_engine(
     :param extensions: the negotiated extensions
     :param is_client: which side this is
     :param max_message_size: bytes of payload in one received message
-    :param trailing: bytes that were received right behind the peer's handshake
+    :param trailing: bytes that were received right after the peer's handshake
 
     """
     codec: Codec

@@ -26,7 +26,7 @@ else:
     # `open_websocket_url` evaluate to this.
     Extension = Any
 
-_MAX_SHOWN: Final = 60  # characters from the peer that an exception shows
+MAX_SHOWN: Final = 60  # characters from the peer that an exception shows
 # One element of the header. Commas separate elements, except in quoted strings.
 _ELEMENT: Final = re.compile(
     r'(?:[\x20\x21\x23-\x2b\x2d-\x7e]|"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*")+'
@@ -146,7 +146,7 @@ class Extensions(NamedTuple):
             extension = offered.pop(_name(text), None)
             if extension is None:
                 raise BadExtensions(
-                    f"the server chose extension {text[:_MAX_SHOWN]!r}, which was not "
+                    f"the server chose extension {text[:MAX_SHOWN]!r}, which was not "
                     "offered, or chose it twice"
                 )
             try:

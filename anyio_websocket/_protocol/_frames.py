@@ -12,10 +12,11 @@ so there is a faster way for those, `take_messages`, which returns several at on
 Every other message comes in pieces: it has fragments, or a frame that is longer than
 what was received so far, or it is compressed or very large. Its payload is moved to
 ``_message`` as it comes. That is one growing buffer for the whole message, so the
-pieces take no memory of their own, however small they are, and the receive buffer
-never keeps more than a header or a control frame. It is a ``BytesIO`` because CPython
-hands out the memory of one as the message without a copy: joining 1 MiB takes 20 us,
-where a ``bytearray`` and ``bytes`` of it take 800, most of them page faults.
+pieces take no memory of their own, however small they are. Once ``next()`` has returned
+``None``, the receive buffer keeps no more than a part of a header or of a control
+frame. The message's buffer is a ``BytesIO`` because CPython hands out the memory of one
+as the message without a copy: joining 1 MiB takes 20 us, where a ``bytearray`` and
+``bytes`` of it take 800, most of them page faults.
 
 A frame is judged by its header: a length that exceeds the limit of the message (1009)
 fails before any of the payload is stored. A compressed message is judged by its header
@@ -40,9 +41,9 @@ from typing import Final
 
 from ._close import (
     INVALID_DATA,
-    MESSAGE_TOO_BIG,
     POLICY_VIOLATION,
     PROTOCOL_ERROR,
+    message_too_big,
     parse_close,
 )
 from ._codec import (
@@ -231,7 +232,7 @@ class FrameCodec(FrameWriter):
                     start += size
                     _check_extended_length(length, size)
                 if length > self._max_length(first):
-                    raise self._too_big()
+                    raise message_too_big(self._max_message_size)
                 if self._fragments >= self._max_fragments:
                     raise ProtocolViolation(
                         POLICY_VIOLATION, f"more than {self._max_fragments} fragments"
@@ -381,7 +382,7 @@ class FrameCodec(FrameWriter):
             except UnicodeDecodeError:
                 raise _invalid_text() from None
         if excess > 0:
-            raise self._too_big()
+            raise message_too_big(self._max_message_size)
         self._message.write(part)
 
     def _work_at_end(self) -> int:
@@ -403,13 +404,6 @@ class FrameCodec(FrameWriter):
         self._fragments = 0
         self._unfinished = False
         return _decode_text(payload) if is_text else payload
-
-    def _too_big(self) -> ProtocolViolation:
-        # trio-websocket's text, which its users know.
-        return ProtocolViolation(
-            MESSAGE_TOO_BIG,
-            f"Exceeded maximum message size: {self._max_message_size} bytes",
-        )
 
 
 def _check_control(opcode: int, first: int, length: int) -> None:

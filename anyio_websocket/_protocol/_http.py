@@ -25,11 +25,11 @@ COMMON_NAMES: Final = {
     )
 }
 
+_TCHAR: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # RFC 9110 section 5.6.2
+TOKEN: Final = re.compile(_TCHAR + rb"+")
 # RFC 9112 sections 3 and 4
-REQUEST_LINE: Final = re.compile(
-    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [^ ]+ HTTP/[0-9]\.[0-9]"
-)
-REQUEST_START: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")
+REQUEST_LINE: Final = re.compile(_TCHAR + rb"+ [^ ]+ HTTP/[0-9]\.[0-9]")
+REQUEST_START: Final = re.compile(_TCHAR)
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: .*)?")
 STATUS_START: Final = re.compile(rb"H(?:\Z|T(?:\Z|T(?:\Z|P(?:\Z|/))))")
 
@@ -46,14 +46,13 @@ ExtraHeaders = (
 # do not hold
 MAX_HEAD_SIZE: Final = 65536
 # What follows from the size of the whole, with the least of each: 16 KiB for a line and
-# 128 headers by default. One header shall not take all. A header is counted because its
-# objects take more memory than its bytes if it is short.
+# 128 headers by default. One header must not take all. Headers are counted because the
+# objects of a short one take more memory than its bytes.
 _LINES_IN_A_HEAD: Final = 4
 _BYTES_FOR_A_HEADER: Final = 512
 _LEAST_LINE: Final = 8192
 _LEAST_HEADERS: Final = 100
 
-TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 # RFC 9110 section 5.5: visible bytes with spaces and tabs between them
 _FIELD_VALUE: Final = re.compile(
     rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?"
@@ -201,7 +200,7 @@ class HeadReader:
 
     @property
     def trailing(self) -> bytes:
-        """The bytes that were received behind the head."""
+        """The bytes that were received after the head."""
         return bytes(self._buffer)
 
     def _check_size(self, end: int) -> None:

@@ -106,7 +106,7 @@ class ServerHandshake:
 
     @property
     def trailing(self) -> bytes:
-        """The bytes that were received behind the request: the first frames."""
+        """The bytes that were received after the request: the first frames."""
         return self._reader.trailing
 
     def _check(self, request: bytes) -> Request | Rejection:
@@ -157,7 +157,7 @@ class ServerHandshake:
             raise BadHead(431, f"more than {_MAX_ELEMENTS} subprotocols")
         if not all(map(is_token, self._subprotocols)):
             raise BadHead(400, "a subprotocol is not a token of HTTP")
-        # RFC 6455 section 9.1: offers may be declined, so the others just are.
+        # RFC 6455 section 9.1: a server may decline offers, so it declines the rest.
         self._offers = parse_list(fields, b"sec-websocket-extensions")[:_MAX_ELEMENTS]
         origin = None
         if b"origin" in fields:

@@ -22,7 +22,7 @@ from wsproto.frame_protocol import (
     RsvBits,
 )
 
-from ._close import MESSAGE_TOO_BIG, POLICY_VIOLATION
+from ._close import MESSAGE_TOO_BIG, POLICY_VIOLATION, message_too_big
 from ._codec import TURN, Close, Frame, Paused, Ping, Pong, ProtocolViolation, Received
 
 # Units of work, see `TURN`.
@@ -107,7 +107,7 @@ class WsprotoCodec:
             # wsproto reports its parser's errors as if the peer had sent a Close, but
             # only a real Close changes its state.
             if event.code == MESSAGE_TOO_BIG:
-                raise self._too_big()
+                raise message_too_big(self._max_message_size)
             if event.code == POLICY_VIOLATION:
                 raise ProtocolViolation(
                     POLICY_VIOLATION, f"more than {self._guard.max_fragments} fragments"
@@ -121,7 +121,7 @@ class WsprotoCodec:
         is_whole = event.message_finished and not self._guard.assembled
         self._guard.assembled += len(data)
         if self._guard.assembled > self._max_message_size:
-            raise self._too_big()
+            raise message_too_big(self._max_message_size)
         if is_whole:
             self._guard.assembled = 0
             return event.data if isinstance(event, TextMessage) else bytes(data)
@@ -132,13 +132,6 @@ class WsprotoCodec:
         self._pieces = io.BytesIO()
         self._guard.assembled = 0
         return message.decode() if isinstance(event, TextMessage) else message
-
-    def _too_big(self) -> ProtocolViolation:
-        # trio-websocket's text, which its users know.
-        return ProtocolViolation(
-            MESSAGE_TOO_BIG,
-            f"Exceeded maximum message size: {self._max_message_size} bytes",
-        )
 
     def frame_message(
         self, message: str | bytes, *, compress: bool | None = None

@@ -55,7 +55,7 @@ from .._transport import (
 )
 from .._types import Nursery
 from ._admission import Slot
-from ._handshake import WARNING_INTERVAL, read_request, respond_and_close
+from ._handshake import WARNING_INTERVAL, handshake_of, read_request, respond_and_close
 from ._log import LogThrottle
 from ._request import PendingRequest, WebSocketRequest
 
@@ -186,12 +186,7 @@ class ClientTasks:
                     reading.cancel()
                 if context is not None:
                     transport = await _start_tls(stream, context)
-                handshake = ServerHandshake(
-                    origins=self._settings.allowed_origins,
-                    extensions=self._settings.negotiable,
-                    is_ssl=transport.is_ssl,
-                    max_head_size=self._settings.max_head_size,
-                )
+                handshake = handshake_of(transport, self._settings)
                 request = await read_request(
                     transport, handshake, self._origin_warnings
                 )
@@ -299,13 +294,13 @@ class ClientTasks:
         self,
         code: int,
         text: str,
-        but: PendingRequest | None = None,
+        spared: PendingRequest | None = None,
         *,
         wait: bool = True,
     ) -> None:
-        """Close all connections and cancel all requests, but for one.
+        """Close all connections and cancel all requests, except one.
 
-        :param but: that one
+        :param spared: that one
         :param wait: whether to wait for the closing handshakes; if not, each client is
             only sent a Close, as far as its stream takes it at once
 
@@ -314,11 +309,11 @@ class ClientTasks:
         for scope, state in list(self._tasks.items()):
             if isinstance(state, CancelScope):
                 state.cancel()
-            elif state.core is None and state is not but:
+            elif state.core is None and state is not spared:
                 scope.cancel()
         async with create_task_group() as group:
             for connection in self._background.connections:
-                if but is None or connection is not but.core:
+                if spared is None or connection is not spared.core:
                     group.start_soon(connection.close, code, text)
             if not wait:
                 for _ in range(PASSES_TO_WRITE):

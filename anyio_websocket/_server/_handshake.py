@@ -13,7 +13,7 @@ from anyio import move_on_after
 
 from .._errors import HandshakeError
 from .._protocol import Rejection, Request, ServerHandshake, name_of
-from .._settings import HANDSHAKE_RECEIVE_SIZE, LINGER_TIMEOUT
+from .._settings import HANDSHAKE_RECEIVE_SIZE, LINGER_TIMEOUT, ServerSettings
 from .._transport import Transport, TransportLost, send
 from ._log import LogThrottle
 
@@ -24,6 +24,16 @@ _logger = logging.getLogger("anyio_websocket")
 WARNING_INTERVAL: Final = 60.0
 
 _of_single_streams: Final = LogThrottle(WARNING_INTERVAL, time.monotonic)
+
+
+def handshake_of(transport: Transport, settings: ServerSettings) -> ServerHandshake:
+    """Make the handshake of a client that has sent nothing yet."""
+    return ServerHandshake(
+        origins=settings.allowed_origins,
+        extensions=settings.negotiable,
+        is_ssl=transport.is_ssl,
+        max_head_size=settings.max_head_size,
+    )
 
 
 async def read_request(

@@ -28,7 +28,7 @@ from .._connection import BackgroundTask
 from .._endpoint import Endpoint
 from .._errors import ConnectionTimeout
 from .._options import ServerOptions, ServerStreamOptions
-from .._protocol import ServerHandshake, close_code_to_send, close_reason_to_send
+from .._protocol import close_code_to_send, close_reason_to_send
 from .._settings import (
     DISCONNECT_TIMEOUT,
     MAX_MESSAGE_SIZE,
@@ -50,7 +50,7 @@ from .._types import Nursery, TaskStatus, check_is_nursery, in_a_nursery
 from ._admission import Admission
 from ._check_handler import check_handler
 from ._clients import ClientTasks, Handler
-from ._handshake import read_request
+from ._handshake import handshake_of, read_request
 from ._listeners import acceptors_of
 from ._request import PendingRequest, WebSocketRequest
 
@@ -101,12 +101,7 @@ async def wrap_server_stream(
         },
     )
     transport = transport_of(stream)
-    handshake = ServerHandshake(
-        origins=settings.allowed_origins,
-        extensions=settings.negotiable,
-        is_ssl=transport.is_ssl,
-        max_head_size=settings.max_head_size,
-    )
+    handshake = handshake_of(transport, settings)
     try:
         with move_on_after(settings.connect_seconds):
             request = await read_request(transport, handshake)
@@ -142,7 +137,9 @@ async def serve_websocket(
 
     When it is cancelled, each client is sent a Close with code 1001 and has
     ``disconnect_timeout`` to reply; a client that is in its handshake is sent a
-    response with status 503. Then the handlers are cancelled.
+    response with status 503. Then the handlers are cancelled. With a
+    ``handler_nursery`` all this happens when that nursery is cancelled; cancelling the
+    server only closes its listeners.
 
     The options are described in `ServerOptions`, `ServerStreamOptions` and
     `ConnectionOptions`.

@@ -76,6 +76,7 @@ class _Stream(ABC):
     may be sent after it.
     """
 
+    _stream: Any
     is_ssl: bool = False
     survives_cancel: bool = False
     local: Endpoint | str
@@ -156,6 +157,12 @@ class _Stream(ABC):
     def call_soon(self, callback: Callable[[], None]) -> bool:
         return False
 
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        except Exception as exc:
+            raise TransportLost("the stream broke while closing") from exc
+
     @abstractmethod
     def _raw_socket(self) -> Any: ...
 
@@ -216,12 +223,6 @@ class StreamTransport(_Stream):
             raise TransportLost("the stream broke while closing") from exc
         return True
 
-    async def aclose(self) -> None:
-        try:
-            await self._stream.aclose()
-        except Exception as exc:
-            raise TransportLost("the stream broke while closing") from exc
-
     async def abort(self) -> None:
         _shut_down(self._extra(SocketAttribute.raw_socket))
         # After an error there is nothing more that could be done to close the stream.
@@ -277,12 +278,6 @@ class TrioTransport(_Stream):
         except Exception as exc:
             raise TransportLost("the stream broke while closing") from exc
         return True
-
-    async def aclose(self) -> None:
-        try:
-            await self._stream.aclose()
-        except Exception as exc:
-            raise TransportLost("the stream broke while closing") from exc
 
     async def abort(self) -> None:
         _shut_down(self._socket)

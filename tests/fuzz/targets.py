@@ -20,20 +20,18 @@ from unittest import mock
 from anyio_websocket._client import _url
 from anyio_websocket._protocol import (
     Close,
-    Codec,
     Engine,
-    Event,
     Extensions,
-    FrameCodec,
     PerMessageDeflate,
     Ping,
     Pong,
-    ProtocolViolation,
-    Received,
     _frames,
     _kernels_py,
 )
+from anyio_websocket._protocol._codec import Codec, ProtocolViolation, Received
+from anyio_websocket._protocol._engine import Event
 from anyio_websocket._protocol._extensions import BadExtensions
+from anyio_websocket._protocol._frames import FrameCodec
 from anyio_websocket._protocol._wsproto import WsprotoCodec
 
 from ..support.codecs import received

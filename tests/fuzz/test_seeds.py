@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from anyio_websocket._protocol import FrameCodec
+from anyio_websocket._protocol._frames import FrameCodec
 
 from ..support.sweeps import swept
 from .seeds import SEEDS

@@ -53,18 +53,17 @@ from anyio_websocket._protocol import (
     Accepted,
     ClientHandshake,
     Close,
-    FrameCodec,
     HandshakeFailure,
     Origins,
     PerMessageDeflate,
     Ping,
     Pong,
-    ProtocolViolation,
-    Received,
     Rejection,
     Request,
     ServerHandshake,
 )
+from anyio_websocket._protocol._codec import ProtocolViolation, Received
+from anyio_websocket._protocol._frames import FrameCodec
 
 from ..support.codecs import next_of
 from ..support.frames import MASK, close_payload, frame

@@ -17,15 +17,9 @@ from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.frame_protocol import RsvBits
 
 from anyio_websocket import PerMessageDeflate as PerMessageDeflateSettings
-from anyio_websocket._protocol import (
-    Close,
-    Codec,
-    FrameCodec,
-    Ping,
-    Pong,
-    ProtocolViolation,
-    Received,
-)
+from anyio_websocket._protocol import Close, Ping, Pong
+from anyio_websocket._protocol._codec import Codec, ProtocolViolation, Received
+from anyio_websocket._protocol._frames import FrameCodec
 from anyio_websocket._protocol._wsproto import WsprotoCodec
 
 from ..support.codecs import next_of, received

@@ -15,16 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyio_websocket._protocol import (
-    Close,
-    FrameCodec,
-    Ping,
-    Pong,
-    ProtocolViolation,
-    Received,
-    _deflate,
-)
+from anyio_websocket._protocol import Close, Ping, Pong, _deflate
+from anyio_websocket._protocol._codec import ProtocolViolation, Received
 from anyio_websocket._protocol._deflate import Inflater
+from anyio_websocket._protocol._frames import FrameCodec
 from anyio_websocket._protocol._permessage_deflate import (
     PerMessageDeflate,
 )

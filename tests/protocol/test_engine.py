@@ -8,20 +8,18 @@ import pytest
 
 from anyio_websocket._protocol import (
     Close,
-    Codec,
     Engine,
-    Event,
     Extensions,
     Failure,
-    FrameCodec,
     Paused,
     PerMessageDeflate,
     Ping,
     Pong,
-    Received,
     open_engine,
 )
-from anyio_websocket._protocol._engine import MAX_FRAGMENTS
+from anyio_websocket._protocol._codec import Codec, Received
+from anyio_websocket._protocol._engine import MAX_FRAGMENTS, Event
+from anyio_websocket._protocol._frames import FrameCodec
 from anyio_websocket._protocol._wsproto import WsprotoCodec
 
 from ..support.frames import close_payload, frame

@@ -8,8 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from anyio_websocket._protocol import Close, FrameCodec, Ping, Pong, Received
+from anyio_websocket._protocol import Close, Ping, Pong
+from anyio_websocket._protocol._codec import Received
 from anyio_websocket._protocol._frame_writer import FrameWriter
+from anyio_websocket._protocol._frames import FrameCodec
 from anyio_websocket._protocol._kernels_py import BLOCK
 
 from ..support.codecs import received

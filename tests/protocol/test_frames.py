@@ -13,14 +13,9 @@ from itertools import pairwise
 import pytest
 
 from anyio_websocket import PerMessageDeflate
-from anyio_websocket._protocol import (
-    Close,
-    FrameCodec,
-    Ping,
-    Pong,
-    ProtocolViolation,
-    Received,
-)
+from anyio_websocket._protocol import Close, Ping, Pong
+from anyio_websocket._protocol._codec import ProtocolViolation, Received
+from anyio_websocket._protocol._frames import FrameCodec
 from anyio_websocket._protocol._kernels_py import BLOCK
 
 from ..support.codecs import next_of, received

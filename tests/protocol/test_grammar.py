@@ -15,13 +15,13 @@ from anyio_websocket._protocol import (
     Accepted,
     ClientHandshake,
     Extensions,
-    FrameCodec,
     Origins,
     PerMessageDeflate,
     Rejection,
     Request,
     ServerHandshake,
 )
+from anyio_websocket._protocol._frames import FrameCodec
 
 from ..support.codecs import next_of
 from ..support.grammar import (

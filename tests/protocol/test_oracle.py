@@ -18,14 +18,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from wsproto.extensions import PerMessageDeflate as WsprotoDeflate
 
-from anyio_websocket._protocol import (
-    Close,
-    Codec,
-    FrameCodec,
-    PerMessageDeflate,
-    ProtocolViolation,
-    Received,
-)
+from anyio_websocket._protocol import Close, PerMessageDeflate
+from anyio_websocket._protocol._codec import Codec, ProtocolViolation, Received
+from anyio_websocket._protocol._frames import FrameCodec
 from anyio_websocket._protocol._wsproto import WsprotoCodec
 
 from ..support.codecs import AT_ONCE, received

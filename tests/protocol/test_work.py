@@ -8,10 +8,11 @@ from typing import NamedTuple
 import pytest
 
 from anyio_websocket import PerMessageDeflate
-from anyio_websocket._protocol import FrameCodec, Paused, Received
-from anyio_websocket._protocol._codec import TURN
+from anyio_websocket._protocol import Paused
+from anyio_websocket._protocol._codec import TURN, Received
 from anyio_websocket._protocol._deflate import INPUT_STEP
 from anyio_websocket._protocol._engine import MAX_FRAGMENTS
+from anyio_websocket._protocol._frames import FrameCodec
 from anyio_websocket._protocol._kernels_py import BLOCK
 from anyio_websocket._protocol._wsproto import WsprotoCodec
 

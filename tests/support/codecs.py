@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from anyio_websocket._protocol import Close, Codec, Paused, Received
+from anyio_websocket._protocol import Close, Paused
+from anyio_websocket._protocol._codec import Codec, Received
 
 AT_ONCE = 3  # messages; few, so that the tests exceed it
 
