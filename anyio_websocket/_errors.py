@@ -160,7 +160,8 @@ class ConnectionRejected(HandshakeError):
         self.headers = headers
         self.body = body
 
-    # Which server answered so, and to which request; the library sets them.
+    # The server that sent the response, and the path of the request; the library sets
+    # them.
     _server: str = ""
     _path: str = ""
 

@@ -130,7 +130,7 @@ class ConnectionOptions(_BufferOptions, _LifeOptions, total=False):
 class ClientOptions(ConnectionOptions, total=False):
     """The options of `open_websocket`, `connect_websocket` and `wrap_client_stream`.
 
-    These are beside those of `ConnectionOptions`. All are optional.
+    These are besides those of `ConnectionOptions`. All are optional.
 
     """
 
@@ -143,7 +143,7 @@ class ClientOptions(ConnectionOptions, total=False):
     """
 
     extra_headers: Headers | None
-    """Headers to send beside those of the handshake, as pairs or as a mapping, of
+    """Headers to send besides those of the handshake, as pairs or as a mapping, of
     ``bytes`` or of ``str``; default ``None``, none. ``Host`` replaces the one that
     would be sent; other headers of the handshake itself raise `ValueError`.
 
@@ -163,7 +163,7 @@ class ClientOptions(ConnectionOptions, total=False):
 class ServerStreamOptions(_LifeOptions, total=False):
     """The options of `wrap_server_stream` that have no place by position.
 
-    These are beside those of `ConnectionOptions`. All are optional.
+    These are besides those of `ConnectionOptions`. All are optional.
 
     """
 
@@ -187,7 +187,7 @@ class ServerStreamOptions(_LifeOptions, total=False):
 class ServerOptions(_BufferOptions, ServerStreamOptions, total=False):
     """The options of `serve_websocket` and `WebSocketServer`.
 
-    These are beside those of `ConnectionOptions` and `ServerStreamOptions`. All are
+    These are besides those of `ConnectionOptions` and `ServerStreamOptions`. All are
     optional.
 
     """
@@ -195,7 +195,8 @@ class ServerOptions(_BufferOptions, ServerStreamOptions, total=False):
     handler_errors: Literal["log", "raise"]
     """What an exception of a handler does. ``"log"``, the default, logs it with its
     traceback and closes that connection with code 1011. ``"raise"`` lets it end the
-    server as well.
+    server as well: it comes out of `serve_websocket` or `WebSocketServer.run` in an
+    exception group.
 
     By default a request that makes the handler fail ends its own connection only.
     """
@@ -211,15 +212,16 @@ class ServerOptions(_BufferOptions, ServerStreamOptions, total=False):
 
     max_pending_handshakes: int | None
     """How many clients may be in their handshake at once, TLS included; default 1000.
-    Each of them takes what it has sent of its request, which is ``max_head_size`` at
-    most, an eighth of that, and less than 32 KiB beside. ``None`` sets no limit.
+    Each of them takes the memory of the part of its request that it has sent
+    (``max_head_size`` at most), an eighth more, and less than 32 KiB besides. ``None``
+    sets no limit.
 
     At the limit, a client that waits takes the place of the oldest one that has not
     sent a whole valid request, TLS included, or that does not read the response. That
     one is dropped, but not before it has had a quarter of a second. If there is none,
     because all wait for their handlers, new clients wait in the kernel.
 
-    It bounds what clients can take that connect and say nothing, and the work that a
-    crowd makes that reconnects at the same moment. Nobody who holds connections without
-    a request can keep others out.
+    It bounds what clients can take that connect and say nothing, and the work when many
+    clients reconnect at the same moment. A client cannot keep others out by holding
+    connections without a request.
     """

@@ -33,7 +33,7 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "it is disconnected when `~ConnectionOptions.connect_timeout` is over. "
                 "The time counts from the moment it was accepted, and received bytes "
                 "do not extend it. What was received of its request is kept, with an "
-                "eighth more, and less than 32 KiB beside"
+                "eighth more, and less than 32 KiB besides"
             ),
         ),
         "A2": (
@@ -87,7 +87,7 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "thousands of commas"
             ),
             (
-                "such offers are declined, and all behind the first 128. The response "
+                "such offers are declined, and all after the first 128. The response "
                 "never grants more than the server's settings allow"
             ),
         ),
@@ -361,10 +361,17 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "connections with compression are idle",
             "at most 64 KiB each, with the default settings",
         ),
+        "D10": (
+            "a message has a secret together with text that an attacker chose",
+            (
+                "``compress=False`` sends it uncompressed; `PerMessageDeflate` "
+                "explains why that is needed"
+            ),
+        ),
         "D11": (
             (
-                "a text takes the most memory that a text can: it is ASCII but for two "
-                "characters, one of them beyond the BMP at its end"
+                "a text takes the most memory that a text can: it is ASCII except for "
+                "two characters, one of them beyond the BMP at its end"
             ),
             (
                 "while it is decoded it takes seven times the limit, and four times "
@@ -381,13 +388,6 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "pieces take no memory of their own; what the extension returns is "
                 "counted, but only the extension can bound it; ``ValueError`` that "
                 "says to use ``compression=``"
-            ),
-        ),
-        "D10": (
-            "a message has a secret beside text that an attacker chose",
-            (
-                "``compress=False`` sends it uncompressed; `PerMessageDeflate` "
-                "explains why that is needed"
             ),
         ),
     },
@@ -644,16 +644,16 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             ),
             "the peer sees the end at once",
         ),
-        "F20": (
-            "a handler is slow while asyncio is in debug mode",
-            "the log names the task of the handler",
-        ),
         "F19": (
             (
                 "the block of `open_websocket` is entered in one task and left in "
                 "another: fixtures, generators that are not exhausted"
             ),
             "the connection is closed as usual, and no task is cancelled",
+        ),
+        "F20": (
+            "a handler is slow while asyncio is in debug mode",
+            "the log names the task of the handler",
         ),
     },
     "Servers under load": {

@@ -51,7 +51,7 @@ class Closing:
     :param engine: frames our Close, and finds the peer's
     :param outbox: writes our Close
     :param reader: has to stop reading first
-    :param unread: reads what is there when the stream is lost
+    :param unread: reads what was received already when the stream is lost
     :param state: where everything about the end is stored
     :param settings: the timeout, and how much to read at once
     :param is_client: a server closes the stream first, a client waits for that

@@ -169,10 +169,11 @@ class WebSocketConnection(AsyncResource):
 
         :param message: the message, of any size; do not change a buffer until this
             returns
-        :param compress: ``True`` compresses the message however short it is, ``False``
-            sends it uncompressed, and ``None`` compresses it from the negotiated
-            threshold on. Makes no difference without `compression`. Do not compress a
-            secret together with text that an attacker can choose, see
+        :param compress: ``True`` compresses the message however short it is, unless it
+            is empty, or would not become shorter without context takeover. ``False``
+            sends it uncompressed, and ``None`` compresses it from
+            `PerMessageDeflate.threshold` on. Makes no difference without `compression`.
+            Do not compress a secret together with text that an attacker can choose, see
             `PerMessageDeflate`
         :raises ConnectionClosed: if the connection is closed or closing, or is lost
             while the message is being sent; its ``nothing_sent`` says whether it is
@@ -207,7 +208,7 @@ class WebSocketConnection(AsyncResource):
         """Send several messages, with as few writes as possible.
 
         `send_message` writes each message before it returns, so that no message waits
-        while the application computes. Many short messages that are there already cost
+        while the application computes. Many short messages that you have already cost
         less with one call and one write: a third of the CPU time, for 100 messages of
         125 bytes.
 

@@ -1,10 +1,11 @@
 """One open connection from the inside: its parts, and how they are put together.
 
 `open_core` takes what a handshake leaves (a transport, the agreed extensions) and makes
-the parts of a connection. Each has a module, its own state and its own essay:
-``_reader`` (receiving), ``_outbox`` (sending), ``_pings``, ``_inbox``, ``_close_state``
-(is it over, and why) and ``_closing`` (what is done about it). The parts know only the
-ones before them, in the order in which `ConnectionCore` makes them.
+the parts of a connection. Each has a module, its own state and its own theory of
+operation: ``_reader`` (receiving), ``_outbox`` (sending), ``_pings``, ``_inbox``,
+``_close_state`` (is it over, and why) and ``_closing`` (what is done about it).
+The parts know only the ones before them, in the order in which `ConnectionCore` makes
+them.
 
 A `WebSocketConnection` shows to users what is in here.
 """
@@ -225,7 +226,7 @@ def open_core(
     :param background: reads while the application does not
     :param settings: its limits
     :param is_client: which side this is
-    :param trailing: bytes that came right behind the peer's part of the handshake
+    :param trailing: bytes that came right after the peer's part of the handshake
 
     """
     engine = open_engine(

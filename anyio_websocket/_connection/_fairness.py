@@ -1,6 +1,6 @@
 """The fairness budget: how much one connection does before other tasks run.
 
-A message that is there already is returned, and a message that the network takes at
+A message that was received already is returned, and a message that the network takes at
 once is sent, without going through the event loop. So a task could go on for ever, and
 would neither let other tasks run nor see its own cancellation. When `LIMIT` is reached,
 the task that reads or sends next goes through a checkpoint.

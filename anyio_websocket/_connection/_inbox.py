@@ -12,7 +12,7 @@ Message = str | bytes
 # greatest size that the application allows fits in any case.
 INBOX_SIZE: Final = 2**20
 
-# Bytes that a message takes in the queue beside its own: a slot of a deque.
+# Bytes that a message takes in the queue besides its own: a slot of a deque.
 ENTRY_SIZE: Final = 8
 
 
@@ -24,7 +24,7 @@ class Inbox:
     the Basic Multilingual Plane four bytes for each of its characters.
 
     :param max_messages: how many messages may wait. Reading goes on until one more is
-        complete, as in trio-websocket, so that a Close or a Pong behind so many
+        complete, as in trio-websocket, so that a Close or a Pong after so many
         messages is seen
     :param max_bytes: how much memory they may take. A message is put in while they take
         less, so that a message of the greatest size always gets through

@@ -14,10 +14,11 @@ do not listen: if the inbox is full because the application is slow, nothing is 
 and the Pong may be in the socket's buffer. So a peer is gone if a task was reading when
 the Ping was sent, a task is reading now, and nothing came in between.
 
-Who leaves behind a full inbox must be noticed nevertheless, because an application that
-never reads would keep the connection for ever. So a connection whose inbox is full is
-pinged on, and its socket is asked whether the peer has closed or was reset, and whether
-its machine still acknowledges what we send (``_hang_up``). A living peer's does.
+A peer that leaves while our inbox is full must be noticed as well, because an
+application that never reads would keep the connection for ever. So a connection whose
+inbox is full is pinged on, and its socket is asked whether the peer has closed or was
+reset, and whether its machine still acknowledges what we send (``_hang_up``). A living
+peer's does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the peer sent before the stream was lost, and was not read yet.
 
-It is read once the end has begun: messages may be in it, and a Close that says why the
-peer ended the connection (RFC 6455 section 7.1.5).
+It is read once the connection is closing: messages may be in it, and a Close that says
+why the peer ended the connection (RFC 6455 section 7.1.5).
 """
 
 from __future__ import annotations

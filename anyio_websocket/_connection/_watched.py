@@ -10,7 +10,11 @@ from typing import Protocol
 
 
 class Watched(Protocol):
-    """A connection, as its callers below see it. No method ever raises."""
+    """A connection, as its callers below see it.
+
+    `fail` never raises. What another method raises, such as a lack of memory, must end
+    this connection and no other. So its caller passes it to `fail`.
+    """
 
     #: whether the background task watches the connection, or reads from it; set by the
     #: background task. The reader looks at it after each read, so it is an attribute:
@@ -84,7 +88,7 @@ class Watched(Protocol):
         ...
 
     def before_lost(self) -> None:
-        """Read and decode what is there, without waiting: the stream is lost."""
+        """Read without waiting, and decode what was received: the stream is lost."""
         ...
 
     async def before_stream_lost(self) -> None:

@@ -11,16 +11,17 @@ handshake for each client, and this is the work that is to be limited. The clien
 also retry at once.
 
 **Making room.** A client that connects and sends nothing holds its slot until
-``connect_timeout``, and one that holds thousands of connections would keep everybody
-else out. So if a client waits, and no slot is free, a client is dropped that does not
+``connect_timeout``, and one that holds thousands of connections would keep all
+others out. So if a client waits, and no slot is free, a client is dropped that does not
 do its part of the handshake: it has not sent a whole valid request, or does not read
 the response. The oldest is dropped, and only if it has had `GRACE` seconds. Its slot is
 free at that moment, not when its task has ended.
 
 The oldest, because it has had the most time, and because this protects a client for
 certain while fewer clients come than there are slots; OpenSSH's way, to drop at random,
-protects none for certain. The grace, because an attacker who reconnects at once could
-else displace everybody who needs a round trip; it also bounds the work that this makes.
+protects none for certain. There is a grace period, because otherwise an attacker that
+reconnects at once could displace every client that needs a round trip. It also bounds
+the work that this makes.
 
 For each client this costs two counters, two comparisons and an entry of a dictionary
 while it is in the handshake. There is no lock, and an event only while an acceptor
@@ -103,7 +104,7 @@ class Admission:
         self._max_pending = _bound(max_pending_handshakes)
         self._connections = 0
         self._pending = 0
-        # Who can be dropped, from when on and how; the oldest first.
+        # Clients that can be dropped, oldest first: from when on, and how.
         self._droppable: dict[Slot, tuple[float, CancelScope]] = {}
         self._changed: Event | None = None
         self._log = LogThrottle(LOG_INTERVAL)

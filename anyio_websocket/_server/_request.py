@@ -341,9 +341,10 @@ class WebSocketRequest:
     ) -> None:
         """Reject the request with an HTTP response, and close the stream.
 
-        It waits until the client has read the response and closed its side, at most
-        ``connect_timeout``. A client that has disconnected, or that does not read, is
-        no error. If the call is cancelled, the stream is closed at once.
+        It waits until the client has taken the response, and then up to two seconds
+        until the client has closed its side; in all, ``connect_timeout`` at most. A
+        client that has disconnected, or that does not read, is no error. If the call is
+        cancelled, the stream is closed at once.
 
         :param status_code: the HTTP status, from 200 to 999
         :param extra_headers: headers to send in addition to ``Content-Length`` and

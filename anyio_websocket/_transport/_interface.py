@@ -19,9 +19,9 @@ class TransportLost(Exception):
 class Transport(Protocol):
     """What a connection needs of the network.
 
-    One task at a time may receive, and one may send. Every method raises
-    `TransportLost` for any failure of the network, and no other exception but
-    cancellation.
+    One task at a time may receive, and one may send. A method that fails because of
+    the network raises `TransportLost`. `receive_now` may only be called if
+    ``survives_cancel``.
     """
 
     #: whether bytes travel over TLS, as far as the stream says

@@ -73,8 +73,8 @@ loop that is not asyncio's own is used by ``add_reader()``, and cannot be nested
 further attribute, ends the first ``receive()`` that has to wait with a ``RuntimeError``
 ("Task got bad yield") or an ``AttributeError``: loud, on the first message. The test
 ``test_what_a_task_asks_of_its_future`` records every attribute that a task uses, for
-tasks in C and in Python, and fails if there is a new one. The tests beside it hold the
-rest: cancellation that meets the bytes, a wake-up without bytes, the context.
+tasks in C and in Python, and fails if there is a new one. The tests next to it check
+the rest: cancellation that meets the bytes, a wake-up without bytes, the context.
 """
 
 from __future__ import annotations

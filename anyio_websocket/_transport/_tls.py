@@ -230,7 +230,7 @@ class TlsTransport:
             everything_sent = self._below.write(answer)
         except TransportLost:
             return  # what was received is still returned
-        # What waits besides answers is of a message, whose sender waits too.
+        # Other unsent bytes belong to a message, and its sender waits for them.
         if everything_sent or len(self._below.unsent) <= len(answer):
             self._unsent_answers = 0
         if not everything_sent:
