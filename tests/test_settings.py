@@ -221,7 +221,7 @@ def call(function: Callable[..., Any], **options: Any) -> None:
         wrap_client_stream: (StubNursery(), None, "x", "/"),
         serve_websocket: (None, "x.invalid", 0, None),
         WebSocketServer: (None, [None]),
-        wrap_server_stream: (None, None),
+        wrap_server_stream: (StubNursery(), None),
     }
     if function in (open_websocket, connect_websocket):
         options["use_ssl"] = False
