@@ -31,6 +31,7 @@ from anyio_websocket import (
 )
 from anyio_websocket._client import _open
 from anyio_websocket._connection import ConnectionCore
+from anyio_websocket._connection._close_state import CloseState
 
 from ..support.backends import under_asyncio
 from ..support.frames import CLOSE
@@ -484,3 +485,20 @@ async def test_F6_a_task_of_asyncio_is_cancelled_while_closing() -> None:
         with pytest.raises(asyncio.CancelledError) as caught:
             await task
         assert isinstance(caught.value.__context__, KeyError)
+
+
+async def test_F6_closing_fails_after_an_interrupt_of_the_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    abort = CloseState.abort
+
+    async def fail(state: CloseState) -> None:
+        await abort(state)
+        if state is ws._core.close_state:
+            raise MemoryError
+
+    async with serving() as port:
+        monkeypatch.setattr(CloseState, "abort", fail)
+        with pytest.raises(KeyboardInterrupt):
+            async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
+                raise KeyboardInterrupt
