@@ -744,7 +744,7 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "a peer refuses to read for ever while something is to be sent to it",
             (
                 "after `~ConnectionOptions.send_timeout` the connection ends with "
-                "1006, who sends gets `ConnectionClosed`, and the memory is free. A "
+                "1006, its senders get `ConnectionClosed`, and the memory is free. A "
                 "slow peer is left alone"
             ),
         ),

@@ -54,7 +54,7 @@ async def test_a_spurious_wake_up() -> None:
     ids=["c", "python"],
 )
 def test_what_a_task_asks_of_its_future(task_type: type[asyncio.Task[object]]) -> None:
-    """The essay in `_readiness_asyncio` explains each of these."""
+    """The theory of operation in `_readiness_asyncio` explains each of these."""
     ours = {
         name
         for base in AsyncioReadiness.__mro__
