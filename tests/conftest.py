@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import ssl
 from collections.abc import Generator
 from typing import Any
@@ -36,6 +37,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "measured: measure memory, CPU time or delays; not for coverage"
     )
+    # A shell that runs this in the background has it ignore Ctrl-C, and the programs
+    # that tests start would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # How long an example takes is the machine's business; pytest has a timeout.
     hypothesis.settings.register_profile("patient", deadline=None)
     hypothesis.settings.load_profile("patient")

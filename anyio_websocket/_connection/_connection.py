@@ -171,8 +171,8 @@ class WebSocketConnection(AsyncResource):
             returns
         :param compress: ``True`` compresses the message however short it is, unless it
             is empty, or would not become shorter without context takeover. ``False``
-            sends it uncompressed, and ``None`` compresses it from
-            `PerMessageDeflate.threshold` on. Makes no difference without `compression`.
+            sends it uncompressed, and ``None`` compresses it from the ``threshold`` of
+            `PerMessageDeflate` on. Makes no difference without `compression`.
             Do not compress a secret together with text that an attacker can choose, see
             `PerMessageDeflate`
         :raises ConnectionClosed: if the connection is closed or closing, or is lost
