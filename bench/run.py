@@ -227,7 +227,7 @@ def main() -> None:
                 measure(section, args.rounds, progress)
     report = written(wanted, args.rounds, args.seconds)
     out: Path | None = args.out
-    if out is None and not (args.only or args.library or args.before):
+    if out is None and not (args.only or args.library or args.column or args.before):
         out = HERE
     if out is None:
         print(report)
@@ -264,6 +264,14 @@ def arguments() -> Namespace:
         help="measure this library, such as websockets (repeatable; default: all)",
     )
     parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="measure this column of sections that have it, such as '16 B' (repeatable;"
+        " default: all)",
+    )
+    parser.add_argument(
         "--before",
         type=Path,
         metavar="FOLDER",
@@ -274,7 +282,7 @@ def arguments() -> Namespace:
         "--out",
         type=Path,
         help="folder for the report and the plots; by default a complete run writes to"
-        " the folder of run.py, and a run with --only, --library or --before prints"
+        " the folder of run.py, and a run of a part, or with --before, prints"
         " its report",
     )
     args = parser.parse_args()
@@ -282,20 +290,30 @@ def arguments() -> Namespace:
         if not Path(args.before, OURS, "__init__.py").exists():
             parser.error(f"{args.before} has no {OURS}")
         VARIANTS[BEFORE] = {"PYTHONPATH": str(args.before.resolve())}
-    titles = [section.title for section in sections(args, Path())]
-    for title in args.only:
-        if title not in titles:
-            parser.error(f"no section {title!r}; there are {'; '.join(titles)}")
+    every = sections(args, Path())
+    titles = [section.title for section in every]
+    columns = dict.fromkeys(column for section in every for column in section.columns)
+    for name, given, known in (
+        ("section", args.only, titles),
+        ("column", args.column, columns),
+    ):
+        for word in given:
+            if word not in known:
+                parser.error(f"no {name} {word!r}; there are {'; '.join(known)}")
     return args
 
 
 def selected(args: Namespace, certificate: Path) -> list[Section]:
     """Return the sections that the command line selects."""
-    return [
+    chosen = [
         section
         for section in sections(args, certificate)
         if section.subjects and (not args.only or section.title in args.only)
     ]
+    for section in chosen:
+        columns = [column for column in section.columns if column in args.column]
+        section.columns = columns or section.columns
+    return chosen
 
 
 def measure(section: Section, rounds: int, progress: Progress) -> None:
