@@ -110,7 +110,7 @@ class Outbox(Pending):
         self._quick_replies_needed = QUICK_REPLIES  # until one may be held back
         #: whether a send looked at the clock since a message was taken, see `Reader`
         self.checked_since_receive: bool = False
-        #: whether something was received since a message was sent
+        #: whether something was received since a message was sent; set by the reader
         self.reply_due: bool = False
         #: whether more will probably be sent at once. The reader sets it for each
         #: message, and a call would take a twentieth of the time of one of 125 bytes
@@ -185,11 +185,6 @@ class Outbox(Pending):
             await self._yield()
 
     # -- for the reader --------------------------------------------------------
-
-    def note_received(self) -> None:
-        """Record that something was received: what is sent next may be a reply."""
-        self.reply_due = True
-        self._last_yield.time = monotonic()
 
     def end_batch(self) -> None:
         """Write what was collected: no more is expected for now."""

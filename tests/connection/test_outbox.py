@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import NoReturn
@@ -49,6 +50,12 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def same(frame: bytes) -> bytes:
     return frame
+
+
+def note_received(box: Outbox) -> None:
+    """Do what a reader does when it has waited for something and received it."""
+    box.reply_due = True
+    box._last_yield.time = time.monotonic()
 
 
 def outbox(
@@ -162,7 +169,7 @@ async def box_and_peer() -> AsyncGenerator[tuple[Outbox, CloseState, socket.sock
         state = CloseState(transport, StubConnection())
         box = Outbox(transport, state, background, FairnessBudget())
         box.more_expected = True
-        box.note_received()
+        note_received(box)
         box._quick_replies_needed = 0
         with anyio.fail_after(10):
             yield box, state, theirs
@@ -180,7 +187,7 @@ async def test_a_batch_leaves_with_what_is_written() -> None:
 async def test_F9_a_burst_of_quick_replies_is_collected() -> None:
     async with box_and_peer() as (box, _, theirs):
         box._quick_replies_needed = QUICK_REPLIES
-        box.note_received()
+        note_received(box)
         for i in range(QUICK_REPLIES + 3):
             await box.send(same, b"%d" % i)
         assert len(box._batch) == 3
@@ -217,7 +224,7 @@ async def test_a_cancelled_task_sends_nothing_but_a_reply() -> None:
             scope.cancel()
             await box.send(same, b"unasked")
         assert scope.cancelled_caught
-        box.note_received()
+        note_received(box)
         with anyio.CancelScope() as scope:
             scope.cancel()
             await box.send(same, b"answer")
@@ -261,7 +268,7 @@ async def test_F11_a_task_that_computes_and_sends_lets_others_run(
             # What was sent is with the kernel, and its sender was told so.
             assert theirs.recv(100) == b"x" * sent
         set_max_stretch(monkeypatch, 100)
-        box.note_received()
+        note_received(box)
         await box.send(same, b"quick")
 
 
