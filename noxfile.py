@@ -37,9 +37,10 @@ PYTHONS = nox.project.python_versions(PYPROJECT)  # read from the classifiers
 INSTALLED = {"PYTHONSAFEPATH": "1", "ANYIO_WEBSOCKET_INSTALLED": "1"}
 
 # Tests wait for real clocks, so one process more than there are processors (two more
-# gain nothing, and disturb what is measured). A free worker takes over what waits for
-# another one.
+# disturb what is measured). A free worker takes over what waits for another one.
 PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
+# Where nothing is measured. The last -n counts.
+MORE = ("-n", str((os.cpu_count() or 1) + 2))
 
 # Other libraries, browsers and proxies have a session of their own.
 OTHERS = "--ignore=tests/interop"
@@ -48,7 +49,7 @@ OTHERS = "--ignore=tests/interop"
 # Python plays them in full, every other one a quarter of them: tests/support/sweeps.py.
 THIN = {"ANYIO_WEBSOCKET_SWEEP": "4"}
 # What measures memory, CPU time or delays is for `tests`, on each Python.
-UNMEASURED = ("-m", "not measured")
+UNMEASURED = (*MORE, "-m", "not measured")
 
 
 @cache
@@ -194,9 +195,7 @@ def interop(session: nox.Session) -> None:
     if shutil.which("npm") is not None:
         with session.chdir("tests/interop/node"):
             session.run("npm", "ci", "--no-audit", "--no-fund", external=True)
-    # They wait for browsers and proxies, and measure nothing.
-    more = ("-n", str((os.cpu_count() or 1) + 2))
-    _pytest(session, *more, "tests/interop", env={})
+    _pytest(session, *MORE, "tests/interop", env={})
 
 
 @nox.session
@@ -286,6 +285,6 @@ def coverage(session: nox.Session) -> None:
     data = {"COVERAGE_FILE": str(Path(session.cache_dir, "coverage").resolve())}
     measure = ("--cov", "--cov-report=", "--cov-fail-under=0")
     chosen = ("-m", "not sweep and not measured", "--timeout", "90")  # it is slower so
-    _pytest(session, OTHERS, *measure, *chosen, env=data)
+    _pytest(session, OTHERS, *MORE, *measure, *chosen, env=data)
     session.run("coverage", "report", env=data)
-    _pytest(session, OTHERS, "-m", "sweep and not measured", env=THIN)
+    _pytest(session, OTHERS, *MORE, "-m", "sweep and not measured", env=THIN)

@@ -275,7 +275,7 @@ async def send_until_lost(ws: WebSocketConnection) -> None:
     [
         0,
         pytest.param(
-            30,
+            12,
             marks=pytest.mark.skipif(
                 sys.platform != "linux", reason="only Linux tells of few bytes"
             ),
@@ -327,7 +327,7 @@ async def test_G13_a_client_over_tcp(
                 await send_until_lost(ws)
 
 
-@pytest.mark.parametrize("reads", [0, 30])
+@pytest.mark.parametrize("reads", [0, 12])
 @pytest.mark.parametrize("tls", [False, True])
 async def test_G13_over_a_stream_of_the_application(
     reads: int, tls: bool, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
