@@ -65,8 +65,8 @@ def check_is_nursery(nursery: object, function: str, argument: str) -> None:
     """Check that tasks can be started in a nursery once it is entered.
 
     :param nursery: what a user passed
-    :param function: the name of the function that was called, for the error
-    :param argument: which of its arguments the nursery is, for the error
+    :param function: the name of the function that was called; the error names it
+    :param argument: which of its arguments the nursery is; the error says so
     :raises TypeError: if it is not a nursery
 
     """

@@ -163,7 +163,7 @@ class CloseState:
         self.connection_lost(f"sending failed: {_name(error)}")
 
     def receiving_failed(self, error: BaseException) -> None:
-        """Record that received bytes could not be decoded, for the same reasons."""
+        """Record that received bytes could not be decoded. The causes are the same."""
         self.connection_lost(f"receiving failed: {_name(error)}")
 
     async def read_unread_of_stream(self) -> None:

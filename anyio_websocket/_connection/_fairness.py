@@ -15,6 +15,7 @@ full, and then for eight in a row at the most (``_transport._adaptive_reads``).
 from __future__ import annotations
 
 import threading
+from time import monotonic
 from typing import Final
 
 # Events, or sends. At 1 to 10 us each, other tasks wait for a millisecond at most.
@@ -39,8 +40,18 @@ class LastYield:
     __slots__ = ("time",)
 
     def __init__(self) -> None:
-        #: of `time.monotonic`; the outbox and the reader compare it themselves
+        #: of `time.monotonic`. The outbox and the reader set and compare it themselves
+        #: where they do so for each message: a call takes a twentieth of one of 125
+        #: bytes
         self.time: float = 0.0
+
+    def note(self) -> None:
+        """Record that the task has just let others run."""
+        self.time = monotonic()
+
+    def is_long_ago(self) -> bool:
+        """Say whether the task that asks may have computed for long since then."""
+        return monotonic() - self.time >= MAX_STRETCH
 
 
 class _OfThread(threading.local):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Sequence, Sized
+from typing import Final, TypeVar
 
 from .._protocol import Frame
 
@@ -13,7 +13,7 @@ MAX_SIZE: Final = 131_072  # bytes that are collected before they are written
 MAX_FRAMES: Final = 1000
 MAX_PAYLOAD: Final = MAX_SIZE  # bytes or characters, before they are compressed
 
-_T = TypeVar("_T", bound=Any)
+_T = TypeVar("_T", bound=Sized)
 
 
 def join_frames(

@@ -42,7 +42,7 @@ own sockets do); if not, the connection is aborted (``_waiting_writes``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence, Sized
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -65,7 +65,7 @@ from ._pending import Pending
 
 QUICK_REPLIES: Final = 3  # after which an application is taken to keep up
 
-_T = TypeVar("_T")
+_T = TypeVar("_T", bound=Sized)
 
 
 class Outbox(Pending):
@@ -178,7 +178,8 @@ class Outbox(Pending):
         self, frame: Callable[[_T], Frame], payloads: Sequence[_T]
     ) -> None:
         """Do what `send` does for several payloads, with as few writes as possible."""
-        is_late = self._is_late()
+        self.checked_since_receive = True
+        is_late = self._last_yield.is_long_ago()
         await checkpoint_if_cancelled()
         await self._send_with_lock(frame, payloads)
         if is_late:
@@ -304,8 +305,9 @@ class Outbox(Pending):
 
     async def _send_carefully(self, frame: Callable[[_T], Frame], payload: _T) -> None:
         """Send a message that is no quick reply, or that has to wait."""
+        self.checked_since_receive = True
         is_spent = self._fairness.sends >= LIMIT
-        if is_late := self._is_late():
+        if is_late := self._last_yield.is_long_ago():
             self._quick_replies_needed = QUICK_REPLIES
         if not is_spent:
             # The last chance to be cancelled without leaving a trace. If the budget is
@@ -368,22 +370,17 @@ class Outbox(Pending):
     async def _let_others_run(self) -> None:
         await checkpoint()
         self._fairness.sends = 0
-        self._last_yield.time = monotonic()
-
-    def _is_late(self) -> bool:
-        """Say whether the task has perhaps computed for long; `start_send` need not."""
-        self.checked_since_receive = True
-        return monotonic() - self._last_yield.time >= MAX_STRETCH
+        self._last_yield.note()
 
     async def _yield(self) -> None:
-        """Let the event loop see deadlines and cancellations, for the next call.
+        """Let other tasks run, so that the next call sees deadlines and cancellations.
 
         This comes after the message, so that the message does not wait for other tasks.
         It is shielded, because a caller that is cancelled here would conclude that
         nothing was sent.
         """
         await cancel_shielded_checkpoint()
-        self._last_yield.time = monotonic()
+        self._last_yield.note()
 
     def _is_locked(self) -> bool:
         return self._lock is not None and self._lock.locked()

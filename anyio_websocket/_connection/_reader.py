@@ -134,7 +134,7 @@ class Reader(WaitingTasks):
             min(self._inbox.free_slots(0), DECODED_AT_ONCE - 1)
         )
         # Whether the engine may have more events. It has some at the start, if the peer
-        # sent something right behind the handshake.
+        # sent something right after the handshake.
         self._undecoded = engine.has_more()
         self._handed_over = False  # whether a waiting task was given a message
         self._was_full = False  # whether the last read was
@@ -207,7 +207,7 @@ class Reader(WaitingTasks):
                     self._outbox.end_batch()
                     if self.reading:
                         await self._wait_in_line()
-                    elif self._was_full and self._is_late():
+                    elif self._was_full and self._last_yield.is_long_ago():
                         await self._give_way()  # receive() may return without waiting
                     else:
                         await self.receive()
@@ -216,9 +216,6 @@ class Reader(WaitingTasks):
         finally:
             if self._receivers or self._others:
                 self._pass_on()
-
-    def _is_late(self) -> bool:
-        return monotonic() - self._last_yield.time >= MAX_STRETCH
 
     async def pong(self, ping: PingInFlight) -> None:
         """Return when a Ping is answered.
@@ -246,7 +243,7 @@ class Reader(WaitingTasks):
         return not (self.reading or self._has_free_slot())
 
     def on_closing(self) -> None:
-        """Wake every waiting task, because the end has begun, and stop reading."""
+        """Wake every waiting task and stop reading: the connection is closing."""
         if self._state.by_us:
             self._inbox.clear()
             self._ahead = ()
@@ -282,7 +279,7 @@ class Reader(WaitingTasks):
                 size = len(data)
                 self._was_full = size >= FULL_READ or size == self._receive_size
                 return size
-            elif data is not None:  # None: the end has begun and interrupted us
+            elif data is not None:  # None: it is closing, and that interrupted us
                 self._state.connection_lost()
         finally:
             self.reading = False
@@ -310,7 +307,7 @@ class Reader(WaitingTasks):
             left -= self._fairness.events
 
     async def wait_idle(self) -> None:
-        """Wait until no task reads, once the end has begun."""
+        """Wait until no task reads, once the connection is closing."""
         while self.reading:
             await self._wait_beside()
 
@@ -432,7 +429,7 @@ class Reader(WaitingTasks):
         """Let other tasks run, and renew the fairness budget."""
         self._fairness.renew()
         await checkpoint()
-        self._last_yield.time = monotonic()
+        self._last_yield.note()
         # A Pong that is still pending when the next Ping is decoded is replaced. So a
         # Ping spends the budget, and the Pong is given some passes to leave; it stays
         # longer only if the peer does not read. A peer that reads gets a Pong for each.

@@ -26,16 +26,13 @@ class WaitingTasks:
         self._woken = 0
 
     async def _wait_in_line(self) -> None:
+        self._receivers = self._receivers or []
         event = Event()
-        receivers = self._receivers = self._receivers or []
-        receivers.append(event)
         try:
-            await event.wait()
+            await _wait(event, self._receivers)
         finally:
             if event.is_set():
                 self._woken -= 1
-            else:  # cancelled
-                receivers.remove(event)
 
     def _wake_receiver(self) -> None:
         if self._receivers:
@@ -43,14 +40,8 @@ class WaitingTasks:
             self._receivers.pop(0).set()
 
     async def _wait_beside(self) -> None:
-        event = Event()
-        others = self._others = self._others or []
-        others.append(event)
-        try:
-            await event.wait()
-        finally:
-            if not event.is_set():  # cancelled
-                others.remove(event)
+        self._others = self._others or []
+        await _wait(Event(), self._others)
 
     def _wake_other(self) -> None:
         if self._others:
@@ -64,3 +55,12 @@ class WaitingTasks:
         while self._receivers:
             self._wake_receiver()
         self._wake_others()
+
+
+async def _wait(event: Event, queue: list[Event]) -> None:
+    queue.append(event)
+    try:
+        await event.wait()
+    finally:
+        if not event.is_set():  # cancelled
+            queue.remove(event)

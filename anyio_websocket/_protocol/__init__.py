@@ -24,9 +24,10 @@ from ._codec import (
 )
 from ._engine import NO_COPY_SIZE, Engine, Failure, open_engine
 from ._extensions import Extension, Extensions
-from ._http import MAX_HEAD_SIZE, name_of, validate_headers
+from ._http import MAX_HEAD_SIZE, validate_headers
 from ._origins import Origins
 from ._permessage_deflate import PerMessageDeflate
+from ._printable import name_of
 from ._server_handshake import Rejection, Request, ServerHandshake
 
 __all__ = [

@@ -62,8 +62,6 @@ _FIELD_VALUE: Final = re.compile(
 # that follows, so the pattern never has to go back, and takes linear time.
 _LIST_ELEMENT: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*(?:"|\\?\Z))+')
 
-_MAX_SHOWN: Final = 300  # characters; a DNS name has 253 at the most
-
 TARGET: Final = re.compile(r"/[\x21\x22\x24-\x7e]*")  # no space, no fragment
 _ABSOLUTE: Final = re.compile(r"(?:https?|wss?)://([^/?#]+)(.*)", re.IGNORECASE)
 _HOST: Final = re.compile(
@@ -347,24 +345,6 @@ def parse_list(fields: Fields, name: bytes) -> list[str]:
 
 def _split_list(value: str) -> list[str]:
     return _LIST_ELEMENT.findall(value) if '"' in value else value.split(",")
-
-
-def printable(text: str) -> str:
-    """Quote what a peer has chosen, escaped and cut, for a log or an error."""
-    short = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
-    return ascii(short)
-
-
-def name_of(peer: object) -> str:
-    """Name a peer for the log, quoted if it could be taken for something else.
-
-    A client chooses the path of its UNIX socket, which may have line breaks in it.
-
-    :param peer: the address of the peer, or whatever else its stream is called
-
-    """
-    name = str(peer)
-    return name if name.isascii() and name.isprintable() else printable(name)
 
 
 def has_token(fields: Fields, name: bytes, token: str) -> bool:

@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
-from ._http import printable
+from ._printable import printable
 
 # The parts of https://example.org:8443. Stricter than urlsplit(), which ignores tabs,
 # empty queries, and what follows the bracket of an IPv6 address.

@@ -34,7 +34,7 @@ class AdaptiveReads:
         self._socket = sock
         # Reads in a row that came back full, after which there is probably more. It
         # starts at 1 so that the first read does not wait either: a client's request
-        # comes right behind its connection.
+        # comes right after its connection.
         self._full_reads = 1
         self._is_bulk = False  # whether the last read was large
 

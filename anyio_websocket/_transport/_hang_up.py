@@ -19,7 +19,7 @@ _PEER_CLOSED: Final[int] = getattr(select, "POLLRDHUP", 0)
 # Linux's struct tcp_info: retransmissions without an answer is its third byte; segments
 # that were sent and not acknowledged, and milliseconds since the last acknowledgement,
 # are its 5th and 13th number of four bytes after the first eight bytes. The number of
-# bytes that were acknowledged has eight bytes, behind 24 numbers of four bytes and two
+# bytes that were acknowledged has eight bytes, after 24 numbers of four bytes and two
 # of eight.
 _TCP_INFO: Final = getattr(socket, "TCP_INFO", None)
 _RETRANSMITS: Final = 2

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import NoReturn
 
 import anyio
@@ -38,7 +39,7 @@ from ..support.peer import (
 )
 from ..support.sockets import pair, read, reset
 from ..support.streams import MemoryStream, failing, stream_pair
-from ..support.stretch import set_max_stretch
+from ..support.stretch import calls_until_cancelled, set_max_stretch
 from ..support.watched import StubConnection
 
 
@@ -252,28 +253,17 @@ async def test_F11_a_task_that_computes_and_sends_lets_others_run(
     # Only so can the event loop see that a deadline has passed.
     async with box_and_peer() as (box, _, theirs):
         set_max_stretch(monkeypatch, 0)  # as if it computed before each call
-        for many in (False, True):
-            sent = 0
-            with anyio.CancelScope() as scope:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(_cancel, scope)
-                    while True:
-                        if many:
-                            await box.send_all(same, [b"x"])
-                        else:
-                            await box.send(same, b"x")
-                        sent += 1
-            assert scope.cancelled_caught
+        for send in (
+            partial(box.send, same, b"x"),
+            partial(box.send_all, same, [b"x"]),
+        ):
+            sent = await calls_until_cancelled(send)
             assert sent <= 2
             # What was sent is with the kernel, and its sender was told so.
             assert theirs.recv(100) == b"x" * sent
         set_max_stretch(monkeypatch, 100)
         note_received(box)
         await box.send(same, b"quick")
-
-
-async def _cancel(scope: anyio.CancelScope) -> None:
-    scope.cancel()
 
 
 async def test_a_batch_is_bounded() -> None:

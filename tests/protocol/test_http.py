@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 
-from anyio_websocket import Endpoint
 from anyio_websocket._protocol import (
     ClientHandshake,
     HandshakeFailure,
@@ -16,7 +14,6 @@ from anyio_websocket._protocol import (
     Rejection,
     Request,
     ServerHandshake,
-    name_of,
 )
 from anyio_websocket._protocol._http import (
     REQUEST_LINE,
@@ -295,18 +292,3 @@ def test_B13_errors_do_not_show_names_that_are_none(name: str | bytes) -> None:
 def test_A12_headers_of_the_wrong_type() -> None:
     with pytest.raises(TypeError, match="must be bytes or str"):
         ClientHandshake(host="x", target="/", extra_headers=[("a", 5)])  # type: ignore[list-item]
-
-
-@pytest.mark.parametrize(
-    ("remote", "name"),
-    [
-        (Endpoint("::1", 80, False), 'Endpoint(address="::1", port=80, is_ssl=False)'),
-        ("/run/client", "/run/client"),
-        ("/run/a\nERROR forged", r"'/run/a\nERROR forged'"),
-        ("/run/\x1b[31m\u202e", r"'/run/\x1b[31m\u202e'"),
-        ("/run/\udcff", r"'/run/\udcff'"),
-        ("\0abstract", r"'\x00abstract'"),
-    ],
-)
-def test_G15_how_a_peer_is_named(remote: Any, name: str) -> None:
-    assert name_of(remote) == name

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-# How a record begins (logging.BASIC_FORMAT), for a client.
+# How a line about a client begins, after its level (logging.BASIC_FORMAT).
 _CLIENT: Final = r'anyio_websocket:Endpoint\(address="127\.0\.0\.1", [^)]*\): '
 
 
