@@ -13,7 +13,7 @@ import anyio.lowlevel
 import pytest
 
 from . import ports
-from .costs import grows_linearly, traced
+from .costs import grows_linearly, least_peak, traced
 from .faults import SHORT, SLOW, BlackHole, Ended, Faulty, Reset
 from .frames import BINARY, TEXT, Frame, frame, take_frame
 from .peer import KEY, accept_of, request, response
@@ -279,6 +279,17 @@ def test_memory_at_its_peak() -> None:
     assert 1000 <= memory.kept < 3000
     assert 10_000 <= memory.peak < 12_000
     assert len(kept) == 1000
+
+
+def test_the_least_of_three_peaks_counts() -> None:
+    sizes = iter([90_000, 50_000, 10_000, 0])
+    assert 10_000 <= least_peak(lambda: bytes(next(sizes)), 20_000) < 12_000
+    assert next(sizes) == 0
+    sizes = iter([90_000, 50_000, 70_000, 0])
+    assert 50_000 <= least_peak(lambda: bytes(next(sizes)), 20_000) < 52_000
+    sizes = iter([10_000, 0])
+    assert 10_000 <= least_peak(lambda: bytes(next(sizes)), 20_000) < 12_000
+    assert next(sizes) == 0
 
 
 @pytest.mark.virtual_time
