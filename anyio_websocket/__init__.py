@@ -24,6 +24,7 @@ from ._errors import (
 )
 from ._options import (
     ClientOptions,
+    ClientStreamOptions,
     ConnectionOptions,
     ServerOptions,
     ServerStreamOptions,
@@ -35,9 +36,11 @@ from ._server import (
     serve_websocket,
     wrap_server_stream,
 )
+from ._version import __version__ as __version__
 
 __all__ = [
     "ClientOptions",
+    "ClientStreamOptions",
     "CloseCode",
     "CloseReason",
     "ConnectionClosed",
@@ -63,8 +66,6 @@ __all__ = [
     "wrap_client_stream",
     "wrap_server_stream",
 ]
-
-__version__ = "0.1.0"
 
 
 def _set_modules() -> None:

@@ -7,11 +7,12 @@ follow from these two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from typing import Literal, TypedDict
 
 from ._protocol import Extension, PerMessageDeflate
-from ._types import Headers
+from ._types import ByteStreamConnectable, Headers
 
 
 class _BufferOptions(TypedDict, total=False):
@@ -127,8 +128,8 @@ class ConnectionOptions(_BufferOptions, _LifeOptions, total=False):
     """
 
 
-class ClientOptions(ConnectionOptions, total=False):
-    """The options of `open_websocket`, `connect_websocket` and `wrap_client_stream`.
+class ClientStreamOptions(ConnectionOptions, total=False):
+    """The options of `wrap_client_stream`, which all functions for clients have.
 
     These are besides those of `ConnectionOptions`. All are optional.
 
@@ -157,6 +158,70 @@ class ClientOptions(ConnectionOptions, total=False):
     connection needs new ones. One that inflates has to bound that itself: only what it
     returns counts for ``max_message_size``. wsproto's ``PerMessageDeflate`` does not,
     and raises `ValueError`. A server that chooses another one fails the handshake.
+    """
+
+    auth: tuple[str, str] | None
+    """The name and the password of a user, sent as ``Authorization: Basic`` (RFC 7617);
+    default ``None``, those in the URL if it has any. They are encoded as UTF-8.
+
+    No error, no ``repr`` and no line of the log shows them. Without TLS everybody on
+    the way can read them.
+    """
+
+    user_agent: str | None
+    """The name of the program, sent as ``User-Agent``; default
+    ``"anyio_websocket/<version>"``. `None` sends none. One in ``extra_headers``
+    replaces it.
+    """
+
+    origin: str | None
+    """The origin to send as ``Origin`` (RFC 6455 section 4.1), such as
+    ``"https://example.org"``; default ``None``, none. Only browsers have to send one.
+    Servers that let in the pages of certain sites only may ask for it.
+    """
+
+    cookies: Mapping[str, str] | None
+    """Names and values to send as ``Cookie`` (RFC 6265); default ``None``, none. Values
+    are sent as they are, so what cookies cannot have, such as a semicolon, raises
+    `ValueError`. Cookies that the server sets are in
+    `WebSocketConnection.handshake_headers`, and are not kept.
+    """
+
+
+class ClientOptions(ClientStreamOptions, total=False):
+    """The options of `open_websocket_url`, `open_websocket` and ``connect_websocket*``.
+
+    These are besides those of `ClientStreamOptions` and `ConnectionOptions`. All are
+    optional.
+
+    """
+
+    server_hostname: str | None
+    """The name to ask for in TLS (SNI), and that the server's certificate must have;
+    default ``None``, the host that is connected to. It needs TLS.
+
+    It is for a server that is reached by another name than its own, for example by its
+    IP address.
+    """
+
+    unix_path: str | os.PathLike[str] | None
+    """The path of the UNIX socket to connect to; default ``None``, connect by TCP. The
+    URL, or host and port, are what the request is for, and whom TLS talks to.
+    """
+
+    local_host: str | None
+    """The IP address of this machine to connect from; default ``None``, the system
+    chooses. It also selects the family: from an IPv4 address, only IPv4 addresses of
+    the server are tried.
+    """
+
+    via: ByteStreamConnectable | None
+    """What makes the stream to the server, instead of a TCP connection of the library's
+    own; default ``None``. Any `anyio.abc.ByteStreamConnectable` will do. The URL, or
+    host and port, are what the request is for; for ``wss:``, TLS is added on top.
+
+    Such a stream is handled as one passed to `wrap_client_stream`: it is slower than
+    the library's own, and if a send is cancelled halfway, the connection ends.
     """
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from types import UnionType
 from typing import Any, Final, Literal, TypeVar
 
@@ -17,12 +19,13 @@ from ._protocol import (
     MAX_HEAD_SIZE,
     Extension,
     Extensions,
+    Identity,
     Origins,
     PerMessageDeflate,
     check_subprotocols,
-    validate_headers,
 )
-from ._types import Headers
+from ._types import ByteStreamConnectable, Headers
+from ._version import __version__
 
 # messages; the memory that they take is bounded in any case
 MESSAGE_QUEUE_SIZE: Final = math.inf
@@ -95,24 +98,86 @@ class ConnectionSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class ClientSettings(ConnectionSettings):
-    """What a client needs to know, checked; see `ClientOptions`."""
+class ClientStreamSettings(ConnectionSettings):
+    """What a client needs to know, checked; see `ClientStreamOptions`."""
 
     subprotocols: Iterable[str] | None = None
     extra_headers: Headers | None = None
     extensions: Iterable[Extension] | None = None
+    auth: tuple[str, str] | None = None
+    user_agent: str | None = f"anyio_websocket/{__version__}"
+    origin: str | None = None
+    cookies: Mapping[str, str] | None = None
+    #: `auth`, `user_agent`, `origin`, `cookies` and `extra_headers`, checked
+    identity: Identity = field(init=False)
 
     def __post_init__(self) -> None:
         ConnectionSettings.__post_init__(self)
+        identity = Identity(
+            auth=self.auth,
+            user_agent=self.user_agent,
+            origin=self.origin,
+            cookies=self.cookies,
+            extra_headers=self.extra_headers,
+        )
         # An iterator can be read only once, so what was read is kept.
         self._set(
             subprotocols=check_subprotocols(self.subprotocols),
-            extra_headers=validate_headers(self.extra_headers),
+            extra_headers=identity.extra,
+            identity=identity,
         )
         if self.extensions is not None:
             self._set(
                 negotiable=Extensions.from_arguments(self.compression, self.extensions)
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ClientSettings(ClientStreamSettings):
+    """What a client needs to know that connects itself; see `ClientOptions`."""
+
+    server_hostname: str | None = None
+    unix_path: str | os.PathLike[str] | None = None
+    local_host: str | None = None
+    via: ByteStreamConnectable | None = None
+
+    def __post_init__(self) -> None:
+        ClientStreamSettings.__post_init__(self)
+        _check_text("server_hostname", self.server_hostname)
+        if self.unix_path is not None:
+            path = os.fspath(self.unix_path)
+            _check_text("unix_path", path)
+            if "\0" in path[1:]:  # a leading one is Linux's "abstract"
+                raise ValueError("unix_path has a NUL in it")
+            self._set(unix_path=path)
+        _check_text("local_host", self.local_host)
+        if self.local_host is not None:
+            try:
+                ip_address(self.local_host)
+            except ValueError:
+                raise ValueError(
+                    f"local_host must be an IP address, not {self.local_host!r}"
+                ) from None
+        if not isinstance(self.via, ByteStreamConnectable | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(
+                "via must be an anyio.abc.ByteStreamConnectable or None, not "
+                f"{type(self.via).__name__}"
+            )
+        self._check_one_way()
+
+    def _check_one_way(self) -> None:
+        """Check that the options name one way to the server.
+
+        :raises ValueError: if they contradict each other
+
+        """
+        ways = [
+            name
+            for name in ("unix_path", "via", "local_host")
+            if getattr(self, name) is not None
+        ]
+        if len(ways) > 1:
+            raise ValueError(f"{ways[0]} and {ways[1]} exclude each other")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -169,6 +234,13 @@ def check(
     if not (value > 0 or (zero and value == 0)):  # NaN compares false with everything
         least = "zero or more" if zero else "more than zero"
         raise ValueError(f"{name} must be {least}{otherwise}")
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str | None):
+        raise TypeError(f"{name} must be a str or None, not {type(value).__name__}")
+    if value == "":
+        raise ValueError(f"{name} must not be empty")
 
 
 # -- from the one to the other -------------------------------------------------

@@ -10,6 +10,9 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
+# For annotations and checks; options that take them name them from here.
+from anyio.abc import ByteStreamConnectable as ByteStreamConnectable
+
 #: name and value
 Header = tuple[bytes, bytes] | tuple[str, str]
 #: what ``extra_headers`` takes, besides ``None``

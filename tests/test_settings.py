@@ -16,6 +16,7 @@ import pytest
 import anyio_websocket
 from anyio_websocket import (
     ClientOptions,
+    ClientStreamOptions,
     PerMessageDeflate,
     ServerOptions,
     ServerStreamOptions,
@@ -29,7 +30,12 @@ from anyio_websocket import (
     wrap_client_stream,
     wrap_server_stream,
 )
-from anyio_websocket._settings import ClientSettings, ConnectionSettings, ServerSettings
+from anyio_websocket._settings import (
+    ClientSettings,
+    ClientStreamSettings,
+    ConnectionSettings,
+    ServerSettings,
+)
 
 # -- settings ------------------------------------------------------------------
 
@@ -146,7 +152,7 @@ FUNCTIONS: list[tuple[Callable[..., Any], Any, type[ConnectionSettings]]] = [
     (open_websocket_url, ClientOptions, ClientSettings),
     (connect_websocket, ClientOptions, ClientSettings),
     (connect_websocket_url, ClientOptions, ClientSettings),
-    (wrap_client_stream, ClientOptions, ClientSettings),
+    (wrap_client_stream, ClientStreamOptions, ClientStreamSettings),
     (serve_websocket, ServerOptions, ServerSettings),
     (WebSocketServer, ServerOptions, ServerSettings),
     (wrap_server_stream, ServerStreamOptions, ServerSettings),
@@ -161,6 +167,8 @@ def fields_of(settings: type[ConnectionSettings]) -> dict[str, Any]:
 
 def test_keys_are_the_fields_of_the_settings() -> None:
     assert ClientOptions.__optional_keys__ == fields_of(ClientSettings).keys()
+    stream = fields_of(ClientStreamSettings).keys()
+    assert ClientStreamOptions.__optional_keys__ == stream
     assert ServerOptions.__optional_keys__ == fields_of(ServerSettings).keys()
     shared = anyio_websocket.ConnectionOptions.__optional_keys__
     assert shared == fields_of(ConnectionSettings).keys()
@@ -198,7 +206,10 @@ def test_every_option_is_described() -> None:
                     assert "default" in words, key.target.id
                     default = defaults[key.target.id]
                     if default is not None:
-                        shown = str(default).removesuffix(".0")
+                        shown = str(default).replace(
+                            anyio_websocket.__version__, "<version>"
+                        )
+                        shown = shown.removesuffix(".0")
                         assert shown in words, key.target.id
                     described.add(key.target.id)
     assert described == defaults.keys()
@@ -266,6 +277,14 @@ def test_options_of_the_other_side_do_not_exist() -> None:
         call(WebSocketServer, subprotocols=[])
     with pytest.raises(TypeError, match="argument 'max_connections'"):
         call(wrap_server_stream, max_connections=5)
+    # A stream is connected already.
+    for option in ClientOptions.__annotations__.keys() - fields_of(
+        ClientStreamSettings
+    ):
+        with pytest.raises(
+            TypeError, match=rf"^wrap_client_stream\(\) got .* '{option}'"
+        ):
+            call(wrap_client_stream, **{option: None})
 
 
 @pytest.mark.parametrize(
@@ -280,6 +299,22 @@ def test_options_of_the_other_side_do_not_exist() -> None:
         ),
         ({"extensions": [object()]}, TypeError, "wsproto.extensions.Extension"),
         ({"compression": 5}, TypeError, "compression must be None, True or"),
+        ({"auth": ("a:", "b")}, ValueError, "user name in auth must not have a colon"),
+        ({"server_hostname": 5}, TypeError, "server_hostname must be a str or None"),
+        ({"server_hostname": ""}, ValueError, "server_hostname must not be empty"),
+        ({"unix_path": b"/x"}, TypeError, "unix_path must be a str or None, not bytes"),
+        ({"unix_path": "/a\0b"}, ValueError, "unix_path has a NUL in it"),
+        ({"local_host": "localhost"}, ValueError, "must be an IP address, not 'local"),
+        (
+            {"via": "x:80"},
+            TypeError,
+            "ByteStreamConnectable or None, not str",
+        ),
+        (
+            {"unix_path": Path("/a"), "local_host": "::1"},
+            ValueError,
+            "unix_path and local_host exclude each other",
+        ),
     ],
 )
 def test_a_clients_options(

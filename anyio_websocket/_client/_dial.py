@@ -1,58 +1,60 @@
 """Dialing: from a server's address to a transport for the handshake.
 
-In: a host, a port and whether to use TLS. Out: a transport, connected and encrypted.
+In: a server's address, and the options that say how to get there. Out: a transport,
+connected and encrypted.
 
-`Dialer` decides where to connect and puts TLS on top. Below it, ``_transport.connect``
-makes the TCP connection. A proxy belongs between the two: in `Dialer.dial`, in place
-of ``connect``, because TLS is spoken with the server and not with the proxy.
+`Dialer` decides on the way and puts TLS with the server on top of it.
 """
 
 from __future__ import annotations
 
 import ssl
-import threading
-from typing import Final
-
-import anyio
-from anyio import to_thread
+from typing import NamedTuple
 
 from .._errors import HandshakeError
+from .._settings import ClientSettings
 from .._transport import (
-    StreamTransport,
-    TlsTransport,
     Transport,
-    TransportLost,
-    can_wait_for_sockets,
     check_ssl_context,
     connect,
+    connect_unix,
+    connect_via,
 )
 from . import _url
+from ._encrypt import ClosedInHandshake, default_context, encrypt, hint
 
-# What OpenSSL says to a server that answers in clear text.
-_NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
-# X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, ..._SELF_SIGNED_CERT_IN_CHAIN and
-# ..._UNABLE_TO_GET_ISSUER_CERT_LOCALLY of OpenSSL
-_UNKNOWN_ISSUER: Final = (18, 19, 20)
+
+class Dialed(NamedTuple):
+    """A connection to the server."""
+
+    transport: Transport
+    received: bytes  # that came before the request was sent
 
 
 class Dialer:
     """Connects to one server; its arguments are checked before anything is sent.
 
-    :param host: the server's name or IP address
-    :param port: the server's TCP port
+    :param target: the server, and what to request of it
     :param use_ssl: ``False`` for no TLS, ``True`` for the system's settings, or an
         `ssl.SSLContext`
-    :raises ValueError: if the host or the port is not valid
+    :param settings: the options, checked
+    :raises ValueError: if the host or the port is not valid, or if an option cannot
+        work with this server
     :raises TypeError: if an argument has the wrong type
 
     """
 
-    def __init__(self, host: str, port: int, use_ssl: object) -> None:
+    def __init__(
+        self, target: _url.Target, use_ssl: object, settings: ClientSettings
+    ) -> None:
         if isinstance(use_ssl, ssl.SSLContext):
             check_ssl_context(use_ssl)
         elif not isinstance(use_ssl, bool):
             raise TypeError("`use_ssl` argument must be bool or ssl.SSLContext")
         self._use_ssl = use_ssl
+        self.resource = target.resource
+        self.credentials = target.credentials
+        host, port = target.host, target.port
         #: what the request says in Host
         self.host_header = _url.host_header(host, port, is_secure=use_ssl is not False)
         end = f":{port:d}"
@@ -60,14 +62,22 @@ class Dialer:
         self.server = self.host_header.removesuffix(end) + end
         self._host = host
         self._port = port
+        name = settings.server_hostname
+        self._tls_name = None if name is None else _url.tls_name(name)
+        self._settings = settings
+        if name is not None and use_ssl is False:
+            raise ValueError("server_hostname is for TLS: use wss:, or an SSL context")
 
     @classmethod
-    def for_url(cls, target: _url.Target, ssl_context: object) -> Dialer:
+    def for_url(
+        cls, target: _url.Target, ssl_context: object, settings: ClientSettings
+    ) -> Dialer:
         """Make the dialer for a URL.
 
         :param target: the URL's parts
         :param ssl_context: an `ssl.SSLContext`; ``None`` for the system's settings if
             the URL is a ``wss:`` one
+        :param settings: the options, checked
         :raises ValueError: if there is a context, but the URL is a ``ws:`` one
         :raises TypeError: if the context is not an `ssl.SSLContext`
 
@@ -79,9 +89,9 @@ class Dialer:
         elif ssl_context is not None and ssl_context is not True:
             # False means "no TLS" above, so it must not get there: this is wss:.
             use_ssl = check_ssl_context(ssl_context)
-        return cls(target.host, target.port, use_ssl)
+        return cls(target, use_ssl, settings)
 
-    async def dial(self) -> Transport:
+    async def dial(self) -> Dialed:
         """Connect, with TLS if it is used.
 
         :raises OSError: if the server cannot be reached, or TLS fails
@@ -96,47 +106,32 @@ class Dialer:
             exc.add_note(f"The server was {self.server}{hint(exc)}.")
             raise
 
-    async def _dial(self) -> Transport:
+    async def _dial(self) -> Dialed:
         if isinstance(self._use_ssl, ssl.SSLContext):
             context: ssl.SSLContext | None = self._use_ssl
         else:
             context = await default_context() if self._use_ssl else None
-        if not can_wait_for_sockets():
-            return await self._dial_by_anyio(context)
-        transport = await connect(self._host, self._port)
+        dialed = await self._reach()
         if context is None:
-            return transport
+            return dialed
+        name = self._tls_name or _url.tls_name(self._host)
         try:
-            tls = TlsTransport(transport, context, _url.tls_name(self._host))
-            await tls.handshake()
-        except BaseException as exc:
-            await transport.abort()
-            if isinstance(exc, TransportLost):
-                raise self._tls_failed() from exc.__cause__ or exc
-            raise
-        return tls
+            transport = await encrypt(dialed.transport, context, name, dialed.received)
+        except ClosedInHandshake as exc:
+            raise HandshakeError(
+                f"the server at {self.server} closed the connection during the TLS "
+                "handshake. If it does not speak TLS on this port, use ws:"
+            ) from exc.__cause__
+        return Dialed(transport, b"")
 
-    async def _dial_by_anyio(self, context: ssl.SSLContext | None) -> Transport:
-        if context is None:
-            return StreamTransport(await anyio.connect_tcp(self._host, self._port))
-        try:
-            return StreamTransport(
-                await anyio.connect_tcp(
-                    self._host,
-                    self._port,
-                    ssl_context=context,
-                    tls_hostname=_url.tls_name(self._host),
-                    tls_standard_compatible=False,
-                )
-            )
-        except (anyio.EndOfStream, anyio.BrokenResourceError) as exc:
-            raise self._tls_failed() from exc
-
-    def _tls_failed(self) -> HandshakeError:
-        return HandshakeError(
-            f"the server at {self.server} closed the connection during the TLS "
-            "handshake. If it does not speak TLS on this port, use ws:"
-        )
+    async def _reach(self) -> Dialed:
+        """Connect, by the way that the options say."""
+        settings = self._settings
+        if settings.via is not None:
+            return Dialed(await connect_via(settings.via), b"")
+        if settings.unix_path is not None:
+            return Dialed(await connect_unix(str(settings.unix_path)), b"")
+        return Dialed(await connect(self._host, self._port, settings.local_host), b"")
 
 
 class ConnectedStream:
@@ -144,51 +139,17 @@ class ConnectedStream:
 
     :param transport: over the stream
     :param host: the value of the Host header
+    :param resource: what to request
 
     """
 
-    def __init__(self, transport: Transport, host: str) -> None:
+    credentials = None
+
+    def __init__(self, transport: Transport, host: str, resource: str) -> None:
+        self.resource = resource
         self.host_header = host
         self.server = host
         self._transport = transport
 
-    async def dial(self) -> Transport:
-        return self._transport
-
-
-_default_contexts: Final[list[ssl.SSLContext]] = []  # one, once it is made
-_lock: Final = threading.Lock()
-
-
-async def default_context() -> ssl.SSLContext:
-    """Return the context that verifies servers with the system's certificates.
-
-    Loading them takes 20 ms or more. So they are loaded once in a process, and in a
-    worker thread, where they hold up neither the event loop nor a client that tries to
-    reconnect. A process that is to see changed certificates has to start again, or to
-    pass a context.
-    """
-    if not _default_contexts:
-        await to_thread.run_sync(_make_default_context, abandon_on_cancel=True)
-    return _default_contexts[0]
-
-
-def _make_default_context() -> None:
-    with _lock:
-        if not _default_contexts:
-            context = ssl.create_default_context()
-            context.set_alpn_protocols(["http/1.1"])
-            _default_contexts.append(context)
-
-
-def hint(error: OSError) -> str:
-    """Say what to do if an error of TLS nearly always is the same mistake."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        if error.verify_code in _UNKNOWN_ISSUER:
-            return (
-                ". If you trust its certificate, pass an SSL context that has it: "
-                'ssl.create_default_context(cafile="...")'
-            )
-    elif isinstance(error, ssl.SSLError) and getattr(error, "reason", None) in _NOT_TLS:
-        return ". It does not speak TLS on this port: use ws:"
-    return ""
+    async def dial(self) -> Dialed:
+        return Dialed(self._transport, b"")

@@ -19,21 +19,24 @@ _TLS_RECORDS: Final = (b"\x15\x03", b"\x16\x03")
 
 
 async def request_upgrade(
-    transport: Transport, handshake: ClientHandshake, server: str
+    transport: Transport,
+    handshake: ClientHandshake,
+    server: str,
+    received: bytes = b"",
 ) -> Accepted:
     """Send the request and read the server's response.
 
     :param transport: a new connection to the server
     :param handshake: writes the request, and checks the response
     :param server: its address, for errors
+    :param received: what it has sent already
     :raises ConnectionRejected: if the server responds with another status than 101
     :raises HandshakeError: if the response is not valid, or the connection is lost
 
     """
-    received = b""
     try:
         await send(transport, handshake.request())
-        response: Accepted | Rejected | None = None
+        response = handshake.receive_data(received) if received else None
         while response is None:
             data = await transport.receive(HANDSHAKE_RECEIVE_SIZE)
             received = received or data or b""

@@ -2,7 +2,7 @@
 
 In: a URL, or host, port and resource, or a stream. Out: a `WebSocketConnection`.
 
-Each function checks its arguments, makes an `_Attempt` and lets it connect. What
+Each function checks its arguments, makes an `Attempt` and lets it connect. What
 differs is where the connection lives: for a block, or in a nursery.
 """
 
@@ -14,22 +14,23 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Unpack
 
-from anyio import current_effective_deadline, get_cancelled_exc_class, move_on_after
+from anyio import current_effective_deadline, get_cancelled_exc_class
 
-from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
-from .._errors import ConnectionTimeout, DisconnectionTimeout, HandshakeError
-from .._options import ClientOptions
-from .._protocol import Accepted, ClientHandshake
-from .._settings import ClientSettings, checked, with_options
-from .._transport import AnyStream, Transport, transport_of
+from .._connection import WebSocketConnection
+from .._errors import DisconnectionTimeout, HandshakeError
+from .._options import ClientOptions, ClientStreamOptions
+from .._settings import ClientSettings, ClientStreamSettings, checked, with_options
+from .._transport import AnyStream, transport_of
 from .._types import Nursery, in_a_nursery
 from . import _url
-from ._dial import ConnectedStream, Dialer, hint
-from ._handshake import rejection, request_upgrade
+from ._attempt import Attempt
+from ._dial import ConnectedStream, Dialer
+from ._encrypt import hint
 from ._misuse import Opening, check_is_no_port
 from ._nursery import PrivateNursery
 
 _with_client_options = with_options(ClientOptions, ClientSettings)
+_with_stream_options = with_options(ClientStreamOptions, ClientStreamSettings)
 
 
 @_with_client_options
@@ -51,7 +52,8 @@ def open_websocket(
     The arguments are checked when the function is called, and the connection is made
     when the block is entered.
 
-    The options are described in `ClientOptions` and `ConnectionOptions`.
+    The options are described in `ClientOptions`, `ClientStreamOptions` and
+    `ConnectionOptions`.
 
     :param host: the server's name or IP address, IPv6 without brackets
     :param port: the server's TCP port
@@ -69,8 +71,8 @@ def open_websocket(
 
     """
     settings = checked(ClientSettings, open_websocket, options)
-    dialer = Dialer(host, port, use_ssl)
-    attempt = _Attempt(dialer, resource, settings)
+    target = _url.target(host, port, resource, use_ssl)
+    attempt = Attempt(Dialer(target, use_ssl, settings), settings)
     return Opening(lambda: _open(attempt), "open_websocket")
 
 
@@ -83,10 +85,11 @@ def open_websocket_url(
     """Open a connection to a URL for the duration of an ``async with`` block.
 
     This is `open_websocket` for a URL; what is said there holds here as well. The
-    options are described in `ClientOptions` and `ConnectionOptions`.
+    options are described in `ClientOptions`, `ClientStreamOptions` and
+    `ConnectionOptions`.
 
     :param url: a ``ws:`` or ``wss:`` URL, or an object whose ``str()`` is one; its
-        fragment, user name and password are not sent
+        fragment is not sent; its user name and password are, as ``auth``
     :param ssl_context: the TLS context for a ``wss:`` URL; ``None`` verifies the
         server with the system's certificates
     :raises ValueError: if the URL is not valid, if there is a context for a ``ws:``
@@ -97,8 +100,7 @@ def open_websocket_url(
     check_is_no_port(ssl_context, "open_websocket_url")
     settings = checked(ClientSettings, open_websocket_url, options)
     target = _url.parse(url)
-    dialer = Dialer.for_url(target, ssl_context)
-    attempt = _Attempt(dialer, target.resource, settings)
+    attempt = Attempt(Dialer.for_url(target, ssl_context, settings), settings)
     return Opening(lambda: _open(attempt), "open_websocket_url")
 
 
@@ -118,7 +120,8 @@ async def connect_websocket(
     Once the connection is open, one task is started in the nursery; it ends when the
     connection is closed. Cancelling the nursery closes the connection at once (1006).
 
-    The options are described in `ClientOptions` and `ConnectionOptions`.
+    The options are described in `ClientOptions`, `ClientStreamOptions` and
+    `ConnectionOptions`.
 
     :param nursery: an anyio task group or a trio nursery
     :param host: the server's name or IP address, IPv6 without brackets
@@ -138,8 +141,8 @@ async def connect_websocket(
 
     """
     settings = checked(ClientSettings, connect_websocket, options)
-    dialer = Dialer(host, port, use_ssl)
-    attempt = _Attempt(dialer, resource, settings)
+    target = _url.target(host, port, resource, use_ssl)
+    attempt = Attempt(Dialer(target, use_ssl, settings), settings)
     return await attempt.connect(nursery)
 
 
@@ -154,11 +157,12 @@ async def connect_websocket_url(
     """Open a connection to a URL that lives in a nursery until it is closed.
 
     This is `connect_websocket` for a URL; what is said there holds here as well. The
-    options are described in `ClientOptions` and `ConnectionOptions`.
+    options are described in `ClientOptions`, `ClientStreamOptions` and
+    `ConnectionOptions`.
 
     :param nursery: an anyio task group or a trio nursery
     :param url: a ``ws:`` or ``wss:`` URL, or an object whose ``str()`` is one; its
-        fragment, user name and password are not sent
+        fragment is not sent; its user name and password are, as ``auth``
     :param ssl_context: the TLS context for a ``wss:`` URL; ``None`` verifies the
         server with the system's certificates
     :raises ValueError: if the URL is not valid, if there is a context for a ``ws:``
@@ -170,25 +174,24 @@ async def connect_websocket_url(
     check_is_no_port(ssl_context, "connect_websocket_url")
     settings = checked(ClientSettings, connect_websocket_url, options)
     target = _url.parse(url)
-    dialer = Dialer.for_url(target, ssl_context)
-    attempt = _Attempt(dialer, target.resource, settings)
+    attempt = Attempt(Dialer.for_url(target, ssl_context, settings), settings)
     return await attempt.connect(nursery)
 
 
 @in_a_nursery
-@_with_client_options
+@_with_stream_options
 async def wrap_client_stream(
     nursery: Nursery,
     stream: AnyStream,
     host: str,
     resource: str,
-    **options: Unpack[ClientOptions],
+    **options: Unpack[ClientStreamOptions],
 ) -> WebSocketConnection:
     """Open a connection over a stream that is already connected.
 
     From now on the stream belongs to the connection: it is closed with it, and also
     if the handshake fails. Otherwise this is `connect_websocket`. The options are
-    described in `ClientOptions` and `ConnectionOptions`.
+    described in `ClientStreamOptions` and `ConnectionOptions`.
 
     :param nursery: an anyio task group or a trio nursery
     :param stream: an :class:`anyio.abc.ByteStream` or a ``trio.abc.Stream``
@@ -205,102 +208,13 @@ async def wrap_client_stream(
     :raises ConnectionRejected: if the server responded with another status than 101
 
     """
-    settings = checked(ClientSettings, wrap_client_stream, options)
-    transport = transport_of(stream)
-
-    dialer = ConnectedStream(transport, host)
-    return await _Attempt(dialer, resource, settings).connect(nursery)
-
-
-class _Attempt:
-    """One attempt to open a connection.
-
-    :param dialer: makes the transport, and knows the value of the Host header
-    :param resource: path and query
-    :param settings: the options, checked
-    :raises ValueError: if host or resource cannot be sent
-    :raises TypeError: if the resource is not a ``str``
-
-    """
-
-    def __init__(
-        self,
-        dialer: Dialer | ConnectedStream,
-        resource: str,
-        settings: ClientSettings,
-    ) -> None:
-        self.server = dialer.server
-        self.settings = settings
-        self._dial = dialer.dial
-        self._handshake = ClientHandshake(
-            host=dialer.host_header,
-            target=_url.check_resource(resource),
-            subprotocols=settings.subprotocols,
-            extra_headers=settings.extra_headers,
-            extensions=settings.negotiable,
-            max_head_size=settings.max_head_size,
-        )
-
-    async def connect(self, nursery: Nursery) -> WebSocketConnection:
-        """Establish the connection, and start its background task in a nursery."""
-        _, connection = await self.start(nursery, *await self.establish())
-        return connection
-
-    async def establish(self) -> tuple[Transport, Accepted]:
-        """Dial and do the handshake, both within ``connect_timeout``.
-
-        If this raises, the transport is closed.
-        """
-        transport: Transport | None = None
-        try:
-            with move_on_after(self.settings.connect_seconds):
-                transport = await self._dial()
-                return transport, await request_upgrade(
-                    transport, self._handshake, self.server
-                )
-            if partial := self._handshake.partial_rejection():
-                # Only its body was slow.
-                raise rejection(partial, self._handshake, self.server)
-            raise ConnectionTimeout(
-                f"the connection to the server at {self.server} was not open within "
-                f"{self.settings.connect_timeout} seconds (connect_timeout)"
-            )
-        except BaseException:
-            if transport is not None:
-                await transport.abort()
-            raise
-
-    async def start(
-        self, nursery: Nursery, transport: Transport, accepted: Accepted
-    ) -> tuple[ConnectionCore, WebSocketConnection]:
-        """Start the background task of a connection that was established.
-
-        If this raises, the transport is closed.
-        """
-        try:
-            core = open_core(
-                transport,
-                accepted.extensions,
-                BackgroundTask(nursery, self.settings),
-                self.settings,
-                is_client=True,
-                trailing=accepted.trailing,
-            )
-            connection = WebSocketConnection(
-                core,
-                path=self._handshake.target,
-                subprotocol=accepted.subprotocol,
-                compression=accepted.extensions.deflate,
-                handshake_headers=accepted.headers,
-            )
-        except BaseException:  # the nursery has ended meanwhile, or memory is short
-            await transport.abort()
-            raise
-        return core, connection
+    settings = checked(ClientStreamSettings, wrap_client_stream, options)
+    dialer = ConnectedStream(transport_of(stream), host, resource)
+    return await Attempt(dialer, settings).connect(nursery)
 
 
 @asynccontextmanager
-async def _open(attempt: _Attempt) -> AsyncGenerator[WebSocketConnection]:
+async def _open(attempt: Attempt) -> AsyncGenerator[WebSocketConnection]:
     """Keep a connection open while a block runs; see `open_websocket`."""
     try:
         established = await attempt.establish()

@@ -14,6 +14,8 @@ from ipaddress import ip_address
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from .._protocol import Credentials, check_basic, credentials_of_url
+
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 # What cannot be in a request line. "#" begins a fragment, which is never sent.
 _NOT_IN_RESOURCE: Final = re.compile(r"[^\x21\x22\x24-\x7e]")
@@ -27,19 +29,20 @@ _LABEL: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
 class Target(NamedTuple):
-    """The parts of a URL."""
+    """What a client connects to, and what it requests there."""
 
     host: str  # an IPv6 address is without brackets
     port: int
     resource: str  # path and query
     is_secure: bool
+    credentials: Credentials | None = None  # in the URL
 
 
 def parse(url: object) -> Target:
     """Split a URL into its parts.
 
     :param url: a ``ws:`` or ``wss:`` URL, or an object whose ``str()`` is one; its
-        fragment, user name and password are dropped
+        fragment is dropped
     :raises ValueError: if it is not a valid ``ws:`` or ``wss:`` URL
 
     """
@@ -94,10 +97,18 @@ def _parse(text: str) -> Target:
     before_fragment = text.partition("#")[0]
     query = before_fragment.partition("?")[2]
     resource = f"{path}?{query}" if "?" in before_fragment else path
-    target = Target(host, port, check_resource(_iri_to_uri(resource)), scheme == "wss")
-    # It raises if one of them is not valid.
-    host_header(target.host, target.port, is_secure=target.is_secure)
-    return target
+    userinfo = parts.netloc.rpartition("@")[0]
+    if credentials := credentials_of_url(userinfo, "the URL"):
+        check_basic(credentials.user.decode(), "the URL")
+    is_secure = scheme == "wss"
+    resource = check_resource(_iri_to_uri(resource))
+    host_header(host, port, is_secure=is_secure)  # raises if one of them is not valid
+    return Target(host, port, resource, is_secure, credentials)
+
+
+def target(host: str, port: int, resource: str, use_ssl: object) -> Target:
+    """Put together what a user passed in parts; the dialer checks it."""
+    return Target(host, port, resource, use_ssl is not False)
 
 
 def host_header(host: str, port: int, *, is_secure: bool) -> str:

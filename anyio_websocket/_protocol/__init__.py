@@ -25,6 +25,7 @@ from ._codec import (
 from ._engine import NO_COPY_SIZE, Engine, Failure, open_engine
 from ._extensions import Extension, Extensions
 from ._http import MAX_HEAD_SIZE, validate_headers
+from ._identity import Credentials, Identity, check_basic, credentials_of_url
 from ._origins import Origins
 from ._permessage_deflate import PerMessageDeflate
 from ._printable import name_of
@@ -37,12 +38,14 @@ __all__ = [
     "Accepted",
     "ClientHandshake",
     "Close",
+    "Credentials",
     "Engine",
     "Extension",
     "Extensions",
     "Failure",
     "Frame",
     "HandshakeFailure",
+    "Identity",
     "Origins",
     "Paused",
     "PerMessageDeflate",
@@ -52,9 +55,11 @@ __all__ = [
     "Rejection",
     "Request",
     "ServerHandshake",
+    "check_basic",
     "check_subprotocols",
     "close_code_to_send",
     "close_reason_to_send",
+    "credentials_of_url",
     "name_of",
     "open_engine",
     "validate_headers",

@@ -309,7 +309,7 @@ class WebSocketRequest:
         :param extensions: wsproto extensions that may be used on this connection
             instead of the server's ``compression``, as new objects for each
             connection; ``None`` leaves the server's ``compression`` in place. See
-            `ClientOptions.extensions` for what they have to bound
+            `ClientStreamOptions.extensions` for what they have to bound
         :return: the open connection
         :raises ConnectionClosed: if the client has disconnected, or does not read the
             response within ``connect_timeout``, which stops a client that never reads

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ._connect import connect
+from ._connect import connect, connect_unix, connect_via
 from ._interface import Transport, TransportLost, send
 from ._readiness import can_wait_for_sockets
 from ._sockets import SocketTransport, SocketTransportListener
+from ._start_tls import start_tls
 from ._streams import AnyStream, StreamTransport, transport_of
 from ._tls import TlsTransport, check_alpn, check_ssl_context
 
@@ -21,6 +22,9 @@ __all__ = [
     "check_alpn",
     "check_ssl_context",
     "connect",
+    "connect_unix",
+    "connect_via",
     "send",
+    "start_tls",
     "transport_of",
 ]

@@ -1,7 +1,7 @@
-"""Connecting to a host and port over TCP, by "Happy Eyeballs" (RFC 8305).
+"""Connecting: to a host and port over TCP, to a UNIX socket, or by a user's object.
 
-Here it is decided to which address a connection is made. TLS and the opening handshake
-run over the transport that `connect` returns.
+Over TCP it is decided here to which address a connection is made, by "Happy Eyeballs"
+(RFC 8305). TLS and the opening handshake run over the transport that is returned.
 """
 
 from __future__ import annotations
@@ -14,33 +14,52 @@ from typing import Any, Final
 
 import anyio
 from anyio import create_task_group, move_on_after
+from anyio.abc import ByteStreamConnectable
 
+from ._interface import Transport
+from ._readiness import can_wait_for_sockets
 from ._sockets import SocketTransport, configure_socket
+from ._streams import StreamTransport
 
 # Seconds until the next address is tried while the one before has not answered
 # (RFC 8305 section 5, "Connection Attempt Delay").
 CONNECTION_ATTEMPT_DELAY: Final = 0.25
 
+# Seconds until a UNIX socket is tried again whose queue is full. Nothing tells when a
+# place is free, so this is how long a client may come late.
+FULL_QUEUE_DELAY: Final = 0.01
+
 _IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN})
 
 
-async def connect(host: str, port: int) -> SocketTransport:
+async def connect(host: str, port: int, local_host: str | None = None) -> Transport:
     """Connect to the first of a host's addresses that answers (RFC 8305).
 
     :param host: a name or an IP address
     :param port: the TCP port
+    :param local_host: the IP address to connect from; ``None`` for any
     :raises OSError: if the name has no address, or none of its addresses answers
 
     """
+    if not can_wait_for_sockets():
+        return StreamTransport(
+            await anyio.connect_tcp(host, port, local_host=local_host)
+        )
     addresses = await _addresses(host, port)
+    local: Any = None
+    if local_host is not None:
+        family, local = _numeric(local_host)
+        addresses = [address for address in addresses if address[0] == family]
+        if not addresses:
+            raise OSError(f"it has no address of the family of {local_host}")
     if len(addresses) == 1:
-        return SocketTransport(await _connect_one(*addresses[0]))
+        return SocketTransport(await _connect_one(*addresses[0], local))
     connected: list[socket.socket] = []  # two if they answer in the same moment
     errors: list[OSError] = []
 
     async def attempt(family: int, address: Any, done: anyio.Event) -> None:
         try:
-            sock = await _connect_one(family, address)
+            sock = await _connect_one(family, address, local)
         except OSError as exc:
             errors.append(exc)
             done.set()
@@ -64,6 +83,48 @@ async def connect(host: str, port: int) -> SocketTransport:
             sock.close()
 
 
+async def connect_unix(path: str) -> Transport:
+    """Connect to a UNIX socket.
+
+    :param path: its path
+    :raises OSError: if nobody listens there
+
+    """
+    if not can_wait_for_sockets():
+        return StreamTransport(await anyio.connect_unix(path))
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while code := sock.connect_ex(path):
+            if code not in _IN_PROGRESS:
+                raise OSError(code, f"{errno.errorcode.get(code, code)} from {path}")
+            await anyio.sleep(FULL_QUEUE_DELAY)
+        return SocketTransport(sock)
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def connect_via(connectable: ByteStreamConnectable) -> Transport:
+    """Let a user's object connect.
+
+    :raises OSError: if it cannot
+
+    """
+    try:
+        return StreamTransport(await connectable.connect())
+    except (anyio.EndOfStream, anyio.BrokenResourceError) as exc:
+        raise ConnectionError("the stream broke while it was being made") from exc
+
+
+def _numeric(host: str) -> tuple[int, Any]:
+    """Return the family and the socket's address of an IP address."""
+    ((family, _, _, _, address),) = socket.getaddrinfo(
+        host, 0, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+    )
+    return family, address
+
+
 async def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
     """Look up a host's addresses, best first, IPv6 and IPv4 in turn."""
     try:
@@ -85,10 +146,12 @@ async def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
     ]
 
 
-async def _connect_one(family: int, address: Any) -> socket.socket:
+async def _connect_one(family: int, address: Any, local: Any) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         configure_socket(sock)
+        if local is not None:
+            sock.bind(local)
         code = sock.connect_ex(address)
         if code in _IN_PROGRESS:
             await anyio.wait_writable(sock)

@@ -184,6 +184,10 @@ class StreamTransport(_Stream):
         self.local = self._endpoint(SocketAttribute.local_address)
         self.remote = self._endpoint(SocketAttribute.remote_address)
 
+    def release(self) -> tuple[ByteStream, bytes]:
+        """Give the stream away; return it, and what was received and not fetched."""
+        return self._stream, self._rest
+
     def _extra(self, attribute: Any) -> Any:
         # If the peer is gone already, a socket raises OSError. If uvloop has closed its
         # transport, there is no socket: AttributeError.

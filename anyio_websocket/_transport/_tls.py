@@ -1,4 +1,4 @@
-"""TLS over a `SocketTransport`.
+"""TLS over a transport whose writes never wait: a socket's, or one over TLS.
 
 Theory of operation
 -------------------
@@ -27,8 +27,8 @@ from typing import Final
 from anyio.lowlevel import checkpoint
 
 from .._endpoint import Endpoint
-from ._interface import TransportLost, send
-from ._sockets import RECEIVE_SIZE, SocketTransport
+from ._interface import Transport, TransportLost, send
+from ._sockets import RECEIVE_SIZE
 
 # Bytes. TLS 1.3 lets a peer ask for any number of key updates (RFC 8446 section 4.6.3),
 # with 22 bytes each, and every answer is as long. An honest peer asks once in 2**24
@@ -43,10 +43,11 @@ _HEADER: Final = 5  # bytes; the last two are the length of what follows
 class TlsTransport:
     """A transport over TLS.
 
-    :param below: the transport that carries the TLS records
+    :param below: the transport that carries the TLS records; it ``survives_cancel``
     :param context: the TLS context
     :param server_name: for a client, the name that the server's certificate must have;
         ``None`` for a server
+    :param received: records that were received already
 
     """
 
@@ -65,13 +66,17 @@ class TlsTransport:
     survives_cancel = True
 
     def __init__(
-        self, below: SocketTransport, context: ssl.SSLContext, server_name: str | None
+        self,
+        below: Transport,
+        context: ssl.SSLContext,
+        server_name: str | None,
+        received: bytes = b"",
     ) -> None:
         self.is_ssl = below.is_ssl = True
         self._below = below
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._waiting = b""  # was received, and OpenSSL was not given it yet
+        self._waiting = received  # and OpenSSL was not given it yet
         self._record_left = 0  # bytes still to come of the record given last
         self._interrupted = False  # whether it was, since `receive` was called
         self._unsent_answers = 0  # bytes, since the peer last took everything

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import pickle
 import socket
 import ssl
-import threading
-import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 import trustme
-from anyio.abc import ByteStream, SocketAttribute
+from anyio.abc import ByteStream, ByteStreamConnectable, Listener, SocketAttribute
+from anyio.streams.tls import TLSListener
 
 from anyio_websocket import (
     CloseReason,
@@ -20,14 +23,18 @@ from anyio_websocket import (
     Endpoint,
     HandshakeError,
     WebSocketRequest,
+    __version__,
     connect_websocket,
     connect_websocket_url,
     open_websocket,
     open_websocket_url,
+    wrap_server_stream,
 )
-from anyio_websocket._client import _dial
+from anyio_websocket._transport import _connect
 
+from ..support.memory_servers import serving as memory_serving
 from ..support.servers import answering, echo, raw_server, serving, silent
+from ..support.streams import MemoryListener
 
 # In these tests the nursery ends, because the library leaves no task in it.
 
@@ -77,7 +84,7 @@ async def test_B12_a_name_with_its_final_dot(
     monkeypatch.setattr(anyio, "getaddrinfo", look_up)
     monkeypatch.setattr("anyio._core._sockets.getaddrinfo", look_up)
     if by_anyio:
-        monkeypatch.setattr(_dial, "can_wait_for_sockets", lambda: False)
+        monkeypatch.setattr(_connect, "can_wait_for_sockets", lambda: False)
     async with serving(handler, context) as port:
         for name in ("ws.example.test", "ws.example.test."):
             seen.clear()
@@ -195,12 +202,167 @@ async def test_B10_eof_in_the_tls_handshake(client_tls: ssl.SSLContext) -> None:
             )
 
 
+# -- where to ------------------------------------------------------------------
+
+
+async def test_the_name_in_tls(authority: trustme.CA) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("ws.example.test").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    hosts: list[object] = []
+
+    async def handler(request: WebSocketRequest) -> None:
+        hosts.append(request.host)
+        await request.accept()
+
+    async with serving(handler, context) as port:
+        url = f"wss://127.0.0.1:{port}/"
+        async with open_websocket_url(
+            url, trusting, server_hostname="ws.example.test."
+        ):
+            pass
+        assert hosts == [f"127.0.0.1:{port}"]
+        with pytest.raises(HandshakeError, match=r"'other.test'"):
+            async with open_websocket_url(url, trusting, server_hostname="other.test"):
+                raise AssertionError
+    with pytest.raises(ValueError, match="server_hostname is for TLS"):
+        open_websocket_url("ws://x", server_hostname="y")
+    with pytest.raises(ValueError, match="host"):
+        open_websocket_url("wss://x", server_hostname="a b")
+
+
+async def test_from_an_address() -> None:
+    seen: list[Endpoint | str] = []
+
+    async def handler(request: WebSocketRequest) -> None:
+        seen.append(request.remote)
+        await request.accept()
+
+    async with serving(handler) as port:
+        async with open_websocket_url(
+            f"ws://127.0.0.1:{port}/", local_host="127.0.0.4"
+        ) as ws:
+            assert seen == [ws.local]
+            assert str(ws.local).startswith('Endpoint(address="127.0.0.4"')
+
+
+@asynccontextmanager
+async def echoing(listener: Listener[ByteStream]) -> AsyncGenerator[list[object]]:
+    """Echo to one client after the other; yield the hosts that they ask for."""
+    hosts: list[object] = []
+
+    async def handle(stream: ByteStream) -> None:
+        async with anyio.create_task_group() as tasks:
+            request = await wrap_server_stream(tasks, stream)
+            hosts.append(request.host)
+            await echo(request)
+
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, handle)
+        yield hosts
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.skipif(
+    not hasattr(socket, "AF_UNIX"), reason="this system has no UNIX sockets"
+)
+async def test_a_unix_socket(
+    tmp_path: Path, client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    path = tmp_path / "socket"
+    with pytest.raises(HandshakeError, match=r"server at example\.org:80: .*ENOENT"):
+        async with open_websocket_url("ws://example.org", unix_path=path):
+            raise AssertionError
+    async with echoing(await anyio.create_unix_listener(path)) as hosts:
+        async with open_websocket_url("ws://example.org/", unix_path=path) as ws:
+            await ws.send_message(b"x" * 2**20)
+            assert await ws.get_message() == b"x" * 2**20
+            assert ws.remote == str(path)
+        assert hosts == ["example.org"]
+    unix = await anyio.create_unix_listener(path)
+    async with echoing(TLSListener(unix, server_tls, standard_compatible=False)):
+        async with open_websocket(
+            "localhost", 1, "/", use_ssl=client_tls, unix_path=str(path)
+        ) as ws:
+            await ws.send_message("hello")
+            assert await ws.get_message() == "hello"
+
+
+class Connectable(ByteStreamConnectable):
+    """Makes the streams that a memory listener accepts."""
+
+    def __init__(self, listener: MemoryListener) -> None:
+        self.connect_in_memory = listener.connect
+
+    async def connect(self) -> ByteStream:
+        return self.connect_in_memory()
+
+
+async def test_via_an_object_of_the_user() -> None:
+    async with memory_serving(echo) as (listener, _):
+        async with open_websocket_url(
+            "ws://example.org/", via=Connectable(listener)
+        ) as ws:
+            await ws.send_message("hello")
+            assert await ws.get_message() == "hello"
+
+
+async def test_tls_via_an_object_of_the_user(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with serving(tls=server_tls) as port:
+        via = anyio.TCPConnectable("127.0.0.1", port)
+        async with open_websocket_url("wss://localhost", client_tls, via=via) as ws:
+            assert isinstance(ws.remote, Endpoint)
+            assert ws.remote.is_ssl
+            await ws.send_message("hello")
+            assert await ws.get_message() == "hello"
+    with pytest.raises(HandshakeError, match="server at localhost:80: "):
+        async with open_websocket_url("ws://localhost", via=via):
+            raise AssertionError
+
+
+# -- who it is -----------------------------------------------------------------
+
+
+async def test_what_a_server_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    told: list[dict[bytes, bytes]] = []
+
+    async def handler(request: WebSocketRequest) -> None:
+        told.append(dict(request.headers))
+        await request.reject(403)
+
+    basic = b"Basic " + base64.b64encode(b"me:secret")
+    async with serving(handler, origins="*") as port:
+        error = await error_of(
+            f"ws://me:s%65cret@127.0.0.1:{port}/",
+            origin="https://example.org",
+            cookies={"a": "secret"},
+        )
+        assert told[0][b"authorization"] == basic
+        assert told[0][b"user-agent"] == f"anyio_websocket/{__version__}".encode()
+        assert told[0][b"origin"] == b"https://example.org"
+        assert told[0][b"cookie"] == b"a=secret"
+        error = await error_of(
+            f"ws://127.0.0.1:{port}/", auth=("me", "secret"), user_agent=None
+        )
+        assert told[1][b"authorization"] == basic
+        assert b"user-agent" not in told[1]
+    for text in (str(error), repr(error), caplog.text):
+        assert "secret" not in text
+        assert base64.b64encode(b"me:secret").decode() not in text
+
+
 # -- what errors say -----------------------------------------------------------
 
 
-async def error_of(url: str, context: ssl.SSLContext | None = None) -> HandshakeError:
+async def error_of(
+    url: str, context: ssl.SSLContext | None = None, **options: Any
+) -> HandshakeError:
     with pytest.raises(HandshakeError) as caught:
-        async with open_websocket_url(url, context):
+        async with open_websocket_url(url, context, **options):
             pass
     return caught.value
 
@@ -286,68 +448,3 @@ async def test_H11_timeouts_name_the_server() -> None:
                 f"ws://127.0.0.1:{port}/", connect_timeout=0.1
             ):
                 pass
-
-
-# -- the default context -------------------------------------------------------
-
-
-@pytest.mark.parametrize("by_url", [False, True])
-async def test_B14_the_default_context_is_made_once_and_in_a_thread(
-    by_url: bool, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made_in: list[int] = []
-
-    def create_default_context() -> ssl.SSLContext:
-        made_in.append(threading.get_ident())
-        time.sleep(0.05)  # the others come meanwhile
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-    monkeypatch.setattr(_dial, "_default_contexts", [])
-    monkeypatch.setattr(ssl, "create_default_context", create_default_context)
-
-    async def attempt() -> None:
-        if by_url:
-            await error_of(f"wss://127.0.0.1:{port}/")
-        else:
-            with pytest.raises(HandshakeError):
-                async with open_websocket("127.0.0.1", port, "/", use_ssl=True):
-                    pass
-
-    await attempt()
-    async with anyio.create_task_group() as tasks:
-        for _ in range(5):
-            tasks.start_soon(attempt)
-    assert len(made_in) == 1
-    assert made_in != [threading.get_ident()]
-
-
-async def test_B14_the_first_clients_come_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(_dial, "_default_contexts", [])
-    contexts: list[ssl.SSLContext] = []
-
-    async def get() -> None:
-        contexts.append(await _dial.default_context())
-
-    async with anyio.create_task_group() as tasks:
-        for _ in range(5):
-            tasks.start_soon(get)
-    assert len(contexts) == 5
-    assert len(set(contexts)) == 1
-    assert contexts[0].check_hostname
-    assert contexts[0].verify_mode == ssl.CERT_REQUIRED
-
-
-async def test_B14_a_slow_trust_store_counts_as_connecting(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    released = threading.Event()
-    monkeypatch.setattr(_dial, "_make_default_context", released.wait)
-    monkeypatch.setattr(_dial, "_default_contexts", [])
-    try:
-        with pytest.raises(ConnectionTimeout):
-            async with open_websocket_url("wss://127.0.0.1:1/", connect_timeout=0.1):
-                pass
-    finally:
-        released.set()

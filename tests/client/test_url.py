@@ -20,7 +20,6 @@ from anyio_websocket._client._url import Target
         ("ws://x?q=1", Target("x", 80, "/?q=1", False)),
         ("ws://x/p?a?b", Target("x", 80, "/p?a?b", False)),
         ("ws://x/p#fragment?no", Target("x", 80, "/p", False)),
-        ("ws://user:secret@x/p", Target("x", 80, "/p", False)),
         ("ws://[::1]:8000/", Target("::1", 8000, "/", False)),
         ("ws://127.0.0.1/%20", Target("127.0.0.1", 80, "/%20", False)),
         ("ws://x/é?ü", Target("x", 80, "/%C3%A9?%C3%BC", False)),
@@ -29,6 +28,19 @@ from anyio_websocket._client._url import Target
 )
 def test_parse(url: str, target: Target) -> None:
     assert _url.parse(url) == target
+
+
+def test_what_is_in_front_of_the_host_is_decoded() -> None:
+    target = _url.parse("wss://us%65r:se%3Acret@x/p")
+    assert target[:4] == ("x", 443, "/p", True)
+    assert target.credentials is not None
+    assert target.credentials.user == b"user"
+    assert target.credentials.password == b"se:cret"
+    assert "cret" not in repr(target)
+    for bad in ("ws://a%3Ab:secret@x", "ws://%FF:secret@x", "ws://a:secret%00@x"):
+        with pytest.raises(ValueError, match="in the URL") as caught:
+            _url.parse(bad)
+        assert "secret" not in str(caught.value)
 
 
 def test_parse_accepts_any_object_whose_str_is_a_url() -> None:

@@ -26,7 +26,10 @@ DEFAULTS = {
 }
 # Parameters that they do not have; all of them are keyword-only.
 EVERYWHERE = {"max_head_size", "ping_interval", "ping_timeout", "send_timeout"}
-CLIENT = {"compression", "extensions", *EVERYWHERE}
+IDENTITY = {"auth", "cookies", "origin", "user_agent"}
+CLIENT_STREAM = {"compression", "extensions", *IDENTITY, *EVERYWHERE}
+WHERE = {"local_host", "server_hostname", "unix_path", "via"}
+CLIENT = {*WHERE, *CLIENT_STREAM}
 LIMITS = {"max_connections", "max_pending_handshakes"}
 SERVER = {"origins", "compression", *EVERYWHERE}
 NEW = {
@@ -34,7 +37,7 @@ NEW = {
     "open_websocket_url": CLIENT,
     "connect_websocket": {"connect_timeout", "disconnect_timeout", *CLIENT},
     "connect_websocket_url": {"connect_timeout", "disconnect_timeout", *CLIENT},
-    "wrap_client_stream": {"connect_timeout", "disconnect_timeout", *CLIENT},
+    "wrap_client_stream": {"connect_timeout", "disconnect_timeout", *CLIENT_STREAM},
     "wrap_server_stream": {"connect_timeout", "disconnect_timeout", *SERVER},
     "serve_websocket": {"handler_errors", *LIMITS, *SERVER},
     "WebSocketServer": {"handler_errors", *LIMITS, *SERVER},

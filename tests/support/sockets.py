@@ -18,6 +18,7 @@ async def pair() -> AsyncGenerator[tuple[SocketTransport, socket.socket]]:
     """A transport, and the other end of its connection as a plain socket."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         transport = await connect("127.0.0.1", listener.getsockname()[1])
+        assert isinstance(transport, SocketTransport)
         theirs, _ = listener.accept()
     theirs.setblocking(False)
     with theirs:

@@ -31,6 +31,7 @@ async def strangers(
     """Two ends that have not done the TLS handshake yet."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = await connect("127.0.0.1", listener.getsockname()[1])
+        assert isinstance(client, SocketTransport)
         sock, _ = listener.accept()
     sock.setblocking(False)
     server = SocketTransport(sock)

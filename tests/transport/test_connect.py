@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.abc
 import anyio.lowlevel
 import pytest
 
 from anyio_websocket import (
     Endpoint,
 )
-from anyio_websocket._transport._connect import CONNECTION_ATTEMPT_DELAY, connect
+from anyio_websocket._transport import _connect
+from anyio_websocket._transport._connect import (
+    CONNECTION_ATTEMPT_DELAY,
+    connect,
+    connect_unix,
+    connect_via,
+)
+from anyio_websocket._transport._interface import Transport, send
+from anyio_websocket._transport._streams import StreamTransport
+
+from ..support.servers import raw_server, silent
+from ..support.streams import stream_pair
 
 
 def addresses(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, int]) -> None:
@@ -23,7 +37,11 @@ def addresses(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, int]) -> None:
 
     async def look_up(host: str, port: int, **_: object) -> list[Any]:
         return [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in found
+            (
+                socket.AF_INET6 if ":" in address[0] else socket.AF_INET,
+                *(socket.SOCK_STREAM, 6, "", address),
+            )
+            for address in found
         ]
 
     monkeypatch.setattr(anyio, "getaddrinfo", look_up)
@@ -148,3 +166,112 @@ async def test_B1_an_address_that_does_not_answer(
         finally:
             for sock in waiting:
                 sock.close()
+
+
+# -- from an address, to a UNIX socket, by a user's object ---------------------
+
+
+async def test_from_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with raw_server(silent) as port:
+        transport = await connect("127.0.0.1", port, "127.0.0.3")
+        assert isinstance(transport.local, Endpoint)
+        assert str(transport.local.address) == "127.0.0.3"
+        await transport.aclose()
+        # Addresses of the other family are left out.
+        addresses(monkeypatch, ("::1", port), ("127.0.0.1", port))
+        transport = await connect("x.invalid", port, "127.0.0.2")
+        assert isinstance(transport.remote, Endpoint)
+        assert str(transport.remote.address) == "127.0.0.1"
+        await transport.aclose()
+        with pytest.raises(OSError, match="no address of the family of 127"):
+            await connect("::1", port, "127.0.0.1")
+        with pytest.raises(OSError):  # noqa: PT011 - it is up to the system
+            await connect("127.0.0.1", port, "192.0.2.1")
+
+
+async def test_without_sockets_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_connect, "can_wait_for_sockets", lambda: False)
+    async with raw_server(silent) as port:
+        transport = await connect("127.0.0.1", port, "127.0.0.3")
+        assert isinstance(transport, StreamTransport)
+        assert isinstance(transport.local, Endpoint)
+        assert str(transport.local.address) == "127.0.0.3"
+        await transport.aclose()
+
+
+needs_unix = pytest.mark.skipif(
+    not hasattr(socket, "AF_UNIX"), reason="this system has no UNIX sockets"
+)
+
+
+@needs_unix
+@pytest.mark.parametrize("own", [False, True])
+async def test_a_unix_socket(
+    own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_connect, "can_wait_for_sockets", lambda: own)
+    path = str(tmp_path / "socket")
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - a subclass of it
+        await connect_unix(path)
+    assert caught.value.errno == errno.ENOENT
+    async with await anyio.create_unix_listener(path) as listener:
+        transport = await connect_unix(path)
+        assert transport.survives_cancel is own
+        async with await listener.accept() as theirs:
+            await send(transport, b"hello")
+            assert await theirs.receive() == b"hello"
+            assert transport.remote == path
+            assert transport.progress() is None
+            assert not transport.has_left(1)
+            await transport.aclose()
+            with pytest.raises(anyio.EndOfStream):
+                await theirs.receive()
+
+
+@needs_unix
+@pytest.mark.skipif(sys.platform != "linux", reason="others say ECONNREFUSED")
+async def test_a_unix_socket_whose_queue_is_full(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(0)
+        first = await connect_unix(path)
+        with anyio.move_on_after(0.03) as scope:
+            await connect_unix(path)
+        assert scope.cancelled_caught
+        done: list[Transport] = []
+
+        async def second() -> None:
+            done.append(await connect_unix(path))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(second)
+            await anyio.wait_all_tasks_blocked()
+            assert not done
+            listener.accept()[0].close()
+        await first.aclose()
+        await done[0].aclose()
+
+
+class Connectable(anyio.abc.ByteStreamConnectable):
+    """Makes a stream in memory, or fails."""
+
+    def __init__(self, made: anyio.abc.ByteStream | Exception) -> None:
+        self.made = made
+
+    async def connect(self) -> anyio.abc.ByteStream:
+        if isinstance(self.made, Exception):
+            raise self.made
+        return self.made
+
+
+async def test_a_users_object() -> None:
+    mine, theirs = stream_pair()
+    transport = await connect_via(Connectable(mine))
+    await send(transport, b"hello")
+    assert await theirs.receive() == b"hello"
+    with pytest.raises(ConnectionError, match="broke while it was being made") as lost:
+        await connect_via(Connectable(anyio.BrokenResourceError()))
+    assert isinstance(lost.value.__cause__, anyio.BrokenResourceError)
+    with pytest.raises(ConnectionRefusedError):
+        await connect_via(Connectable(ConnectionRefusedError()))
