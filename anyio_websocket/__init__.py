@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from ._client import (
+    Attempt,
     connect_websocket,
     connect_websocket_url,
+    is_transient,
     open_websocket,
     open_websocket_url,
     reconnect_delays,
+    reconnecting,
     wrap_client_stream,
 )
 from ._connection import WebSocketConnection
@@ -39,6 +42,7 @@ from ._server import (
 from ._version import __version__ as __version__
 
 __all__ = [
+    "Attempt",
     "ClientOptions",
     "ClientStreamOptions",
     "CloseCode",
@@ -59,9 +63,11 @@ __all__ = [
     "WebSocketServer",
     "connect_websocket",
     "connect_websocket_url",
+    "is_transient",
     "open_websocket",
     "open_websocket_url",
     "reconnect_delays",
+    "reconnecting",
     "serve_websocket",
     "wrap_client_stream",
     "wrap_server_stream",

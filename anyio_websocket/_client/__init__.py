@@ -10,12 +10,17 @@ from ._open import (
     wrap_client_stream,
 )
 from ._reconnect import reconnect_delays
+from ._reconnecting import Attempt, reconnecting
+from ._transient import is_transient
 
 __all__ = [
+    "Attempt",
     "connect_websocket",
     "connect_websocket_url",
+    "is_transient",
     "open_websocket",
     "open_websocket_url",
     "reconnect_delays",
+    "reconnecting",
     "wrap_client_stream",
 ]

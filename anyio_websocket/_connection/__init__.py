@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._afterwards import was_of_use, what_ended_the_loop
 from ._background import BackgroundTask
 from ._connection import WebSocketConnection
 from ._core import ConnectionCore, open_core
@@ -11,4 +12,6 @@ __all__ = [
     "ConnectionCore",
     "WebSocketConnection",
     "open_core",
+    "was_of_use",
+    "what_ended_the_loop",
 ]

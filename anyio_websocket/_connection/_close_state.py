@@ -24,6 +24,7 @@ fact             is set                                   by
 ``received``     with the peer's Close                    ``close_received``
 ``stream_lost``  if the stream failed or cannot be used   any part, at any time
 ``_claimed``     when a task starts on the second step    ``Closing.run``
+``ended_loop``   when an ``async for`` ends quietly       ``__anext__``
 ``timed_out``    if the closing handshake took too long   ``Closing.run``
 ``closed``       with the second step                     ``Closing.run``, `abort`
 ===============  =======================================  ===========================
@@ -74,6 +75,7 @@ class CloseState:
         "by_us",
         "cause",
         "closed",
+        "ended_loop",
         "reason",
         "received",
         "sent",
@@ -101,6 +103,8 @@ class CloseState:
         self.stream_lost: bool = False
         #: whether the transport is closed
         self.closed: bool = False
+        #: what ended an ``async for`` over the messages, which does not show it
+        self.ended_loop: ConnectionClosed | None = None
         #: whether the closing handshake was not done within ``disconnect_timeout``
         self.timed_out: bool = False
 

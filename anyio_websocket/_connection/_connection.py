@@ -276,6 +276,7 @@ class WebSocketConnection(AsyncResource):
             return await reader.message()
         except ConnectionClosed as exc:
             if exc.clean:
+                self._core.close_state.ended_loop = exc.with_traceback(None)
                 raise StopAsyncIteration from None
             raise
 

@@ -93,6 +93,7 @@ class Reader(WaitingTasks):
         "_transport",
         "_undecoded",
         "_was_full",
+        "has_received",
         "pings",
         "reading",
         "reads_begun",
@@ -124,6 +125,8 @@ class Reader(WaitingTasks):
         self.pings: Pings = Pings()
         #: whether a task is in receive()
         self.reading: bool = False
+        #: whether a message was received
+        self.has_received: bool = False
         #: how many times a task has begun to read
         self.reads_begun: int = 0
         # Messages that come after those in the inbox, which has a free slot for each.
@@ -376,6 +379,7 @@ class Reader(WaitingTasks):
             while fairness.events < LIMIT and not self._state.by_us:
                 found = self._engine.take_messages(most)
                 if found:
+                    self.has_received = True
                     fairness.events += 1
                     self._undecoded = self._engine.has_more()
                     message = found.pop(0)
@@ -389,6 +393,7 @@ class Reader(WaitingTasks):
                 fairness.events += 1
                 kind = event.__class__
                 if kind is str or kind is bytes:
+                    self.has_received = True
                     self._undecoded = self._engine.has_more()
                     return event  # type: ignore[return-value]
                 self._handle_control(event)

@@ -1,0 +1,120 @@
+"""Which errors are worth another attempt, and for how long to wait."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import time
+from email.utils import formatdate
+
+import pytest
+
+from anyio_websocket import (
+    CloseReason,
+    ConnectionClosed,
+    ConnectionRejected,
+    ConnectionTimeout,
+    DisconnectionTimeout,
+    HandshakeError,
+    is_transient,
+)
+from anyio_websocket._client._transient import MAX_RETRY_AFTER, asked_wait, retry_after
+
+
+def caused_by(cause: BaseException) -> HandshakeError:
+    error = HandshakeError("could not connect")
+    error.__cause__ = cause
+    return error
+
+
+def test_close_codes() -> None:
+    transient = {
+        code
+        for code in (*range(1000, 1016), 3000, 4000, 4999)
+        if is_transient(ConnectionClosed(CloseReason(code, None)))
+    }
+    assert transient == {1001, 1006, 1011, 1012, 1013, 1014}
+    assert not is_transient(ConnectionClosed(None))
+
+
+def test_statuses() -> None:
+    transient = {
+        status for status in range(200, 600) if is_transient(ConnectionRejected(status))
+    }
+    assert transient == {408, 425, 429, *range(500, 600)} - {501, 505}
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ConnectionTimeout(), True),
+        (DisconnectionTimeout(), False),
+        (HandshakeError("the server closed the connection before it responded"), True),
+        (ConnectionResetError(), True),
+        (TimeoutError(), True),
+        (socket.gaierror(socket.EAI_NONAME, "unknown"), True),
+        (OSError(errno.ENETUNREACH, "no network"), True),
+        (OSError("none of its 2 addresses answers"), True),
+        (ssl.SSLEOFError(), True),
+        (ssl.SSLCertVerificationError(), False),
+        (ssl.SSLError("wrong version number"), False),
+        (PermissionError(errno.EACCES, "a firewall"), False),
+        (FileNotFoundError(errno.ENOENT, "of the session"), False),
+        (OSError(errno.EMFILE, "too many open files"), False),
+        (ValueError(), False),
+    ],
+)
+def test_other_errors(error: Exception, expected: bool) -> None:
+    assert is_transient(error) is expected
+    if isinstance(error, OSError):
+        assert is_transient(caused_by(error)) is expected
+
+
+NOW = b"Thu, 26 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (b"120", 120),
+        (b"0", 0),
+        (b"9" * 5000, MAX_RETRY_AFTER),
+        (b"Thu, 26 Nov 2026 12:00:30 GMT", 30),
+        (b"Fri, 27 Nov 2026 12:00:30 GMT", MAX_RETRY_AFTER),
+        (b"Thu, 26 Nov 2026 11:00:00 GMT", 0),
+        (b"Thu, 26 Nov 99999 11:00:00 GMT", 0),
+        (b"soon", 0),
+        (b"-1", 0),
+        (b"1e3", 0),
+        (b"\xff", 0),
+        (b"", 0),
+    ],
+)
+def test_retry_after(value: bytes, seconds: float) -> None:
+    assert retry_after(((b"date", NOW), (b"retry-after", value))) == seconds
+
+
+def test_retry_after_by_our_clock() -> None:
+    then = formatdate(time.time() + 300, usegmt=True).encode()
+    assert retry_after(((b"retry-after", then),)) == pytest.approx(300, abs=5)
+    assert retry_after(()) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "least", "most"),
+    [
+        (ConnectionRejected(503, ((b"retry-after", b"60"),)), 60, 65),
+        (ConnectionRejected(503), 0, 0),
+        (ConnectionClosed(CloseReason(1012, None)), 5, 30),
+        (ConnectionClosed(CloseReason(1013, None)), 30, 90),
+        (ConnectionClosed(CloseReason(1001, None)), 0, 0),
+        (ConnectionClosed(None), 0, 0),
+        (OSError(), 0, 0),
+    ],
+)
+def test_what_the_server_asks_for(error: Exception, least: float, most: float) -> None:
+    waits = [asked_wait(error) for _ in range(200)]
+    assert least <= min(waits) <= max(waits) <= most
+    # By chance, so that not all clients return at the same moment.
+    assert max(waits) - min(waits) >= 0.8 * (most - least)
