@@ -8,7 +8,7 @@ follow from these two.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, TypedDict
 
 from ._protocol import Extension, PerMessageDeflate
@@ -118,6 +118,13 @@ class _LifeOptions(TypedDict, total=False):
     connection. TCP alone notices this late, or never if nothing is sent.
     """
 
+    decode_text: bool
+    """Whether a text message is received as a ``str``; default ``True``. With ``False``
+    it is received as ``bytes``, in UTF-8, for parsers that take bytes. It is checked in
+    any case: a text that is not UTF-8 closes the connection with code 1007 (RFC 6455
+    section 8.1). Text and binary messages can then not be told apart.
+    """
+
 
 class ConnectionOptions(_BufferOptions, _LifeOptions, total=False):
     """The options that clients and servers share.
@@ -185,6 +192,28 @@ class ClientStreamOptions(ConnectionOptions, total=False):
     are sent as they are, so what cookies cannot have, such as a semicolon, raises
     `ValueError`. Cookies that the server sets are in
     `WebSocketConnection.handshake_headers`, and are not kept.
+    """
+
+    on_ping: Callable[[bytes], object] | None
+    """Called with the payload of each Ping of the server (RFC 6455 section 5.5.2), in
+    the order in which it was received among the messages; default ``None``, nothing.
+    It is a plain function, and must not wait: nothing is received meanwhile. If it
+    raises, the exception is logged, and the connection ends with code 1006.
+
+    On a server, `WebSocketRequest.accept` takes it.
+    """
+
+    on_pong: Callable[[bytes], object] | None
+    """Called with the payload of each Pong of the server (RFC 6455 section 5.5.3),
+    whether it answers a Ping or not; default ``None``, nothing. The rest is as with
+    ``on_ping``.
+    """
+
+    auto_pong: bool
+    """Whether Pings are answered automatically; default ``True``. With ``False``, it is
+    your duty to call `WebSocketConnection.pong` with the payload that ``on_ping`` was
+    called with, soon, because the server takes this side for dead otherwise. Without
+    ``on_ping`` that is a `ValueError`.
     """
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from types import UnionType
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from ._protocol import (
     MAX_HEAD_SIZE,
@@ -62,6 +62,7 @@ class ConnectionSettings:
     compression: PerMessageDeflate | bool | None = None
     ping_interval: float | None = 20.0  # websockets'; below any proxy's idle time
     ping_timeout: float | None = 20.0  # websockets'
+    decode_text: bool = True
     #: what may be negotiated in the handshake
     negotiable: Extensions = field(init=False)
 
@@ -79,6 +80,7 @@ class ConnectionSettings:
         check("send_timeout", self.send_timeout, none=True)
         check("ping_interval", self.ping_interval, none=True)
         check("ping_timeout", self.ping_timeout, none=True)
+        check_flag("decode_text", self.decode_text)
         self._set(negotiable=Extensions.from_arguments(self.compression))
 
     def _set(self, **values: object) -> None:
@@ -97,6 +99,44 @@ class ConnectionSettings:
         return math.inf if self.disconnect_timeout is None else self.disconnect_timeout
 
 
+class PingCallbacks(NamedTuple):
+    """What an application wants to do about the Pings and Pongs of a peer."""
+
+    on_ping: Callable[[bytes], object] | None
+    on_pong: Callable[[bytes], object] | None
+    auto_pong: bool
+
+    @classmethod
+    def checked(
+        cls,
+        on_ping: Callable[[bytes], object] | None,
+        on_pong: Callable[[bytes], object] | None,
+        auto_pong: bool,
+    ) -> PingCallbacks | None:
+        """Check what a user passed; see `ClientStreamOptions`.
+
+        :return: ``None`` if it is nothing, as with most connections
+        :raises ValueError: if nobody could answer the Pings
+        :raises TypeError: if one of them is of the wrong type
+        """
+        for name, callback in (("on_ping", on_ping), ("on_pong", on_pong)):
+            if callback is None:
+                continue
+            if not callable(callback) or inspect.iscoroutinefunction(callback):
+                raise TypeError(
+                    f"{name} must be a plain function of the payload, not "
+                    f"{callback!r}; it can start a task in a nursery of yours"
+                )
+        check_flag("auto_pong", auto_pong)
+        if not auto_pong and on_ping is None:
+            raise ValueError(
+                "auto_pong=False needs on_ping, a function that is told what to answer"
+            )
+        if auto_pong and on_ping is None and on_pong is None:
+            return None
+        return cls(on_ping, on_pong, auto_pong)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ClientStreamSettings(ConnectionSettings):
     """What a client needs to know, checked; see `ClientStreamOptions`."""
@@ -110,6 +150,11 @@ class ClientStreamSettings(ConnectionSettings):
     cookies: Mapping[str, str] | None = None
     #: `auth`, `user_agent`, `origin`, `cookies` and `extra_headers`, checked
     identity: Identity = field(init=False)
+    on_ping: Callable[[bytes], object] | None = None
+    on_pong: Callable[[bytes], object] | None = None
+    auto_pong: bool = True
+    #: these three, checked
+    ping_callbacks: PingCallbacks | None = field(init=False)
 
     def __post_init__(self) -> None:
         ConnectionSettings.__post_init__(self)
@@ -125,6 +170,9 @@ class ClientStreamSettings(ConnectionSettings):
             subprotocols=check_subprotocols(self.subprotocols),
             extra_headers=identity.extra,
             identity=identity,
+            ping_callbacks=PingCallbacks.checked(
+                self.on_ping, self.on_pong, self.auto_pong
+            ),
         )
         if self.extensions is not None:
             self._set(
@@ -134,7 +182,7 @@ class ClientStreamSettings(ConnectionSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ClientSettings(ClientStreamSettings):
-    """What a client needs to know that connects itself; see `ClientOptions`."""
+    """What a client needs to know that connects itself; see `ClientStreamOptions`."""
 
     server_hostname: str | None = None
     unix_path: str | os.PathLike[str] | None = None
@@ -241,6 +289,16 @@ def _check_text(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a str or None, not {type(value).__name__}")
     if value == "":
         raise ValueError(f"{name} must not be empty")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Check a flag that a user passed: ``0`` may be meant as a number.
+
+    :raises TypeError: if it is not a bool
+
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, not {value!r}")
 
 
 # -- from the one to the other -------------------------------------------------

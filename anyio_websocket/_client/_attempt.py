@@ -90,6 +90,7 @@ class Attempt:
                 self.settings,
                 is_client=True,
                 trailing=accepted.trailing,
+                callbacks=self.settings.ping_callbacks,
             )
             connection = WebSocketConnection(
                 core,

@@ -7,29 +7,27 @@ in `ConnectionCore` (``_core``) and its parts.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import ClassVar
+from typing import Any
 
 from anyio import current_time
 from anyio.abc import AsyncResource
 
-from .._endpoint import Endpoint, address_of
-from .._errors import CloseReason, ConnectionClosed
+from .._errors import ConnectionClosed
 from .._protocol import (
-    MAX_CONTROL_PAYLOAD,
     NO_COPY_SIZE,
     Frame,
-    PerMessageDeflate,
     close_code_to_send,
     close_reason_to_send,
 )
-from ._core import ConnectionCore
+from ._facts import ConnectionFacts
+from ._json import dumps as json_dumps
+from ._json import loads as json_loads
+from ._payloads import Buffer, control_payload, payload_of
 
-_Buffer = bytes | bytearray | memoryview
 
-
-class WebSocketConnection(AsyncResource):
+class WebSocketConnection(ConnectionFacts, AsyncResource):
     """An open WebSocket connection, on the client's or the server's side.
 
     The functions that open or accept connections make it; it is never made directly.
@@ -48,112 +46,14 @@ class WebSocketConnection(AsyncResource):
 
     """
 
-    CONNECTION_ID: ClassVar[Iterator[int]] = ConnectionCore.numbers
-
-    def __init__(
-        self,
-        core: ConnectionCore,
-        *,
-        path: str,
-        subprotocol: str | None,
-        compression: PerMessageDeflate | None,
-        handshake_headers: tuple[tuple[bytes, bytes], ...],
-    ) -> None:
-        self._core = core
-        self._path = path
-        self._subprotocol = subprotocol
-        self._compression = compression
-        self._handshake_headers = handshake_headers
-
-    # -- facts -----------------------------------------------------------------
-
-    @property
-    def closed(self) -> CloseReason | None:
-        """Why the connection is closed or closing; ``None`` while it is open.
-
-        After a call of `aclose` this is the reason that was passed, until the peer's
-        Close replaces it (RFC 6455 section 7.1.5). 1005 stands for a Close without a
-        code, and 1006 for a connection that ended without a Close.
-        """
-        return self._core.close_state.reason
-
-    @property
-    def is_client(self) -> bool:
-        """Whether this is the client's side."""
-        return self._core.is_client
-
-    @property
-    def is_server(self) -> bool:
-        """Whether this is the server's side."""
-        return not self._core.is_client
-
-    @property
-    def local(self) -> Endpoint | str:
-        """This side's address, or a description of the stream if it has none."""
-        return self._core.transport.local
-
-    @property
-    def remote(self) -> Endpoint | str:
-        """The peer's address, or a description of the stream if it has none."""
-        return self._core.transport.remote
-
-    @property
-    def local_address(self) -> tuple[str, int] | None:
-        """This side's IP address and port; ``None`` if the stream has none.
-
-        It stays known when the connection is closed.
-        """
-        return address_of(self.local)
-
-    @property
-    def remote_address(self) -> tuple[str, int] | None:
-        """The peer's IP address and port; ``None`` if the stream has none.
-
-        UNIX sockets and streams in memory have none. It stays known when the connection
-        is closed.
-        """
-        return address_of(self.remote)
-
-    @property
-    def path(self) -> str:
-        """The requested path with its query, not decoded."""
-        return self._path
-
-    @property
-    def subprotocol(self) -> str | None:
-        """The negotiated subprotocol; ``None`` if there is none."""
-        return self._subprotocol
-
-    @property
-    def compression(self) -> PerMessageDeflate | None:
-        """How messages are compressed, as negotiated; ``None`` if they are not.
-
-        See RFC 7692.
-        """
-        return self._compression
-
-    @property
-    def handshake_headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The headers of the peer's part of the opening handshake.
-
-        Names are in lower case. On a client, the headers of the handshake itself are
-        left out.
-        """
-        return self._handshake_headers
-
-    @property
-    def latency(self) -> float | None:
-        """Seconds from the last answered Ping to its Pong; ``None`` before the first.
-
-        The keepalive sends a Ping every ``ping_interval`` seconds. A Ping waits until
-        the frame that is being sent is written, and that time is included.
-        """
-        return self._core.pings.latency
-
     # -- messages --------------------------------------------------------------
 
     async def send_message(
-        self, message: str | _Buffer, *, compress: bool | None = None
+        self,
+        message: str | Buffer,
+        *,
+        text: bool | None = None,
+        compress: bool | None = None,
     ) -> None:
         """Send a message: text for a ``str``, binary for anything else.
 
@@ -169,6 +69,9 @@ class WebSocketConnection(AsyncResource):
 
         :param message: the message, of any size; do not change a buffer until this
             returns
+        :param text: ``True`` sends bytes as a text message; they are checked to be
+            UTF-8. ``False`` sends a ``str`` as a binary message, in UTF-8. ``None``
+            goes by the type
         :param compress: ``True`` compresses the message however short it is, unless it
             is empty, or would not become shorter without context takeover. ``False``
             sends it uncompressed, and ``None`` compresses it from the ``threshold`` of
@@ -179,18 +82,18 @@ class WebSocketConnection(AsyncResource):
             while the message is being sent; its ``nothing_sent`` says whether it is
             safe to send the message again
         :raises ValueError: if the message is of another type, is a text with lone
-            surrogates, or is a memoryview that is not one-dimensional with items of
-            one byte; nothing is sent then
+            surrogates or bytes that are not UTF-8, or is a memoryview that is not
+            one-dimensional with items of one byte; nothing is sent then
 
         """
         # A message that cannot be sent is found before anything is sent.
         payload: str | bytes
-        if isinstance(message, bytes) or (
-            isinstance(message, str) and message.isascii()
+        if text is None and (
+            type(message) is bytes or (type(message) is str and message.isascii())
         ):
             payload = message
         else:
-            payload = _payload_of(message)
+            payload = payload_of(message, text)
         core = self._core
         frame: Callable[[str | bytes], Frame]
         if compress is not None:
@@ -203,7 +106,11 @@ class WebSocketConnection(AsyncResource):
             await rest
 
     async def send_messages(
-        self, messages: Iterable[str | _Buffer], *, compress: bool | None = None
+        self,
+        messages: Iterable[str | Buffer],
+        *,
+        text: bool | None = None,
+        compress: bool | None = None,
     ) -> None:
         """Send several messages, with as few writes as possible.
 
@@ -221,6 +128,7 @@ class WebSocketConnection(AsyncResource):
         in: there the connection is closed (1006).
 
         :param messages: the messages, see `send_message`; nothing makes none
+        :param text: see `send_message`; it counts for each of them
         :param compress: see `send_message`
         :raises ConnectionClosed: if the connection is closed or closing, or is lost
             while the messages are being sent
@@ -234,7 +142,7 @@ class WebSocketConnection(AsyncResource):
                 "messages must be several messages, such as a list, not a "
                 f"{type(messages).__name__}; send_message() sends a single one"
             )
-        payloads = [_payload_of(message) for message in messages]
+        payloads = [payload_of(message, text) for message in messages]
         engine = self._core.engine
         frame = engine.frame if compress is None else engine.framer(compress)
         await self._core.outbox.send_all(frame, payloads)
@@ -256,6 +164,40 @@ class WebSocketConnection(AsyncResource):
         if (message := reader.take()) is not None:
             return message
         return await reader.message()
+
+    async def send_json(
+        self, obj: Any, *, dumps: Callable[[Any], str | bytes] = json_dumps
+    ) -> None:
+        """Send an object as a text message of JSON (RFC 8259).
+
+        Otherwise it is `send_message`.
+
+        :param obj: the object
+        :param dumps: makes a ``str`` or ``bytes`` in UTF-8 of it, such as `json.dumps`,
+            ``orjson.dumps``, ``msgspec.json.encode``; the default is `json.dumps`. What
+            it raises comes out, and nothing is sent
+        :raises ConnectionClosed: see `send_message`
+        :raises ValueError: if ``dumps`` returns something else; nothing is sent then
+
+        """
+        await self.send_message(dumps(obj), text=True)
+
+    async def get_json(
+        self, *, loads: Callable[[str | bytes], Any] = json_loads
+    ) -> Any:
+        """Return the object in the next message, which has to be JSON.
+
+        Text and binary messages are taken alike. Otherwise it is `get_message`.
+
+        :param loads: makes the object of the message, such as `json.loads`,
+            ``orjson.loads``, ``msgspec.json.decode`` or a method of a decoder for one
+            type; the default is `json.loads`. What it raises for a message that is not
+            JSON comes out. That message is gone then, and the connection goes on: the
+            next call returns the next one
+        :raises ConnectionClosed: see `get_message`
+
+        """
+        return loads(await self.get_message())
 
     def __aiter__(self) -> WebSocketConnection:
         return self
@@ -282,7 +224,7 @@ class WebSocketConnection(AsyncResource):
 
     # -- pings -----------------------------------------------------------------
 
-    async def ping(self, payload: _Buffer | None = None) -> None:
+    async def ping(self, payload: Buffer | None = None) -> None:
         """Send a Ping and wait for its Pong (RFC 6455 section 5.5.2).
 
         A Pong also answers the Pings that were sent before (RFC 6455 section 5.5.3).
@@ -302,7 +244,7 @@ class WebSocketConnection(AsyncResource):
 
         """
         core = self._core
-        data = _control_payload(payload, default=os.urandom(4))
+        data = control_payload(payload, default=os.urandom(4))
         ping = core.pings.add(data, current_time())
 
         def frame(payload: bytes) -> bytes:
@@ -315,7 +257,7 @@ class WebSocketConnection(AsyncResource):
         finally:
             core.pings.discard(ping)
 
-    async def pong(self, payload: _Buffer | None = None) -> None:
+    async def pong(self, payload: Buffer | None = None) -> None:
         """Send a Pong that answers no Ping (RFC 6455 section 5.5.3).
 
         It tells the peer that this side is alive. The peer's Pings are answered
@@ -328,7 +270,7 @@ class WebSocketConnection(AsyncResource):
 
         """
         await self._core.outbox.send(
-            self._core.engine.frame_pong, _control_payload(payload, default=b"")
+            self._core.engine.frame_pong, control_payload(payload, default=b"")
         )
 
     # -- closing ---------------------------------------------------------------
@@ -376,46 +318,3 @@ class WebSocketConnection(AsyncResource):
 
     def __str__(self) -> str:
         return f"{'client' if self.is_client else 'server'}-{self._core.number}"
-
-
-def _payload_of(message: str | _Buffer) -> str | bytes:
-    if isinstance(message, str):
-        if not message.isascii():
-            message.encode()
-        return message
-    if isinstance(message, bytes):
-        return message
-    if isinstance(message, bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
-        return _bytes_of(message)
-    # Type hints do not keep anything out.
-    raise ValueError(
-        "message must be str, bytes, bytearray or memoryview, not "
-        f"{type(message).__name__}"
-    )
-
-
-def _bytes_of(buffer: bytearray | memoryview) -> bytes:
-    if isinstance(buffer, memoryview) and (buffer.ndim != 1 or buffer.itemsize != 1):
-        raise ValueError(
-            "a memoryview message must be one-dimensional with items of one byte, not "
-            f"{buffer.ndim}-dimensional with items of {buffer.itemsize}"
-        )
-    return bytes(buffer)
-
-
-def _control_payload(payload: _Buffer | None, *, default: bytes) -> bytes:
-    if payload is None:
-        return default
-    if isinstance(payload, bytes):
-        data = payload
-    elif isinstance(payload, bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
-        data = _bytes_of(payload)
-    else:  # type hints do not keep anything out
-        raise ValueError(
-            f"payload must be a bytes-like object, not {type(payload).__name__}"
-        )
-    if len(data) > MAX_CONTROL_PAYLOAD:
-        raise ValueError(
-            f"payload must be at most {MAX_CONTROL_PAYLOAD} bytes, not {len(data)}"
-        )
-    return data

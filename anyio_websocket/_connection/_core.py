@@ -21,12 +21,13 @@ from anyio import current_time
 from anyio.lowlevel import checkpoint
 
 from .._protocol import Engine, Extensions, open_engine
-from .._settings import ConnectionSettings
+from .._settings import ConnectionSettings, PingCallbacks
 from .._transport import Transport
 from ._background import BackgroundTask
 from ._close_state import CloseState
 from ._closing import Closing
 from ._fairness import FairnessBudget
+from ._observed_reader import ObservedReader
 from ._outbox import Outbox
 from ._pings import Pings
 from ._reader import Reader
@@ -41,6 +42,7 @@ class ConnectionCore:
     :param background: reads while the application does not
     :param settings: its limits
     :param is_client: which side this is
+    :param callbacks: who wants to know of Pings and Pongs; ``None`` for nobody
 
     """
 
@@ -68,6 +70,7 @@ class ConnectionCore:
         settings: ConnectionSettings,
         *,
         is_client: bool,
+        callbacks: PingCallbacks | None = None,
     ) -> None:
         self._background = background
         self._settings = settings
@@ -80,8 +83,11 @@ class ConnectionCore:
         fairness = FairnessBudget()
         self.close_state: CloseState = CloseState(transport, self)
         self.outbox: Outbox = Outbox(transport, self.close_state, background, fairness)
-        self.reader: Reader = Reader(
-            transport, engine, self.outbox, self.close_state, fairness, self, settings
+        parts = (transport, engine, self.outbox, self.close_state, fairness, self)
+        self.reader: Reader = (
+            Reader(*parts, settings)
+            if callbacks is None
+            else ObservedReader(*parts, settings, callbacks, background)
         )
         background.add(self)
 
@@ -218,6 +224,7 @@ def open_core(
     *,
     is_client: bool,
     trailing: bytes = b"",
+    callbacks: PingCallbacks | None = None,
 ) -> ConnectionCore:
     """Make a connection whose handshake is done.
 
@@ -227,12 +234,21 @@ def open_core(
     :param settings: its limits
     :param is_client: which side this is
     :param trailing: bytes that came right after the peer's part of the handshake
+    :param callbacks: who wants to know of Pings and Pongs; ``None`` for nobody
 
     """
     engine = open_engine(
         extensions,
         is_client=is_client,
         max_message_size=settings.max_message_size,
+        decode_text=settings.decode_text,
         trailing=trailing,
     )
-    return ConnectionCore(transport, engine, background, settings, is_client=is_client)
+    return ConnectionCore(
+        transport,
+        engine,
+        background,
+        settings,
+        is_client=is_client,
+        callbacks=callbacks,
+    )

@@ -31,6 +31,7 @@ from ._close import NO_STATUS_RCVD
 from ._codec import Close, Codec, Frame, Paused, Ping, Pong, ProtocolViolation
 from ._extensions import Extensions
 from ._frames import FrameCodec
+from ._undecoded import UndecodedCodec
 
 # Fragments in one message. Autobahn sends 65 536. Fragments are joined as they come and
 # take no memory of their own, so this only bounds the CPU time that one message takes.
@@ -178,6 +179,7 @@ def open_engine(
     *,
     is_client: bool,
     max_message_size: float,
+    decode_text: bool = True,
     trailing: bytes = b"",
 ) -> Engine:
     """Make the engine of a connection whose handshake is done.
@@ -185,6 +187,7 @@ def open_engine(
     :param extensions: the negotiated extensions
     :param is_client: which side this is
     :param max_message_size: bytes of payload in one received message
+    :param decode_text: whether a received text becomes a ``str``, or bytes
     :param trailing: bytes that were received right after the peer's handshake
 
     """
@@ -199,9 +202,10 @@ def open_engine(
             max_message_size=max_message_size,
             max_fragments=MAX_FRAGMENTS,
             extensions=extensions.custom,
+            decode_text=decode_text,
         )
     else:
-        codec = FrameCodec(
+        codec = (FrameCodec if decode_text else UndecodedCodec)(
             is_client=is_client,
             max_message_size=max_message_size,
             max_fragments=MAX_FRAGMENTS,

@@ -277,7 +277,7 @@ class FrameCodec(FrameWriter):
                 self._offset = end
                 self._work += length >> _BYTES
                 payload = mask(buffer[start:end], key) if key else buffer[start:end]
-                return bytes(payload) if opcode == _BINARY else _decode_text(payload)
+                return bytes(payload) if opcode == _BINARY else self._text(payload)
             else:
                 self._begin_message(first)
             self._offset = start
@@ -380,7 +380,7 @@ class FrameCodec(FrameWriter):
             try:
                 self._decoder.decode(part)
             except UnicodeDecodeError:
-                raise _invalid_text() from None
+                raise invalid_text() from None
         if excess > 0:
             raise message_too_big(self._max_message_size)
         self._message.write(part)
@@ -397,13 +397,21 @@ class FrameCodec(FrameWriter):
             self._inflater.end_message()
         assert self._message is not None
         payload = self._message.getvalue()
-        is_text = self._opcode == _TEXT
+        message = payload if self._opcode == _BINARY else self._long_text(payload)
         self._opcode = 0
         self._message = None
         self._decoder = None
         self._fragments = 0
         self._unfinished = False
-        return _decode_text(payload) if is_text else payload
+        return message
+
+    def _text(self, payload: bytes | bytearray) -> str | bytes:
+        """Return the text that came in a single frame."""
+        return decode_text(payload)
+
+    def _long_text(self, payload: bytes) -> str | bytes:
+        """Return the text whose pieces were joined; the decoder has seen them."""
+        return decode_text(payload)
 
 
 def _check_control(opcode: int, first: int, length: int) -> None:
@@ -423,16 +431,16 @@ def _check_extended_length(length: int, size: int) -> None:
         raise _protocol_error("a length has its most significant bit set")
 
 
-def _decode_text(payload: bytes | bytearray) -> str:
+def decode_text(payload: bytes | bytearray) -> str:
     try:
         return payload.decode()
     except UnicodeDecodeError:
-        raise _invalid_text() from None
+        raise invalid_text() from None
 
 
 def _protocol_error(reason: str) -> ProtocolViolation:
     return ProtocolViolation(PROTOCOL_ERROR, reason)
 
 
-def _invalid_text() -> ProtocolViolation:
+def invalid_text() -> ProtocolViolation:
     return ProtocolViolation(INVALID_DATA, "a text message is not UTF-8")

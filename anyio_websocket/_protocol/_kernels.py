@@ -10,8 +10,26 @@ import os
 try:
     if os.environ.get("ANYIO_WEBSOCKET_PURE", "0") != "0":
         raise ImportError
-    from ._speedups import frame_unmasked, make_frame, mask, take_messages
+    from ._speedups import (
+        frame_unmasked,
+        make_frame,
+        mask,
+        take_messages,
+        take_undecoded,
+    )
 except ImportError:
-    from ._kernels_py import frame_unmasked, make_frame, mask, take_messages
+    from ._kernels_py import (
+        frame_unmasked,
+        make_frame,
+        mask,
+        take_messages,
+        take_undecoded,
+    )
 
-__all__ = ["frame_unmasked", "make_frame", "mask", "take_messages"]
+__all__ = [
+    "frame_unmasked",
+    "make_frame",
+    "mask",
+    "take_messages",
+    "take_undecoded",
+]

@@ -99,6 +99,14 @@ def take_messages(
     return messages, start
 
 
+def take_undecoded(
+    buffer: bytes, start: int, mask_bit: int, max_size: int, max_count: int
+) -> tuple[list[str | bytes], int]:
+    """Do what `take_messages` does, and return texts as bytes."""
+    messages, end = take_messages(buffer, start, mask_bit, max_size, max_count)
+    return [m.encode() if isinstance(m, str) else m for m in messages], end
+
+
 def frame_unmasked(message: bytes | str) -> bytes:
     """Frame a message without a mask.
 

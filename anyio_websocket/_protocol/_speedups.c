@@ -102,15 +102,32 @@ is_whole_message(const unsigned char *in, Py_ssize_t available, int mask_bit,
     return *length <= available - *start - (mask_bit ? KEY_SIZE : 0);
 }
 
+static int
+is_ascii(const char *in, Py_ssize_t size)
+{
+    uint64_t word, all = 0;
+    Py_ssize_t i;
+
+    for (i = 0; i + 8 <= size; i += 8) {
+        memcpy(&word, in + i, 8);
+        all |= word;
+    }
+    for (; i < size; i++)
+        all |= (unsigned char)in[i];
+    return !(all & 0x8080808080808080u);
+}
+
 /* Return the message in a frame at `in` for which is_whole_message() returned `start`
-   and `length`. Return NULL without an exception if it is a text that is not UTF-8. */
+   and `length`; a text as bytes if `undecoded`. Return NULL without an exception if it
+   is a text that is not UTF-8. */
 static PyObject *
-decode_message(const char *in, int mask_bit, Py_ssize_t start, Py_ssize_t length)
+decode_message(const char *in, int mask_bit, Py_ssize_t start, Py_ssize_t length,
+               int undecoded)
 {
     const char *payload = in + start;
     PyObject *bytes = NULL, *text;
 
-    if (mask_bit || in[0] != (char)WHOLE_TEXT) {
+    if (mask_bit || undecoded || in[0] != (char)WHOLE_TEXT) {
         bytes = PyBytes_FromStringAndSize(NULL, length);
         if (bytes == NULL)
             return NULL;
@@ -120,9 +137,13 @@ decode_message(const char *in, int mask_bit, Py_ssize_t start, Py_ssize_t length
             memcpy(PyBytes_AsString(bytes), payload, length);
         payload = PyBytes_AsString(bytes);
     }
-    if (in[0] != (char)WHOLE_TEXT)
+    if (in[0] != (char)WHOLE_TEXT || (undecoded && is_ascii(payload, length)))
         return bytes;
     text = PyUnicode_DecodeUTF8(payload, length, NULL);
+    if (undecoded && text != NULL) {
+        Py_DECREF(text);
+        return bytes;
+    }
     Py_XDECREF(bytes);
     if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
         PyErr_Clear(); /* FrameCodec.next() finds it too, and says what is wrong */
@@ -130,7 +151,7 @@ decode_message(const char *in, int mask_bit, Py_ssize_t start, Py_ssize_t length
 }
 
 static PyObject *
-speedups_take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count)
+take(PyObject *const *args, Py_ssize_t count, int undecoded)
 {
     char *buffer;
     Py_ssize_t size, offset, max_size, max_count, start, length;
@@ -139,8 +160,7 @@ speedups_take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count
 
     if (count != 5) {
         PyErr_SetString(PyExc_TypeError,
-                        "take_messages() takes buffer, start, mask_bit, max_size and "
-                        "max_count");
+                        "it takes buffer, start, mask_bit, max_size and max_count");
         return NULL;
     }
     if (PyBytes_AsStringAndSize(args[0], &buffer, &size) < 0)
@@ -152,7 +172,7 @@ speedups_take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count
     if (PyErr_Occurred())
         return NULL;
     if (offset < 0 || offset > size || max_size < 0) {
-        PyErr_SetString(PyExc_ValueError, "take_messages() must start inside the buffer");
+        PyErr_SetString(PyExc_ValueError, "start must be inside the buffer");
         return NULL;
     }
     messages = PyList_New(0);
@@ -161,7 +181,8 @@ speedups_take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count
     while (max_count-- > 0 &&
            is_whole_message((unsigned char *)buffer + offset, size - offset,
                             (int)mask_bit, max_size, &start, &length)) {
-        message = decode_message(buffer + offset, (int)mask_bit, start, length);
+        message = decode_message(buffer + offset, (int)mask_bit, start, length,
+                                 undecoded);
         if (message == NULL) {
             if (PyErr_Occurred())
                 goto error;
@@ -178,6 +199,18 @@ speedups_take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count
 error:
     Py_DECREF(messages);
     return NULL;
+}
+
+static PyObject *
+speedups_take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    return take(args, count, 0);
+}
+
+static PyObject *
+speedups_take_undecoded(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    return take(args, count, 1);
 }
 
 /* Build a frame around bytes, or around a text, which is encoded as UTF-8. NULL as `key`
@@ -251,6 +284,8 @@ static PyMethodDef methods[] = {
      "Mask or unmask a piece of a payload."},
     {"take_messages", (PyCFunction)(void (*)(void))speedups_take_messages, METH_FASTCALL,
      "Take messages out of a buffer while they are complete and in a single frame."},
+    {"take_undecoded", (PyCFunction)(void (*)(void))speedups_take_undecoded,
+     METH_FASTCALL, "Do the same, and return texts as bytes."},
     {"make_frame", (PyCFunction)(void (*)(void))speedups_make_frame, METH_FASTCALL,
      "Build a frame."},
     {"frame_unmasked", speedups_frame_unmasked, METH_O, "Frame a message without a mask."},

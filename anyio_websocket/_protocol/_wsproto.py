@@ -39,6 +39,7 @@ class WsprotoCodec:
     :param max_message_size: bytes of payload in one message, decoded by the extensions
     :param max_fragments: fragments in one message
     :param extensions: the negotiated extensions
+    :param decode_text: whether a text is returned as ``str``, or as bytes
 
     """
 
@@ -49,7 +50,9 @@ class WsprotoCodec:
         max_message_size: float,
         max_fragments: int,
         extensions: Sequence[Extension] = (),
+        decode_text: bool = True,
     ) -> None:
+        self._decode_text = decode_text
         guard = _Guard(
             # An extension can make a payload longer or shorter, so the length in the
             # header counts only if there is no extension.
@@ -124,14 +127,17 @@ class WsprotoCodec:
             raise message_too_big(self._max_message_size)
         if is_whole:
             self._guard.assembled = 0
-            return event.data if isinstance(event, TextMessage) else bytes(data)
+            if isinstance(event, TextMessage) and self._decode_text:
+                return event.data
+            return bytes(data)
         self._pieces.write(data)
         if not event.message_finished:
             return None
         message = self._pieces.getvalue()
         self._pieces = io.BytesIO()
         self._guard.assembled = 0
-        return message.decode() if isinstance(event, TextMessage) else message
+        is_text = isinstance(event, TextMessage) and self._decode_text
+        return message.decode() if is_text else message
 
     def frame_message(
         self, message: str | bytes, *, compress: bool | None = None

@@ -6,7 +6,7 @@ the connection in the right way when the handler has returned.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from anyio import CancelScope, move_on_after
 
@@ -14,7 +14,7 @@ from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, o
 from .._endpoint import Endpoint, address_of
 from .._errors import CloseReason, ConnectionClosed, cause_in_words
 from .._protocol import Extension, Extensions, Request, ServerHandshake
-from .._settings import ConnectionSettings
+from .._settings import ConnectionSettings, PingCallbacks
 from .._transport import Transport, TransportLost
 from .._types import Headers
 from ._admission import Slot
@@ -71,6 +71,7 @@ class PendingRequest:
         subprotocol: str | None,
         extra_headers: Headers | None,
         extensions: Iterable[Extension] | None,
+        callbacks: PingCallbacks | None = None,
     ) -> tuple[ConnectionCore, Extensions]:
         """Write the 101; see `WebSocketRequest.accept`."""
         self._check_no_response()
@@ -93,7 +94,7 @@ class PendingRequest:
                 if scope.cancel_called:  # even if all was taken then: the slot is gone
                     text = "the client did not read the response to its request"
             if text is None:
-                self.core = self._open(agreed)
+                self.core = self._open(agreed, callbacks)
                 del self._handshake  # not needed any more, and not small
                 self._handshake_done()
                 return self.core, agreed
@@ -186,7 +187,9 @@ class PendingRequest:
         if self._responded:
             raise RuntimeError("the request was already accepted or rejected")
 
-    def _open(self, agreed: Extensions) -> ConnectionCore:
+    def _open(
+        self, agreed: Extensions, callbacks: PingCallbacks | None
+    ) -> ConnectionCore:
         return open_core(
             self.transport,
             agreed,
@@ -194,6 +197,7 @@ class PendingRequest:
             self._settings,
             is_client=False,
             trailing=self._handshake.trailing,
+            callbacks=callbacks,
         )
 
 
@@ -297,6 +301,9 @@ class WebSocketRequest:
         subprotocol: str | None = None,
         extra_headers: Headers | None = None,
         extensions: Iterable[Extension] | None = None,
+        on_ping: Callable[[bytes], object] | None = None,
+        on_pong: Callable[[bytes], object] | None = None,
+        auto_pong: bool = True,
     ) -> WebSocketConnection:
         """Accept the request and open the connection (RFC 6455 section 4.2.2).
 
@@ -310,19 +317,26 @@ class WebSocketRequest:
             instead of the server's ``compression``, as new objects for each
             connection; ``None`` leaves the server's ``compression`` in place. See
             `ClientStreamOptions.extensions` for what they have to bound
+        :param on_ping: called with the payload of each Ping of the client, see
+            `ClientStreamOptions.on_ping`; ``None`` for nothing
+        :param on_pong: called with the payload of each Pong; ``None`` for nothing
+        :param auto_pong: ``False`` leaves it to you to answer Pings, see
+            `ClientStreamOptions.auto_pong`
         :return: the open connection
         :raises ConnectionClosed: if the client has disconnected, or does not read the
             response within ``connect_timeout``, which stops a client that never reads
             from occupying a slot for a pending handshake
         :raises ValueError: if the subprotocol was not proposed, if a header is invalid
-            or belongs to the handshake, or if the extensions cannot be used;
-            nothing is sent then, and the request can still be accepted or rejected
+            or belongs to the handshake, if the extensions cannot be used, or if
+            ``auto_pong`` is ``False`` without ``on_ping``; nothing is sent then, and
+            the request can still be accepted or rejected
         :raises TypeError: if an argument is of the wrong type; nothing is sent either
         :raises RuntimeError: if the request was already accepted or rejected
 
         """
+        callbacks = PingCallbacks.checked(on_ping, on_pong, auto_pong)
         core, agreed = await self._pending.accept(
-            subprotocol, extra_headers, extensions
+            subprotocol, extra_headers, extensions, callbacks
         )
         return WebSocketConnection(
             core,

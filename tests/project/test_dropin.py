@@ -25,9 +25,16 @@ DEFAULTS = {
     "disconnect_timeout": 10.0,
 }
 # Parameters that they do not have; all of them are keyword-only.
-EVERYWHERE = {"max_head_size", "ping_interval", "ping_timeout", "send_timeout"}
+EVERYWHERE = {
+    "decode_text",
+    "max_head_size",
+    "ping_interval",
+    "ping_timeout",
+    "send_timeout",
+}
 IDENTITY = {"auth", "cookies", "origin", "user_agent"}
-CLIENT_STREAM = {"compression", "extensions", *IDENTITY, *EVERYWHERE}
+PINGS = {"on_ping", "on_pong", "auto_pong"}
+CLIENT_STREAM = {"compression", "extensions", *IDENTITY, *PINGS, *EVERYWHERE}
 WHERE = {"local_host", "server_hostname", "unix_path", "via"}
 CLIENT = {*WHERE, *CLIENT_STREAM}
 LIMITS = {"max_connections", "max_pending_handshakes"}
@@ -41,8 +48,8 @@ NEW = {
     "wrap_server_stream": {"connect_timeout", "disconnect_timeout", *SERVER},
     "serve_websocket": {"handler_errors", *LIMITS, *SERVER},
     "WebSocketServer": {"handler_errors", *LIMITS, *SERVER},
-    "accept": {"extensions"},
-    "send_message": {"compress"},
+    "accept": {"extensions", *PINGS},
+    "send_message": {"compress", "text"},
 }
 # Made by the library alone, so what they take is its own.
 PRIVATE_CONSTRUCTORS = {"WebSocketConnection", "WebSocketRequest"}

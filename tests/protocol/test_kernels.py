@@ -185,6 +185,27 @@ def test_c_and_python_take_the_same(
             start, max_count = end, max_count - len(messages)
 
 
+@given(st.lists(st.text(max_size=20) | st.binary(max_size=20)), st.booleans())
+def test_undecoded_texts_are_the_same_in_bytes(
+    messages: list[str | bytes], is_masked: bool
+) -> None:
+    key, mask_bit = (KEY, MASKED) if is_masked else (None, 0)
+    buffer = b"".join(
+        _kernels_py.make_frame(
+            WHOLE_TEXT if isinstance(message, str) else WHOLE_BINARY, message, key
+        )
+        for message in messages
+    )
+    expected = [m.encode() if isinstance(m, str) else m for m in messages]
+    for kernels in (_kernels_py, speedups):
+        if kernels is not None:
+            for behind in (b"", _kernels_py.make_frame(WHOLE_TEXT, b"ab\xff", key)):
+                assert kernels.take_undecoded(buffer + behind, 0, mask_bit, 99, 99) == (
+                    expected,
+                    len(buffer),
+                )
+
+
 @pytest.mark.parametrize(
     ("function", "arguments"),
     [
@@ -193,6 +214,7 @@ def test_c_and_python_take_the_same(
         ("mask", (b"", "text")),
         ("mask", ("text", KEY)),
         ("take_messages", (b"", 0, 0, 0)),
+        ("take_undecoded", (b"", 0, 0, 0)),
         ("take_messages", (bytearray(), 0, 0, 0, 1)),
         ("take_messages", (b"", 1, 0, 0, 1)),
         ("take_messages", (b"", -1, 0, 0, 1)),
@@ -228,6 +250,7 @@ def test_no_memory_is_lost(kernels: ModuleType) -> None:
         kernels.frame_unmasked("b" * 100)
         kernels.make_frame(1, b"c" * 100, KEY)
         kernels.take_messages(frames, 0, MASKED, 100, 9)
+        kernels.take_undecoded(frames, 0, MASKED, 100, 9)
 
     call_each()
     before = sys.getallocatedblocks()

@@ -1,0 +1,39 @@
+"""`UndecodedCodec`: text messages are checked, and returned as bytes.
+
+Received bytes become messages of bytes. It is a class of its own, so that a codec that
+decodes texts does not ask for each message whether it should.
+"""
+
+from __future__ import annotations
+
+from ._frames import FrameCodec, decode_text, invalid_text
+from ._kernels import take_undecoded
+
+
+class UndecodedCodec(FrameCodec):
+    """A `FrameCodec` that returns texts as bytes."""
+
+    __slots__ = ()
+
+    def take_messages(self, max_count: int) -> list[str | bytes]:
+        if self._opcode:
+            return []
+        buffer, start = self._buffer, self._offset
+        messages, end = take_undecoded(
+            buffer, start, self._mask_bit, self._limit, max_count
+        )
+        if end == len(buffer):
+            self._buffer, end = b"", 0
+        self._offset = end
+        return messages
+
+    def _text(self, payload: bytes | bytearray) -> str | bytes:
+        if not payload.isascii():
+            decode_text(payload)
+        return bytes(payload)
+
+    def _long_text(self, payload: bytes) -> str | bytes:
+        # Only whether it ends in the middle of a character is not known yet.
+        if self._decoder is not None and self._decoder.getstate()[0]:
+            raise invalid_text()
+        return payload
