@@ -23,6 +23,7 @@ from ._errors import (
     ConnectionTimeout,
     DisconnectionTimeout,
     HandshakeError,
+    ProxyError,
     WebSocketError,
 )
 from ._options import (
@@ -55,6 +56,7 @@ __all__ = [
     "Endpoint",
     "HandshakeError",
     "PerMessageDeflate",
+    "ProxyError",
     "ServerOptions",
     "ServerStreamOptions",
     "WebSocketConnection",

@@ -6,6 +6,7 @@
     ├── HandshakeError              the connection was not opened
     │   ├── ConnectionTimeout       ... within ``connect_timeout``
     │   ├── ConnectionRejected      ... because the server responded with another status
+    │   ├── ProxyError              ... because of the proxy
     │   └── DisconnectionTimeout    the server did not finish the closing handshake
     └── ConnectionClosed            the connection is closed or closing
 """
@@ -122,6 +123,26 @@ class HandshakeError(WebSocketError):
 
 class ConnectionTimeout(HandshakeError):
     """The connection was not open within ``connect_timeout``."""
+
+
+class ProxyError(HandshakeError):
+    """The proxy could not be reached, or did not connect to the server.
+
+    Its text names both. ``__cause__`` is the error of the network or of TLS, if there
+    was one.
+
+    :param message: what happened
+    :param status_code: the HTTP status with which the proxy responded
+
+    """
+
+    #: the HTTP status with which the proxy responded, such as 407 if it wants a user
+    #: name and a password; ``None`` if it did not respond, or is a SOCKS proxy
+    status_code: int | None
+
+    def __init__(self, message: str, status_code: int | None = None) -> None:
+        super().__init__(message)
+        self.status_code = status_code
 
 
 class DisconnectionTimeout(HandshakeError):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, TypedDict
 
 from ._protocol import Extension, PerMessageDeflate
-from ._types import ByteStreamConnectable, Headers
+from ._types import ByteStreamConnectable, Headers, SSLContext
 
 
 class _BufferOptions(TypedDict, total=False):
@@ -223,6 +223,28 @@ class ClientOptions(ClientStreamOptions, total=False):
     These are besides those of `ClientStreamOptions` and `ConnectionOptions`. All are
     optional.
 
+    """
+
+    proxy: str | Literal[True] | None
+    """The proxy to connect through: its URL; `None` for none; or, by default, ``True``,
+    the one that the environment names for the server, if any.
+
+    The URL has the scheme ``http``, ``https`` (with TLS between here and the proxy),
+    ``socks4``, ``socks4a``, ``socks5`` or ``socks5h``, and may have a user name and a
+    password. With ``socks4a`` and ``socks5h`` the proxy looks up the server's name,
+    with ``socks4`` and ``socks5`` this machine does. SOCKS needs the extra ``socks``:
+    ``pip install anyio_websocket[socks]``.
+
+    Of the environment count ``wss_proxy`` or ``ws_proxy``, then ``socks_proxy``,
+    ``https_proxy``, for ``ws:`` ``http_proxy``, and ``all_proxy``, unless ``no_proxy``
+    has the server. They never count for this machine itself (``localhost``,
+    ``127.0.0.0/8``, ``::1``), nor with ``unix_path`` or ``via``.
+    """
+
+    proxy_ssl: SSLContext | None
+    """The TLS context for a proxy whose URL begins with ``https:``; default ``None``,
+    which verifies the proxy with the system's certificates. TLS with the server is
+    another matter, which the proxy cannot look into.
     """
 
     server_hostname: str | None

@@ -24,7 +24,7 @@ from ._protocol import (
     PerMessageDeflate,
     check_subprotocols,
 )
-from ._types import ByteStreamConnectable, Headers
+from ._types import ByteStreamConnectable, Headers, SSLContext
 from ._version import __version__
 
 # messages; the memory that they take is bounded in any case
@@ -184,6 +184,8 @@ class ClientStreamSettings(ConnectionSettings):
 class ClientSettings(ClientStreamSettings):
     """What a client needs to know that connects itself; see `ClientStreamOptions`."""
 
+    proxy: str | Literal[True] | None = True
+    proxy_ssl: SSLContext | None = None
     server_hostname: str | None = None
     unix_path: str | os.PathLike[str] | None = None
     local_host: str | None = None
@@ -191,6 +193,8 @@ class ClientSettings(ClientStreamSettings):
 
     def __post_init__(self) -> None:
         ClientStreamSettings.__post_init__(self)
+        if self.proxy is not True:
+            _check_text("proxy", self.proxy)
         _check_text("server_hostname", self.server_hostname)
         if self.unix_path is not None:
             path = os.fspath(self.unix_path)
@@ -226,6 +230,11 @@ class ClientSettings(ClientStreamSettings):
         ]
         if len(ways) > 1:
             raise ValueError(f"{ways[0]} and {ways[1]} exclude each other")
+        by_proxy = ways in ([], ["local_host"])
+        if self.proxy not in (True, None) and not by_proxy:
+            raise ValueError(f"{ways[0]} and proxy exclude each other")
+        if self.proxy_ssl is not None and (self.proxy is None or not by_proxy):
+            raise ValueError("proxy_ssl is for a proxy, and there is none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import wraps
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 # For annotations and checks; options that take them name them from here.
+from ssl import SSLContext as SSLContext
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
+
 from anyio.abc import ByteStreamConnectable as ByteStreamConnectable
 
 #: name and value

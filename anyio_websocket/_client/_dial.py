@@ -9,19 +9,25 @@ connected and encrypted.
 from __future__ import annotations
 
 import ssl
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from .._errors import HandshakeError
+from .._errors import HandshakeError, ProxyError
 from .._settings import ClientSettings
 from .._transport import (
     Transport,
     check_ssl_context,
+    check_unix_sockets,
     connect,
     connect_unix,
     connect_via,
 )
 from . import _url
 from ._encrypt import ClosedInHandshake, default_context, encrypt, hint
+from ._environment import proxy_variable
+from ._proxy_failure import ProxyFailure
+
+if TYPE_CHECKING:
+    from ._proxy import Proxy
 
 
 class Dialed(NamedTuple):
@@ -52,19 +58,23 @@ class Dialer:
         elif not isinstance(use_ssl, bool):
             raise TypeError("`use_ssl` argument must be bool or ssl.SSLContext")
         self._use_ssl = use_ssl
+        self._settings = settings
         self.resource = target.resource
         self.credentials = target.credentials
         host, port = target.host, target.port
         #: what the request says in Host
         self.host_header = _url.host_header(host, port, is_secure=use_ssl is not False)
-        end = f":{port:d}"
-        #: the server's address, for errors
-        self.server = self.host_header.removesuffix(end) + end
+        #: the server's address, and the proxy's if there is one, for errors
+        self.server = _url.authority(host, port)
+        self._proxy = self._choose_proxy(target)
+        if self._proxy is not None:
+            self.server += f" through the proxy at {self._proxy.address}"
         self._host = host
         self._port = port
+        if settings.unix_path is not None:
+            check_unix_sockets()
         name = settings.server_hostname
         self._tls_name = None if name is None else _url.tls_name(name)
-        self._settings = settings
         if name is not None and use_ssl is False:
             raise ValueError("server_hostname is for TLS: use wss:, or an SSL context")
 
@@ -91,10 +101,37 @@ class Dialer:
             use_ssl = check_ssl_context(ssl_context)
         return cls(target, use_ssl, settings)
 
+    def _choose_proxy(self, target: _url.Target) -> Proxy | None:
+        """Choose the proxy, by the options or the environment.
+
+        :raises ValueError: if the URL is not one of a proxy, or the proxy cannot
+            connect to such a server
+        :raises ImportError: if it is a SOCKS proxy, and the extra ``socks`` is missing
+
+        """
+        settings = self._settings
+        if settings.proxy_ssl is not None:
+            check_ssl_context(settings.proxy_ssl, name="proxy_ssl")
+        url, what = settings.proxy, "proxy"
+        if url is None or settings.via is not None or settings.unix_path is not None:
+            return None
+        if url is True:
+            found = proxy_variable(
+                target.host, target.port, is_secure=self._use_ssl is not False
+            )
+            if found is None:
+                return None
+            what, url = found
+        # Imported when it is used, as few programs connect through a proxy.
+        from ._proxy import Proxy
+
+        return Proxy(url, what, target, settings)
+
     async def dial(self) -> Dialed:
         """Connect, with TLS if it is used.
 
         :raises OSError: if the server cannot be reached, or TLS fails
+        :raises ProxyError: if the proxy cannot be reached, or does not connect
         :raises HandshakeError: if the server closes the connection during the TLS
             handshake
 
@@ -127,6 +164,12 @@ class Dialer:
     async def _reach(self) -> Dialed:
         """Connect, by the way that the options say."""
         settings = self._settings
+        if self._proxy is not None:
+            try:
+                return Dialed(*await self._proxy.connect())
+            except ProxyFailure as exc:
+                text = f"could not connect to the server at {self.server}: {exc}"
+                raise ProxyError(text, exc.status_code) from exc.__cause__
         if settings.via is not None:
             return Dialed(await connect_via(settings.via), b"")
         if settings.unix_path is not None:

@@ -10,6 +10,7 @@ resource a token in its query.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -67,7 +68,26 @@ def _shown(url: str) -> str:
     return ""
 
 
-def _parse(text: str) -> Target:
+class Parts(NamedTuple):
+    """What a URL consists of, so far that this is the same for servers and proxies."""
+
+    scheme: str  # in lower case
+    userinfo: str  # still encoded
+    host: str  # an IPv6 address is without brackets
+    port: int
+    path: str
+    query: str
+    fragment: str
+
+
+def split(text: str, default_ports: Mapping[str, int]) -> Parts:
+    """Split a URL.
+
+    :param text: the URL
+    :param default_ports: the schemes that it may have, and their ports
+    :raises ValueError: if it is not valid, or has another scheme
+
+    """
     if _NOT_IN_URL.search(text):  # urlsplit() would drop some of these silently
         raise ValueError("the URL has spaces or control characters: percent-encode it")
     try:
@@ -76,28 +96,34 @@ def _parse(text: str) -> Target:
     except ValueError:
         raise ValueError("the URL has no valid host and port") from None
     scheme = parts.scheme.lower()
-    if scheme not in _DEFAULT_PORTS:
+    if scheme not in default_ports:
         # Without slashes, what looks like a scheme may be a user name.
         given = f", not {scheme!r}" if text[len(scheme) :].startswith("://") else ""
-        raise ValueError(f'the URL scheme must be "ws" or "wss"{given}')
+        *others, last = (f'"{name}"' for name in default_ports)
+        raise ValueError(f"the URL scheme must be {', '.join(others)} or {last}{given}")
     if "\\" in parts.netloc:
         # Browsers take it for a slash, so they connect to the host in front of it, and
         # urlsplit() gives the one behind it.
         raise ValueError("the URL has a backslash in its host, or in front of it")
     if not host:
         raise ValueError("the URL has no host")
-    if "[" in parts.netloc:
-        if not _IPV6.fullmatch(parts.netloc.rpartition("@")[2]):
+    userinfo, _, netloc = parts.netloc.rpartition("@")
+    if "[" in netloc:
+        if not _IPV6.fullmatch(netloc):
             raise ValueError("the URL has no valid host and port")
         host = host.replace("%25", "%", 1)  # a zone (RFC 6874 section 2)
     if port is None:
-        port = _DEFAULT_PORTS[scheme]
-    path = parts.path or "/"
+        port = default_ports[scheme]
+    return Parts(scheme, userinfo, host, port, parts.path, parts.query, parts.fragment)
+
+
+def _parse(text: str) -> Target:
+    scheme, userinfo, host, port, path, _, _ = split(text, _DEFAULT_PORTS)
+    path = path or "/"
     # urlsplit() does not distinguish an empty query from no query.
     before_fragment = text.partition("#")[0]
     query = before_fragment.partition("?")[2]
     resource = f"{path}?{query}" if "?" in before_fragment else path
-    userinfo = parts.netloc.rpartition("@")[0]
     if credentials := credentials_of_url(userinfo, "the URL"):
         check_basic(credentials.user.decode(), "the URL")
     is_secure = scheme == "wss"
@@ -146,7 +172,28 @@ def tls_name(host: str) -> str:
     :param host: a host that `host_header` accepts
 
     """
-    return _host_name(host).strip("[]").removesuffix(".")
+    return plain_host(host).removesuffix(".")
+
+
+def plain_host(host: str) -> str:
+    """Return a host as DNS and proxies are told it: an IPv6 address without brackets.
+
+    :param host: a name or an IP address
+    :raises ValueError: if it is neither
+
+    """
+    return _host_name(host).strip("[]")
+
+
+def authority(host: str, port: int) -> str:
+    """Return a host and a port as one text, which always has the port.
+
+    :raises ValueError: if one of them is not valid
+
+    """
+    name = host_header(host, port, is_secure=False)
+    end = f":{int(port)}"
+    return name.removesuffix(end) + end
 
 
 def check_resource(resource: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from ._client_handshake import (
     Accepted,
     ClientHandshake,
-    HandshakeFailure,
     Rejected,
     check_subprotocols,
 )
@@ -29,7 +28,9 @@ from ._identity import Credentials, Identity, check_basic, credentials_of_url
 from ._origins import Origins
 from ._permessage_deflate import PerMessageDeflate
 from ._printable import name_of
+from ._responses import HandshakeFailure
 from ._server_handshake import Rejection, Request, ServerHandshake
+from ._tunnel import TunnelRequest, TunnelResponse
 
 __all__ = [
     "MAX_CONTROL_PAYLOAD",
@@ -55,6 +56,8 @@ __all__ = [
     "Rejection",
     "Request",
     "ServerHandshake",
+    "TunnelRequest",
+    "TunnelResponse",
     "check_basic",
     "check_subprotocols",
     "close_code_to_send",

@@ -14,12 +14,9 @@ from ._extensions import MAX_SHOWN, NO_EXTENSIONS, BadExtensions, Extensions
 from ._handshake_key import accept_key, generate_key
 from ._http import (
     MAX_HEAD_SIZE,
-    STATUS_LINE,
-    STATUS_START,
     TARGET,
     BadHead,
     ExtraHeaders,
-    HeadReader,
     check_host,
     group_headers,
     has_token,
@@ -27,9 +24,9 @@ from ._http import (
     parse_list,
     validate_headers,
 )
+from ._responses import HandshakeFailure, Response, ResponseReader
 
 MAX_REJECT_BODY: Final = 65536  # bytes of the body that a rejection keeps
-MAX_INTERIM: Final = 10  # interim (1xx) responses that are skipped
 
 
 class Accepted(NamedTuple):
@@ -47,10 +44,6 @@ class Rejected(NamedTuple):
     status_code: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
-
-
-class HandshakeFailure(Exception):
-    """The server's bytes are not a valid response; the text says why."""
 
 
 class ClientHandshake:
@@ -116,9 +109,7 @@ class ClientHandshake:
             self._connection.send(event) or b""
             for event in (request, h11.EndOfMessage())
         )
-        self._max_head_size = max_head_size
-        self._reader = self._new_reader()
-        self._interim = 0
+        self._reader = ResponseReader(self._connection, max_head_size, "server")
         self._rejection: Rejected | None = None  # the body is in `_body`
         self._body = bytearray()
 
@@ -134,30 +125,14 @@ class ClientHandshake:
         """
         if self._rejection is not None:
             return self._read_body(data)
-        while True:
-            try:
-                head = self._reader.feed(data)
-            except BadHead as exc:
-                fault = "not HTTP/1.1" if exc.status_code == 400 else "too large"
-                raise HandshakeFailure(
-                    f"the server's response is {fault}: {exc.reason}"
-                ) from None
-            if head is None:
-                return None
-            trailing = self._reader.trailing
-            response = self._parse(head)
-            if response.status_code == 101:
-                return self._check_upgrade(response, trailing)
-            headers = tuple((bytes(k), bytes(v)) for k, v in response.headers)
-            if response.status_code >= 200:
-                self._rejection = Rejected(response.status_code, headers, b"")
-                return self._read_body(trailing)
-            # RFC 9110 section 15.2: interim responses may come before the final one.
-            self._interim += 1
-            if self._interim > MAX_INTERIM:
-                raise HandshakeFailure(f"more than {MAX_INTERIM} interim responses")
-            self._reader = self._new_reader()
-            data = trailing
+        response = self._reader.feed(data)
+        if response is None:
+            return None
+        if response.status_code == 101:
+            return self._check_upgrade(response, self._reader.trailing)
+        headers = tuple((bytes(k), bytes(v)) for k, v in response.headers)
+        self._rejection = Rejected(response.status_code, headers, b"")
+        return self._read_body(self._reader.trailing)
 
     def receive_eof(self) -> Rejected:
         """Return the rejection whose body ends with the stream.
@@ -177,18 +152,6 @@ class ClientHandshake:
             return None
         return self._rejection._replace(body=bytes(self._body[:MAX_REJECT_BODY]))
 
-    def _new_reader(self) -> HeadReader:
-        return HeadReader(STATUS_LINE, STATUS_START, max_size=self._max_head_size)
-
-    def _parse(self, head: bytes) -> h11.Response | h11.InformationalResponse:
-        self._connection.receive_data(head)
-        try:
-            event = self._connection.next_event()
-        except h11.RemoteProtocolError:
-            raise HandshakeFailure("the server's response is not HTTP/1.1") from None
-        assert isinstance(event, h11.Response | h11.InformationalResponse)
-        return event
-
     def _read_body(self, data: bytes) -> Rejected | None:
         if data:
             self._connection.receive_data(data)
@@ -201,9 +164,7 @@ class ClientHandshake:
         complete = complete or len(self._body) >= MAX_REJECT_BODY
         return self.partial_rejection() if complete else None
 
-    def _check_upgrade(
-        self, response: h11.Response | h11.InformationalResponse, trailing: bytes
-    ) -> Accepted:
+    def _check_upgrade(self, response: Response, trailing: bytes) -> Accepted:
         headers = [(bytes(name), bytes(value)) for name, value in response.headers]
         fields = group_headers(headers)
         if response.http_version != b"1.1":

@@ -83,6 +83,16 @@ async def connect(host: str, port: int, local_host: str | None = None) -> Transp
             sock.close()
 
 
+def check_unix_sockets() -> None:
+    """Check that this system has UNIX sockets.
+
+    :raises ValueError: if it has none, as Windows
+
+    """
+    if not hasattr(socket, "AF_UNIX"):
+        raise ValueError("unix_path cannot work: Python has no UNIX sockets here")
+
+
 async def connect_unix(path: str) -> Transport:
     """Connect to a UNIX socket.
 

@@ -303,11 +303,14 @@ def check_alpn(protocol: str | None) -> None:
         )
 
 
-def check_ssl_context(context: object, *, server_side: bool = False) -> ssl.SSLContext:
+def check_ssl_context(
+    context: object, *, server_side: bool = False, name: str = "ssl_context"
+) -> ssl.SSLContext:
     """Return a user's TLS context unchanged.
 
-    :param context: the ``ssl_context`` that the user passed, if it is not ``None``
+    :param context: the context that the user passed, if it is not ``None``
     :param server_side: whether it is used by a server
+    :param name: the name of the argument; errors have it
     :raises TypeError: if it is not an `ssl.SSLContext`; a false value such as ``False``
         or ``""`` must not mean "no TLS"
     :raises ValueError: if it cannot work on this side, or is that of a server and has
@@ -315,25 +318,23 @@ def check_ssl_context(context: object, *, server_side: bool = False) -> ssl.SSLC
 
     """
     if not isinstance(context, ssl.SSLContext):
-        raise TypeError(
-            f"ssl_context must be an ssl.SSLContext or None, not {context!r}"
-        )
+        raise TypeError(f"{name} must be an ssl.SSLContext or None, not {context!r}")
     if not server_side:
         if context.protocol == ssl.PROTOCOL_TLS_SERVER:
             raise ValueError(
-                "ssl_context is that of a server (PROTOCOL_TLS_SERVER); a client needs "
+                f"{name} is that of a server (PROTOCOL_TLS_SERVER); a client needs "
                 "ssl.create_default_context(), or one of ssl.PROTOCOL_TLS_CLIENT"
             )
         return context
     if context.protocol == ssl.PROTOCOL_TLS_CLIENT:
         raise ValueError(
-            "ssl_context is that of a client (PROTOCOL_TLS_CLIENT); a server needs "
+            f"{name} is that of a client (PROTOCOL_TLS_CLIENT); a server needs "
             "ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), and a certificate from "
             "load_cert_chain()"
         )
     if _lacks_certificate(context):
         raise ValueError(
-            "ssl_context has no certificate: call its load_cert_chain() before it is "
+            f"{name} has no certificate: call its load_cert_chain() before it is "
             "passed to a server"
         )
     return context

@@ -289,6 +289,12 @@ async def test_a_unix_socket(
             assert await ws.get_message() == "hello"
 
 
+def test_without_unix_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "AF_UNIX", raising=False)
+    with pytest.raises(ValueError, match="no UNIX sockets"):
+        open_websocket_url("ws://x", unix_path="/a")
+
+
 class Connectable(ByteStreamConnectable):
     """Makes the streams that a memory listener accepts."""
 

@@ -16,6 +16,9 @@ import pytest
 
 from anyio_websocket import CloseReason, ConnectionClosed, open_websocket_url
 
+from ..support.forward_proxies import Answer, http_proxy, proxying, saying
+from ..support.servers import serving
+
 ROOT = Path(__file__).parents[2]
 BACKENDS = ["asyncio", "trio"] if importlib.util.find_spec("trio") else ["asyncio"]
 
@@ -95,12 +98,34 @@ def test_stopping(backend: str, number: int) -> None:
     assert server.returncode == 0
 
 
+def test_through_a_proxy() -> None:
+    async def run(backend: str, answer: Answer) -> str:
+        async with serving() as port, proxying(answer) as proxy:
+            result = await anyio.run_process(
+                [
+                    *(sys.executable, str(ROOT / "examples" / "through_a_proxy.py")),
+                    *(f"ws://echo.test:{port}", f"http://127.0.0.1:{proxy.port}"),
+                    backend,
+                ]
+            )
+        return result.stdout.decode()
+
+    refusing = saying(b"HTTP/1.1 407 No\r\n\r\n")
+    for backend in BACKENDS:
+        assert anyio.run(run, backend, http_proxy).split() == ["hello"]
+        said = anyio.run(run, backend, refusing).strip()
+        assert said == "the proxy wants a user name and a password"
+        busy = anyio.run(run, backend, saying(b"HTTP/1.1 502 No\r\n\r\n"))
+        assert "the proxy answered 502 (Bad Gateway)" in busy
+
+
 def test_every_example_has_a_test() -> None:
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == {
         "aliases.py",  # in test_dropin
         "echo.py",
         "reconnect.py",
         "stopping.py",
+        "through_a_proxy.py",
     }
 
 
