@@ -22,4 +22,5 @@ async def main(url: str, proxy: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:3], backend=sys.argv[3])
+    url, proxy, backend = sys.argv[1:]
+    anyio.run(main, url, proxy, backend=backend)

@@ -27,9 +27,9 @@ from ..support.servers import serving
         ("socks5h", "echo.test", Asked(5, "echo.test", 0)),
         ("socks5h", "[::1]", Asked(5, "::1", 0)),
         (
-            "socks5h://m%65:s%3Aecret@",
+            "socks5h://m%65:pass%3Aword@",
             "bücher.test",
-            Asked(5, "xn--bcher-kva.test", 0, b"me", b"s:ecret"),
+            Asked(5, "xn--bcher-kva.test", 0, b"me", b"pass:word"),
         ),
     ],
 )
