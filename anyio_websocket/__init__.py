@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from ._client import (
     Attempt,
+    ReconnectingConnection,
     connect_websocket,
     connect_websocket_url,
     is_transient,
+    open_reconnecting,
     open_websocket,
     open_websocket_url,
     reconnect_delays,
@@ -57,6 +59,7 @@ __all__ = [
     "HandshakeError",
     "PerMessageDeflate",
     "ProxyError",
+    "ReconnectingConnection",
     "ServerOptions",
     "ServerStreamOptions",
     "WebSocketConnection",
@@ -66,6 +69,7 @@ __all__ = [
     "connect_websocket",
     "connect_websocket_url",
     "is_transient",
+    "open_reconnecting",
     "open_websocket",
     "open_websocket_url",
     "reconnect_delays",

@@ -9,15 +9,18 @@ from ._open import (
     open_websocket_url,
     wrap_client_stream,
 )
+from ._open_reconnecting import ReconnectingConnection, open_reconnecting
 from ._reconnect import reconnect_delays
 from ._reconnecting import Attempt, reconnecting
 from ._transient import is_transient
 
 __all__ = [
     "Attempt",
+    "ReconnectingConnection",
     "connect_websocket",
     "connect_websocket_url",
     "is_transient",
+    "open_reconnecting",
     "open_websocket",
     "open_websocket_url",
     "reconnect_delays",

@@ -8,26 +8,23 @@ differs is where the connection lives: for a block, or in a nursery.
 
 from __future__ import annotations
 
-import math
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Unpack
 
-from anyio import current_effective_deadline, get_cancelled_exc_class
-
 from .._connection import WebSocketConnection
-from .._errors import DisconnectionTimeout, HandshakeError
+from .._errors import HandshakeError
 from .._options import ClientOptions, ClientStreamOptions
 from .._settings import ClientSettings, ClientStreamSettings, checked, with_options
 from .._transport import AnyStream, transport_of
 from .._types import Nursery, in_a_nursery
 from . import _url
 from ._attempt import Attempt
+from ._block import open_in_block
 from ._dial import ConnectedStream, Dialer
 from ._encrypt import hint
 from ._misuse import Opening, check_is_no_port
-from ._nursery import PrivateNursery
 
 _with_client_options = with_options(ClientOptions, ClientSettings)
 _with_stream_options = with_options(ClientStreamOptions, ClientStreamSettings)
@@ -221,31 +218,10 @@ async def _open(attempt: Attempt) -> AsyncGenerator[WebSocketConnection]:
     except OSError as exc:
         text = f"could not connect to the server at {attempt.server}: {exc}"
         raise HandshakeError(text + hint(exc)) from exc
-    async with PrivateNursery() as nursery:
-        core, connection = await attempt.start(nursery, *established)
-        try:
-            yield connection
-        except BaseException as exc:
-            # The connection is closed even if this is cancelled, and the block's
-            # exception matters more than one of closing.
-            try:
-                if isinstance(exc, Exception):
-                    await core.close(1000, "")
-                else:
-                    await core.abort()
-            except Exception:
-                pass
-            except get_cancelled_exc_class():
-                # A cancelled scope cancels the task again when it waits again. But
-                # asyncio's Task.cancel() does not, and Ctrl-C calls that.
-                if current_effective_deadline() > -math.inf:
-                    raise
-            raise
-        # After an explicit aclose() in the block, nothing is left that can time out.
-        was_open = not core.close_state.closed
-        await core.close(1000, "")
-    if was_open and core.close_state.timed_out:
-        raise DisconnectionTimeout(
-            f"the server at {attempt.server} did not finish the closing handshake "
-            f"within {attempt.settings.disconnect_timeout} seconds (disconnect_timeout)"
-        )
+
+    async with open_in_block(
+        lambda nursery: attempt.start(nursery, *established),
+        attempt.server,
+        attempt.settings,
+    ) as connection:
+        yield connection

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._afterwards import was_of_use, what_ended_the_loop
+from ._afterwards import has_unread, was_of_use, what_ended_the_loop
 from ._background import BackgroundTask
 from ._connection import WebSocketConnection
 from ._core import ConnectionCore, open_core
@@ -11,6 +11,7 @@ __all__ = [
     "BackgroundTask",
     "ConnectionCore",
     "WebSocketConnection",
+    "has_unread",
     "open_core",
     "was_of_use",
     "what_ended_the_loop",

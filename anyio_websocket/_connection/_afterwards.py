@@ -26,3 +26,9 @@ def what_ended_the_loop(connection: WebSocketConnection) -> ConnectionClosed | N
     and its caller has to know whether it is done, or whether the server went away.
     """
     return connection._core.close_state.ended_loop  # pyright: ignore[reportPrivateUsage]
+
+
+def has_unread(connection: WebSocketConnection) -> bool:
+    """Say whether there are messages that nobody has fetched, or bytes of such."""
+    reader = connection._core.reader  # pyright: ignore[reportPrivateUsage]
+    return bool(reader._ahead or reader._undecoded or reader._inbox.messages)  # pyright: ignore[reportPrivateUsage]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
-from anyio_websocket import Attempt, WebSocketConnection, wrap_client_stream
-from anyio_websocket._client._nursery import PrivateNursery
+from anyio_websocket import Attempt, WebSocketConnection
+from anyio_websocket._client._attempt import Attempt as AnAttempt
+from anyio_websocket._client._dial import ConnectedStream
+from anyio_websocket._client._open import _open
+from anyio_websocket._settings import ClientSettings
+from anyio_websocket._transport import transport_of
 
 from .frames import TEXT
 from .peer import RawPeer, response
@@ -19,17 +23,12 @@ from .streams import MemoryStream, stream_pair
 Scene = Callable[[RawPeer], Awaitable[None]] | Exception
 
 
-@asynccontextmanager
-async def open_in_memory(
+def open_in_memory(
     stream: MemoryStream, **options: Any
-) -> AsyncGenerator[WebSocketConnection]:
+) -> AbstractAsyncContextManager[WebSocketConnection]:
     """Do over a stream in memory what `open_websocket` does."""
-    async with PrivateNursery() as nursery:
-        connection = await wrap_client_stream(
-            nursery, stream, "example.org", "/", **options
-        )
-        async with connection:
-            yield connection
+    dialer = ConnectedStream(transport_of(stream), "example.org", "/")
+    return _open(AnAttempt(dialer, ClientSettings(**options)))
 
 
 class Scenes:
