@@ -21,6 +21,7 @@ from .._errors import (
     ConnectionTimeout,
     DisconnectionTimeout,
     HandshakeError,
+    ProxyError,
 )
 
 _TRANSIENT_CODES: Final = frozenset(
@@ -73,14 +74,15 @@ def is_transient(error: Exception) -> bool:
 
     - the close codes 1001, 1006, 1011, 1012, 1013 and 1014: the server goes away, is
       overloaded or has failed, or the connection was lost;
-    - a rejection with status 408, 425, 429 or 5xx, except 501 and 505;
+    - a rejection by the server or by a proxy with status 408, 425, 429 or 5xx, except
+      501 and 505;
     - `ConnectionTimeout`, and any other `HandshakeError` that the network causes, or a
       server or a proxy that is just ending: an address that does not answer, a name
       that cannot be resolved, a response that is not valid;
     - the errors of the network that `connect_websocket` raises as they are:
       `ConnectionError`, `TimeoutError`, a failed look-up, an unreachable network.
 
-    It is not after anything else. A rejection with status 401, 403 or 404, or a
+    It is not after anything else. A rejection with status 401, 403, 404 or 407, or a
     certificate that cannot be verified, does not go away by itself. With close code
     1000, or without a code (1005), the peer has said that it is done. With others
     (1002, 1003, 1007 to 1010, and 3000 to 4999) it, or this side, has refused what it
@@ -92,8 +94,9 @@ def is_transient(error: Exception) -> bool:
     """
     if isinstance(error, ConnectionClosed):
         return error.reason is not None and error.reason.code in _TRANSIENT_CODES
-    if isinstance(error, ConnectionRejected):
-        status = error.status_code
+    if isinstance(error, ConnectionRejected | ProxyError) and (
+        (status := error.status_code) is not None
+    ):
         if status in _TRANSIENT_STATUSES:
             return True
         return 500 <= status <= 599 and status not in _LASTING_STATUSES

@@ -17,6 +17,7 @@ from anyio_websocket import (
     ConnectionTimeout,
     DisconnectionTimeout,
     HandshakeError,
+    ProxyError,
     is_transient,
 )
 from anyio_websocket._client._transient import MAX_RETRY_AFTER, asked_wait, retry_after
@@ -48,6 +49,9 @@ def test_statuses() -> None:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
+        (ProxyError("no answer"), True),
+        (ProxyError("its server is down", 502), True),
+        (ProxyError("a password", 407), False),
         (ConnectionTimeout(), True),
         (DisconnectionTimeout(), False),
         (HandshakeError("the server closed the connection before it responded"), True),
