@@ -185,19 +185,28 @@ class ConnectionRejected(HandshakeError):
     # them.
     _server: str = ""
     _path: str = ""
+    # Why a redirect was not followed.
+    _reason: str = ""
 
     def from_server(self, server: str, path: str) -> Self:
         self._server = server
         self._path = path
         return self
 
+    def not_followed(self, reason: str) -> Self:
+        self._reason = reason
+        return self
+
     def __str__(self) -> str:
         # Headers and body are not shown because they may carry cookies and tokens.
         if self._server:
-            return (
+            text = (
                 f"the server at {self._server} answered {self.status_code} to the "
                 f"request for {self._path}"
             )
+            if self._reason:
+                text += f". The redirect was not followed: {self._reason}"
+            return text
         return f"the server rejected the handshake with HTTP status {self.status_code}"
 
     def __repr__(self) -> str:

@@ -275,6 +275,26 @@ class ClientOptions(ClientStreamOptions, total=False):
     the library's own, and if a send is cancelled halfway, the connection ends.
     """
 
+    max_redirects: int
+    """How many redirects to follow (status 301, 302, 303, 307, 308); default 0, none,
+    and at most 10. What is not followed raises `ConnectionRejected`, whose text says
+    why. All of them together have to be done within ``connect_timeout``.
+
+    A redirect is followed to the same scheme, host and port alone, unless
+    ``cross_origin_redirects`` allows more; never from ``wss:`` to ``ws:``; and never to
+    a URL with a user name in it. ``http:`` and ``https:`` mean ``ws:`` and ``wss:``.
+    """
+
+    cross_origin_redirects: bool
+    """Whether a redirect may lead to another scheme, host or port; default ``False``.
+
+    Another server is not told ``auth``, ``cookies``, ``extra_headers`` and what the URL
+    has in front of its host, because any of them may be a secret; ``user_agent``,
+    ``origin`` and ``subprotocols`` are sent. ``server_hostname`` is for the first
+    server alone. The TLS context stays the same, with a client's certificate if it has
+    one.
+    """
+
 
 class ServerStreamOptions(_LifeOptions, total=False):
     """The options of `wrap_server_stream` that have no place by position.

@@ -38,6 +38,7 @@ DISCONNECT_TIMEOUT: Final = 10.0  # seconds; websockets' close timeout
 
 # seconds to wait for the peer's FIN after both Closes, as Chromium does (2 s)
 LINGER_TIMEOUT: Final = 2.0
+MAX_REDIRECTS: Final = 10  # as in websockets and most other clients
 # bytes; holds most handshakes at once, and bounds what a peer that sends frames too
 # early can make us keep
 HANDSHAKE_RECEIVE_SIZE: Final = 8192
@@ -182,7 +183,7 @@ class ClientStreamSettings(ConnectionSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ClientSettings(ClientStreamSettings):
-    """What a client needs to know that connects itself; see `ClientStreamOptions`."""
+    """What a client needs to know that connects itself; see `ClientOptions`."""
 
     proxy: str | Literal[True] | None = True
     proxy_ssl: SSLContext | None = None
@@ -190,6 +191,8 @@ class ClientSettings(ClientStreamSettings):
     unix_path: str | os.PathLike[str] | None = None
     local_host: str | None = None
     via: ByteStreamConnectable | None = None
+    max_redirects: int = 0
+    cross_origin_redirects: bool = False
 
     def __post_init__(self) -> None:
         ClientStreamSettings.__post_init__(self)
@@ -215,6 +218,15 @@ class ClientSettings(ClientStreamSettings):
                 "via must be an anyio.abc.ByteStreamConnectable or None, not "
                 f"{type(self.via).__name__}"
             )
+        check("max_redirects", self.max_redirects, kind=int, zero=True)
+        if self.max_redirects > MAX_REDIRECTS:
+            raise ValueError(
+                f"max_redirects must be at most {MAX_REDIRECTS}, not "
+                f"{self.max_redirects}"
+            )
+        check_flag("cross_origin_redirects", self.cross_origin_redirects)
+        if self.cross_origin_redirects and self.max_redirects == 0:
+            raise ValueError("cross_origin_redirects needs max_redirects, too")
         self._check_one_way()
 
     def _check_one_way(self) -> None:
@@ -235,6 +247,11 @@ class ClientSettings(ClientStreamSettings):
             raise ValueError(f"{ways[0]} and proxy exclude each other")
         if self.proxy_ssl is not None and (self.proxy is None or not by_proxy):
             raise ValueError("proxy_ssl is for a proxy, and there is none")
+        if self.cross_origin_redirects and not by_proxy:
+            raise ValueError(
+                f"cross_origin_redirects cannot work with {ways[0]}, which leads to "
+                "one server"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)

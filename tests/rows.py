@@ -193,7 +193,11 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "B5": (
             "the server redirects",
-            "`ConnectionRejected`. The client does not follow the redirect",
+            (
+                "`ConnectionRejected`. With `~ClientOptions.max_redirects`, the client "
+                "follows: to the same origin, or to others without credentials; never "
+                "from TLS to no TLS"
+            ),
         ),
         "B6": (
             (

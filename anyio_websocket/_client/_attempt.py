@@ -9,7 +9,7 @@ from __future__ import annotations
 from anyio import move_on_after
 
 from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
-from .._errors import ConnectionTimeout
+from .._errors import ConnectionRejected, ConnectionTimeout
 from .._protocol import Accepted, ClientHandshake
 from .._settings import ClientStreamSettings
 from .._transport import Transport
@@ -34,16 +34,19 @@ class Attempt:
         dialer: Dialer | ConnectedStream,
         settings: ClientStreamSettings,
     ) -> None:
-        self.server = dialer.server
         self.settings = settings
-        self._dial = dialer.dial
+        self._go_to(dialer)
+
+    def _go_to(self, dialer: Dialer | ConnectedStream) -> None:
+        self.server = dialer.server
+        self._dialer = dialer
         self._handshake = ClientHandshake(
             host=dialer.host_header,
             target=_url.check_resource(dialer.resource),
-            subprotocols=settings.subprotocols,
-            extra_headers=settings.identity.headers(dialer.credentials),
-            extensions=settings.negotiable,
-            max_head_size=settings.max_head_size,
+            subprotocols=self.settings.subprotocols,
+            extra_headers=dialer.headers,
+            extensions=self.settings.negotiable,
+            max_head_size=self.settings.max_head_size,
         )
 
     async def connect(self, nursery: Nursery) -> WebSocketConnection:
@@ -56,24 +59,31 @@ class Attempt:
 
         If this raises, the transport is closed.
         """
-        transport: Transport | None = None
+        with move_on_after(self.settings.connect_seconds):
+            while True:
+                try:
+                    return await self._try()
+                except ConnectionRejected as rejected:
+                    self._go_to(self._dialer.follow(rejected))
+        if partial := self._handshake.partial_rejection():
+            # Only its body was slow.
+            raise rejection(partial, self._handshake, self.server)
+        raise ConnectionTimeout(
+            f"the connection to the server at {self.server} was not open within "
+            f"{self.settings.connect_timeout} seconds (connect_timeout)"
+        )
+
+    async def _try(self) -> tuple[Transport, Accepted]:
+        dialer = self._dialer
+        transport, received = await dialer.dial()
         try:
-            with move_on_after(self.settings.connect_seconds):
-                transport, received = await self._dial()
-                return transport, await request_upgrade(
-                    transport, self._handshake, self.server, received
-                )
-            if partial := self._handshake.partial_rejection():
-                # Only its body was slow.
-                raise rejection(partial, self._handshake, self.server)
-            raise ConnectionTimeout(
-                f"the connection to the server at {self.server} was not open within "
-                f"{self.settings.connect_timeout} seconds (connect_timeout)"
+            accepted = await request_upgrade(
+                transport, self._handshake, dialer.server, received, dialer.redirects
             )
         except BaseException:
-            if transport is not None:
-                await transport.abort()
+            await transport.abort()
             raise
+        return transport, accepted
 
     async def start(
         self, nursery: Nursery, transport: Transport, accepted: Accepted

@@ -9,10 +9,10 @@ connected and encrypted.
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from .._errors import HandshakeError, ProxyError
-from .._settings import ClientSettings
+from .._errors import ConnectionRejected, HandshakeError, ProxyError
+from .._settings import ClientSettings, ClientStreamSettings
 from .._transport import (
     Transport,
     check_ssl_context,
@@ -25,6 +25,7 @@ from . import _url
 from ._encrypt import ClosedInHandshake, default_context, encrypt, hint
 from ._environment import proxy_variable
 from ._proxy_failure import ProxyFailure
+from ._redirects import Redirects, is_same_origin
 
 if TYPE_CHECKING:
     from ._proxy import Proxy
@@ -44,6 +45,7 @@ class Dialer:
     :param use_ssl: ``False`` for no TLS, ``True`` for the system's settings, or an
         `ssl.SSLContext`
     :param settings: the options, checked
+    :param is_redirected: whether a server of another origin sent the client there
     :raises ValueError: if the host or the port is not valid, or if an option cannot
         work with this server
     :raises TypeError: if an argument has the wrong type
@@ -51,7 +53,12 @@ class Dialer:
     """
 
     def __init__(
-        self, target: _url.Target, use_ssl: object, settings: ClientSettings
+        self,
+        target: _url.Target,
+        use_ssl: object,
+        settings: ClientSettings,
+        *,
+        is_redirected: bool = False,
     ) -> None:
         if isinstance(use_ssl, ssl.SSLContext):
             check_ssl_context(use_ssl)
@@ -59,8 +66,20 @@ class Dialer:
             raise TypeError("`use_ssl` argument must be bool or ssl.SSLContext")
         self._use_ssl = use_ssl
         self._settings = settings
+        #: the server, and what to request of it
+        self.target = target
         self.resource = target.resource
-        self.credentials = target.credentials
+        identity = settings.identity
+        #: who the client says it is
+        self.headers = (
+            identity.public_headers()
+            if is_redirected
+            else identity.headers(target.credentials)
+        )
+        self.redirects = Redirects(
+            settings.max_redirects, cross_origin=settings.cross_origin_redirects
+        )
+        self._is_redirected = is_redirected
         host, port = target.host, target.port
         #: what the request says in Host
         self.host_header = _url.host_header(host, port, is_secure=use_ssl is not False)
@@ -73,7 +92,7 @@ class Dialer:
         self._port = port
         if settings.unix_path is not None:
             check_unix_sockets()
-        name = settings.server_hostname
+        name = None if is_redirected else settings.server_hostname
         self._tls_name = None if name is None else _url.tls_name(name)
         if name is not None and use_ssl is False:
             raise ValueError("server_hostname is for TLS: use wss:, or an SSL context")
@@ -126,6 +145,29 @@ class Dialer:
         from ._proxy import Proxy
 
         return Proxy(url, what, target, settings)
+
+    def follow(self, rejected: ConnectionRejected) -> Dialer:
+        """Make the dialer for what a redirect leads to.
+
+        :param rejected: what the server responded
+        :raises ConnectionRejected: if it is no redirect, or is not followed
+
+        """
+        target = self.redirects.next(rejected, self.target)
+        try:
+            dialer = Dialer(
+                target,
+                # The context of the first server; for ws: there was none.
+                target.is_secure and (self._use_ssl or True),
+                self._settings,
+                is_redirected=(
+                    self._is_redirected or not is_same_origin(target, self.target)
+                ),
+            )
+        except (ImportError, ValueError) as exc:  # the proxy for that server
+            raise rejected.not_followed(str(exc)) from exc
+        dialer.redirects = self.redirects
+        return dialer
 
     async def dial(self) -> Dialed:
         """Connect, with TLS if it is used.
@@ -183,16 +225,28 @@ class ConnectedStream:
     :param transport: over the stream
     :param host: the value of the Host header
     :param resource: what to request
+    :param settings: the options, checked
 
     """
 
-    credentials = None
+    redirects = Redirects(0, cross_origin=False)
 
-    def __init__(self, transport: Transport, host: str, resource: str) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        host: str,
+        resource: str,
+        settings: ClientStreamSettings,
+    ) -> None:
         self.resource = resource
+        self.headers = settings.identity.headers()
         self.host_header = host
         self.server = host
         self._transport = transport
+
+    def follow(self, rejected: ConnectionRejected) -> NoReturn:
+        """Follow no redirect: there is no way to connect to another place."""
+        raise rejected
 
     async def dial(self) -> Dialed:
         return Dialed(self._transport, b"")

@@ -12,6 +12,7 @@ from .._errors import ConnectionRejected, HandshakeError
 from .._protocol import Accepted, ClientHandshake, HandshakeFailure, Rejected
 from .._settings import HANDSHAKE_RECEIVE_SIZE
 from .._transport import Transport, TransportLost, send
+from ._redirects import Redirects
 
 # The types of the TLS records with which a server may answer a request that is not
 # encrypted: an alert, or the handshake (RFC 8446 section 5.1).
@@ -22,7 +23,8 @@ async def request_upgrade(
     transport: Transport,
     handshake: ClientHandshake,
     server: str,
-    received: bytes = b"",
+    received: bytes,
+    redirects: Redirects,
 ) -> Accepted:
     """Send the request and read the server's response.
 
@@ -30,6 +32,7 @@ async def request_upgrade(
     :param handshake: writes the request, and checks the response
     :param server: its address, for errors
     :param received: what it has sent already
+    :param redirects: says which responses are followed, whose bodies nobody needs
     :raises ConnectionRejected: if the server responds with another status than 101
     :raises HandshakeError: if the response is not valid, or the connection is lost
 
@@ -41,6 +44,9 @@ async def request_upgrade(
             data = await transport.receive(HANDSHAKE_RECEIVE_SIZE)
             received = received or data or b""
             response = handshake.receive_data(data) if data else handshake.receive_eof()
+            begun = handshake.partial_rejection()
+            if begun is not None and redirects.is_followed(begun.status_code):
+                response = begun
     except TransportLost as exc:
         raise HandshakeError(
             f"the connection to the server at {server} was lost during the handshake"

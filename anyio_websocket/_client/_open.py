@@ -206,7 +206,7 @@ async def wrap_client_stream(
 
     """
     settings = checked(ClientStreamSettings, wrap_client_stream, options)
-    dialer = ConnectedStream(transport_of(stream), host, resource)
+    dialer = ConnectedStream(transport_of(stream), host, resource, settings)
     return await Attempt(dialer, settings).connect(nursery)
 
 

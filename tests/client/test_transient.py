@@ -44,6 +44,9 @@ def test_statuses() -> None:
         status for status in range(200, 600) if is_transient(ConnectionRejected(status))
     }
     assert transient == {408, 425, 429, *range(500, 600)} - {501, 505}
+    assert is_transient(ProxyError("busy", 503))
+    assert not is_transient(ProxyError("who are you?", 407))
+    assert is_transient(ProxyError("it is not there"))
 
 
 @pytest.mark.parametrize(

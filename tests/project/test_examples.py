@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
 import pytest
 
-from anyio_websocket import CloseReason, ConnectionClosed, open_websocket_url
+from anyio_websocket import (
+    CloseReason,
+    ConnectionClosed,
+    WebSocketRequest,
+    __version__,
+    open_websocket_url,
+)
 
 from ..support.forward_proxies import Answer, http_proxy, proxying, saying
 from ..support.servers import serving
@@ -98,32 +107,96 @@ def test_stopping(backend: str, number: int) -> None:
     assert server.returncode == 0
 
 
+def run_with(
+    server: Callable[[str], Awaitable[None]],
+) -> None:
+    """Run a server, which runs an example on each event loop."""
+    for backend in BACKENDS:
+        anyio.run(server, backend)
+
+
+async def run_example(name: str, *arguments: str, **environment: str) -> str:
+    result = await anyio.run_process(
+        [sys.executable, str(ROOT / "examples" / name), *arguments],
+        env=os.environ | environment,
+    )
+    return result.stdout.decode().replace("\r\n", "\n")
+
+
 def test_through_a_proxy() -> None:
     async def run(backend: str, answer: Answer) -> str:
         async with serving() as port, proxying(answer) as proxy:
-            result = await anyio.run_process(
-                [
-                    *(sys.executable, str(ROOT / "examples" / "through_a_proxy.py")),
-                    *(f"ws://echo.test:{port}", f"http://127.0.0.1:{proxy.port}"),
-                    backend,
-                ]
+            return await run_example(
+                "through_a_proxy.py",
+                *(f"ws://echo.test:{port}", f"http://127.0.0.1:{proxy.port}"),
+                backend,
             )
-        return result.stdout.decode()
 
-    refusing = saying(b"HTTP/1.1 407 No\r\n\r\n")
     for backend in BACKENDS:
-        assert anyio.run(run, backend, http_proxy).split() == ["hello"]
-        said = anyio.run(run, backend, refusing).strip()
-        assert said == "the proxy wants a user name and a password"
-        busy = anyio.run(run, backend, saying(b"HTTP/1.1 502 No\r\n\r\n"))
-        assert "the proxy answered 502 (Bad Gateway)" in busy
+        assert anyio.run(run, backend, http_proxy) == "hello\n"
+    refusing = saying(b"HTTP/1.1 407 No\r\n\r\n")
+    shown = anyio.run(run, "asyncio", refusing)
+    assert shown == "the proxy wants a user name and a password\n"
+    shown = anyio.run(run, "asyncio", saying(b"HTTP/1.1 502 No\r\n\r\n"))
+    assert "the proxy answered 502 (Bad Gateway)" in shown
+
+
+def test_login() -> None:
+    async def server(backend: str) -> None:
+        logins: list[str | None] = []
+        agents: list[str | None] = []
+
+        async def handler(request: WebSocketRequest) -> None:
+            agents.append(request.header("user-agent"))
+            logins.append(request.header("authorization") or request.header("cookie"))
+            if len(logins) == 2:
+                await request.reject(401)
+            else:
+                await (await request.accept()).send_message("welcome")
+
+        secrets = {"PASSWORD": "secret", "TOKEN": "secret", "SESSION": "secret"}
+        async with serving(handler) as port:
+            url = f"ws://127.0.0.1:{port}/chat"
+            shown = await run_example("login.py", url, backend, **secrets)
+        basic = "Basic " + b64encode(b"me:secret").decode()
+        assert logins == [basic, "Bearer secret", "session=secret"]
+        ours = f"anyio_websocket/{__version__}"
+        assert agents == ["demo/1", ours, ours]
+        assert shown.splitlines() == [
+            "welcome",
+            f"the server at 127.0.0.1:{port} answered 401 to the request for /chat",
+            "welcome",
+        ]
+
+    run_with(server)
+
+
+def test_redirects() -> None:
+    async def handler(request: WebSocketRequest) -> None:
+        location = {"/a": "b", "/c": "//other.test/"}.get(request.path)
+        if location is None:
+            await request.accept()
+        else:
+            await request.reject(302, extra_headers={"Location": location})
+
+    async def server(backend: str) -> None:
+        async with serving(handler) as port:
+            url = f"ws://127.0.0.1:{port}"
+            shown = await run_example("redirects.py", f"{url}/a", backend)
+            assert shown == "connected to /b\n"
+            shown = await run_example("redirects.py", f"{url}/c", backend)
+            assert "it leads to another origin, ws://other.test:80" in shown
+
+    run_with(server)
 
 
 def test_every_example_has_a_test() -> None:
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == {
         "aliases.py",  # in test_dropin
         "echo.py",
+        "login.py",
         "reconnect.py",
+        "redirects.py",
         "stopping.py",
         "through_a_proxy.py",
     }
