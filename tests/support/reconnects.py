@@ -27,8 +27,9 @@ def open_in_memory(
     stream: MemoryStream, **options: Any
 ) -> AbstractAsyncContextManager[WebSocketConnection]:
     """Do over a stream in memory what `open_websocket` does."""
-    dialer = ConnectedStream(transport_of(stream), "example.org", "/")
-    return _open(AnAttempt(dialer, ClientSettings(**options)))
+    settings = ClientSettings(**options)
+    dialer = ConnectedStream(transport_of(stream), "example.org", "/", settings)
+    return _open(AnAttempt(dialer, settings))
 
 
 class Scenes:
