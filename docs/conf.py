@@ -78,7 +78,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(abc|anyio|asyncio|collections|contextlib|math|os|random|ssl|trio|types|typing|wsproto)\..*",
+        r"(abc|anyio|asyncio|collections|contextlib|json|math|os|random|ssl|trio|types|typing|wsproto)\..*",
     ),
     (r"py:.*", r"(ipaddress\.)?IPv[46]Address|ipaddress"),
     (r"py:.*", r"KeyboardInterrupt|\w*Error|Exception|None|object|type"),
