@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._client import (
     Attempt,
+    ClientUpgrade,
     ReconnectingConnection,
     connect_websocket,
     connect_websocket_url,
@@ -48,6 +49,7 @@ __all__ = [
     "Attempt",
     "ClientOptions",
     "ClientStreamOptions",
+    "ClientUpgrade",
     "CloseCode",
     "CloseReason",
     "ConnectionClosed",

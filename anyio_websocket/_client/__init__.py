@@ -12,11 +12,14 @@ from ._open import (
 from ._open_reconnecting import ReconnectingConnection, open_reconnecting
 from ._reconnect import reconnect_delays
 from ._reconnecting import Attempt, reconnecting
-from ._transient import is_transient
+from ._transient import is_transient, system_error
+from ._upgrade import ClientUpgrade, Upgrade
 
 __all__ = [
     "Attempt",
+    "ClientUpgrade",
     "ReconnectingConnection",
+    "Upgrade",
     "connect_websocket",
     "connect_websocket_url",
     "is_transient",
@@ -25,5 +28,6 @@ __all__ = [
     "open_websocket_url",
     "reconnect_delays",
     "reconnecting",
+    "system_error",
     "wrap_client_stream",
 ]

@@ -92,24 +92,47 @@ class Attempt:
 
         If this raises, the transport is closed.
         """
-        try:
-            core = open_core(
-                transport,
-                accepted.extensions,
-                BackgroundTask(nursery, self.settings),
-                self.settings,
-                is_client=True,
-                trailing=accepted.trailing,
-                callbacks=self.settings.ping_callbacks,
-            )
-            connection = WebSocketConnection(
-                core,
-                path=self._handshake.target,
-                subprotocol=accepted.subprotocol,
-                compression=accepted.extensions.deflate,
-                handshake_headers=accepted.headers,
-            )
-        except BaseException:  # the nursery has ended meanwhile, or memory is short
-            await transport.abort()
-            raise
-        return core, connection
+        return await start_connection(
+            nursery, transport, accepted, self._handshake.target, self.settings
+        )
+
+
+async def start_connection(
+    nursery: Nursery,
+    transport: Transport,
+    accepted: Accepted,
+    target: str,
+    settings: ClientStreamSettings,
+) -> tuple[ConnectionCore, WebSocketConnection]:
+    """Start the background task of a connection whose handshake is done.
+
+    If this raises, the transport is closed.
+
+    :param nursery: where the task runs
+    :param transport: the connection to the server
+    :param accepted: what the server agreed to
+    :param target: path and query of the request
+    :param settings: the options, checked
+
+    """
+    try:
+        core = open_core(
+            transport,
+            accepted.extensions,
+            BackgroundTask(nursery, settings),
+            settings,
+            is_client=True,
+            trailing=accepted.trailing,
+            callbacks=settings.ping_callbacks,
+        )
+        connection = WebSocketConnection(
+            core,
+            path=target,
+            subprotocol=accepted.subprotocol,
+            compression=accepted.extensions.deflate,
+            handshake_headers=accepted.headers,
+        )
+    except BaseException:  # the nursery has ended meanwhile, or memory is short
+        await transport.abort()
+        raise
+    return core, connection

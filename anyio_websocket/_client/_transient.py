@@ -105,9 +105,21 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, DisconnectionTimeout):
         return False
     if isinstance(error, HandshakeError):
-        cause = error.__cause__
-        return _is_network(cause) if isinstance(cause, OSError) else True
+        cause = system_error(error.__cause__)
+        return cause is None or _is_network(cause)
     return isinstance(error, OSError) and _is_network(error)
+
+
+def system_error(error: BaseException | None) -> OSError | None:
+    """Find the error of the network or of TLS that is behind another library's.
+
+    :param error: the exception, whose causes and contexts are searched; a library may
+        have hidden them by ``from None``
+
+    """
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _is_network(error: OSError) -> bool:

@@ -24,7 +24,7 @@ from ._http import (
     parse_list,
     validate_headers,
 )
-from ._responses import HandshakeFailure, Response, ResponseReader
+from ._responses import HandshakeFailure, ResponseReader
 
 MAX_REJECT_BODY: Final = 65536  # bytes of the body that a rejection keeps
 
@@ -105,6 +105,7 @@ class ClientHandshake:
         # h11 parses the response, and needs to know the request for that.
         self._connection = h11.Connection(h11.CLIENT)
         request = h11.Request(method="GET", target=target, headers=headers)
+        self._fields = headers
         self._request = b"".join(
             self._connection.send(event) or b""
             for event in (request, h11.EndOfMessage())
@@ -117,6 +118,10 @@ class ClientHandshake:
         """Return the request, ready to be sent."""
         return self._request
 
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers of the request, for somebody else to send; Host first."""
+        return self._fields
+
     def receive_data(self, data: bytes) -> Accepted | Rejected | None:
         """Add received bytes; return the response once it is complete.
 
@@ -128,10 +133,12 @@ class ClientHandshake:
         response = self._reader.feed(data)
         if response is None:
             return None
+        headers = [(bytes(name), bytes(value)) for name, value in response.headers]
         if response.status_code == 101:
-            return self._check_upgrade(response, self._reader.trailing)
-        headers = tuple((bytes(k), bytes(v)) for k, v in response.headers)
-        self._rejection = Rejected(response.status_code, headers, b"")
+            if response.http_version != b"1.1":
+                raise HandshakeFailure("the server switches protocols over HTTP/1.0")
+            return self.check_upgrade(headers, self._reader.trailing)
+        self._rejection = Rejected(response.status_code, tuple(headers), b"")
         return self._read_body(self._reader.trailing)
 
     def receive_eof(self) -> Rejected:
@@ -164,11 +171,18 @@ class ClientHandshake:
         complete = complete or len(self._body) >= MAX_REJECT_BODY
         return self.partial_rejection() if complete else None
 
-    def _check_upgrade(self, response: Response, trailing: bytes) -> Accepted:
-        headers = [(bytes(name), bytes(value)) for name, value in response.headers]
+    def check_upgrade(
+        self, headers: list[tuple[bytes, bytes]], trailing: bytes
+    ) -> Accepted:
+        """Check a response with status 101.
+
+        :param headers: its headers, with names in lower case
+        :param trailing: what was received after it
+        :raises HandshakeFailure: if it does not upgrade to a WebSocket, or agrees to
+            something that was not offered
+
+        """
         fields = group_headers(headers)
-        if response.http_version != b"1.1":
-            raise HandshakeFailure("the server switches protocols over HTTP/1.0")
         try:
             # RFC 6455 section 4.1: this value alone; others would add more layers.
             upgrade = parse_list(fields, b"upgrade")

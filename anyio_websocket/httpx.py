@@ -1,0 +1,240 @@
+"""WebSockets over the connections of an httpx or httpx2 client.
+
+In: an ``AsyncClient`` and a URL. Out: a connection that was opened through it, with its
+proxy, its certificates, its cookies, its auth and its redirects.
+
+This module imports neither library, so it works with the one that the application has.
+The extra ``httpx`` of this package installs httpx.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    suppress,
+)
+from typing import Any, Final, Protocol, Unpack
+
+from anyio import CancelScope, EndOfStream, move_on_after
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSAttribute
+
+from ._client import Upgrade, system_error
+from ._connection import WebSocketConnection
+from ._errors import ConnectionTimeout, HandshakeError, ProxyError
+from ._options import ClientStreamOptions
+from ._settings import ClientStreamSettings, checked, with_options
+
+__all__ = ["open_websocket"]
+
+_PACKAGES: Final = ("httpx", "httpx2")
+_SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+_BACK: Final = {"ws": "http", "wss": "https"}
+_HTTP2: Final = (
+    "HTTP/2 cannot upgrade to a WebSocket: if the client was made with http2=True, use "
+    "one with http2=False"
+)
+_MAX_BODY: Final = 65_536  # bytes of the body that a rejection keeps
+
+
+class Client(Protocol):
+    """An ``httpx.AsyncClient`` or an ``httpx2.AsyncClient``."""
+
+    def build_request(
+        self, method: str, url: Any, *, headers: Any, timeout: Any
+    ) -> Any: ...
+
+    async def send(self, request: Any, *, stream: bool) -> Any: ...
+
+
+@with_options(ClientStreamOptions, ClientStreamSettings)
+def open_websocket(
+    client: Client, url: str, **options: Unpack[ClientStreamOptions]
+) -> AbstractAsyncContextManager[WebSocketConnection]:
+    """Open a connection through an HTTP client, for the duration of a block.
+
+    The client connects and sends the request, so its proxies, certificates, cookies,
+    headers, auth and event hooks count, and it follows redirects if it was made with
+    ``follow_redirects=True``. Its timeouts do not count: ``connect_timeout`` is for all
+    of it, redirects and the wait for a place in the client's pool too, and an open
+    connection may be silent for as long as its keepalive allows. It takes one of the
+    client's connections until the block is left.
+
+    The client must speak HTTP/1.1 with the server: with ``http2=True`` it may choose
+    HTTP/2, which has no Upgrade, and then this raises `HandshakeError`.
+
+    Otherwise this is `open_websocket_url`. The options are described in
+    `ClientStreamOptions` and `ConnectionOptions`. By default no ``User-Agent`` of ours
+    is sent, but the client's.
+
+    :param client: an ``AsyncClient`` of httpx or httpx2; it stays open
+    :param url: a ``ws:``, ``wss:``, ``http:`` or ``https:`` URL, which may be relative
+        to the client's ``base_url``
+    :raises ValueError: if the URL is not valid, or an option has a value that cannot
+        work; nothing was sent
+    :raises TypeError: if an argument has the wrong type, or does not exist
+    :raises HandshakeError: if the connection could not be made; ``__cause__`` is the
+        client's error
+    :raises ProxyError: if the client could not connect through its proxy
+    :raises ConnectionTimeout: if it was not open within ``connect_timeout``
+    :raises ConnectionRejected: if the server responded with another status than 101
+    :raises DisconnectionTimeout: if the block ended without an exception, and the
+        server did not finish the closing handshake within ``disconnect_timeout``
+
+    """
+    package = _package_of(client)
+    options.setdefault("user_agent", None)
+    settings = checked(ClientStreamSettings, open_websocket, options)
+    try:
+        request = client.build_request(
+            "GET",
+            _with_scheme(package.URL(str(url)), _BACK),
+            headers=[("Accept-Encoding", "identity")],
+            timeout=None,
+        )
+    except package.InvalidURL:
+        # Neither the URL nor the client's text about it, which may have a password.
+        raise ValueError("the URL is not valid") from None
+    # The client's base_url may have a scheme of ours.
+    request.url = _with_scheme(request.url, _BACK)
+    if request.url.scheme not in _SCHEMES:
+        raise ValueError("the URL must begin with ws:, wss:, http: or https:")
+    # The client sends what is in front of the host by itself.
+    authority = request.url.netloc.decode("ascii")
+    resource = request.url.raw_path.decode("ascii")
+    scheme = _SCHEMES[request.url.scheme]
+    upgrade = Upgrade(f"{scheme}://{authority}{resource}", settings)
+    request.headers.update(upgrade.headers())
+    return _open(client, package, request, upgrade)
+
+
+def _package_of(client: object) -> Any:
+    for kind in type(client).__mro__:
+        package = kind.__module__.partition(".")[0]
+        if package in _PACKAGES:
+            if kind.__name__ == "AsyncClient":
+                return sys.modules[package]
+            if kind.__name__ == "Client":
+                raise TypeError(f"the client must be an {package}.AsyncClient")
+    raise TypeError(
+        "the client must be an AsyncClient of httpx or httpx2, not "
+        f"{type(client).__name__}"
+    )
+
+
+def _with_scheme(url: Any, schemes: Mapping[str, str]) -> Any:
+    if url.scheme in schemes:
+        return url.copy_with(scheme=schemes[url.scheme])
+    return url
+
+
+@asynccontextmanager
+async def _open(
+    client: Client, package: Any, request: Any, upgrade: Upgrade
+) -> AsyncGenerator[WebSocketConnection]:
+    response: Any = None
+    try:
+        with move_on_after(upgrade.settings.connect_seconds) as scope:
+            response = await _send(client, package, request, upgrade.server)
+        if response is None:
+            raise ConnectionTimeout(
+                f"the connection to the server at {upgrade.server} was not open within "
+                f"{upgrade.settings.connect_timeout} seconds (connect_timeout)"
+            )
+        stream = await _stream_of(response, upgrade, scope.deadline)
+        async with upgrade.open(stream, response.headers.raw) as connection:
+            yield connection
+    finally:
+        if response is not None:
+            await response.aclose()
+
+
+async def _send(client: Client, package: Any, request: Any, server: str) -> Any:
+    text = f"the client could not connect to the server at {server}"
+    try:
+        return await client.send(request, stream=True)
+    except package.ProxyError as exc:
+        raise ProxyError(f"{text}: {exc}") from exc
+    except package.ProtocolError as exc:
+        # What the client says may have a header's value in it.
+        hint = "" if request.url.scheme == "http" else f". {_HTTP2}"
+        raise HandshakeError(f"{text}: {type(exc).__name__}{hint}") from exc
+    except package.RequestError as exc:
+        # On trio the client's own error has no text.
+        why = str(exc) or system_error(exc) or type(exc).__name__
+        raise HandshakeError(f"{text}: {why}") from exc
+
+
+async def _stream_of(response: Any, upgrade: Upgrade, deadline: float) -> ByteStream:
+    """Return the stream behind a response with status 101.
+
+    :raises ConnectionRejected: if it has another status
+    :raises HandshakeError: if it came over HTTP/2, or there is no stream behind it
+
+    """
+    if response.http_version == "HTTP/2":
+        raise HandshakeError(
+            f"the client speaks HTTP/2 with the server at {upgrade.server}. {_HTTP2}"
+        )
+    if response.status_code != 101:
+        fields = [(name.lower(), value) for name, value in response.headers.raw]
+        body = await _body_of(response, deadline)
+        raise upgrade.rejected(response.status_code, fields, body)
+    stream = response.extensions.get("network_stream")
+    if stream is None:
+        raise HandshakeError("the client's transport gives no access to its stream")
+    return _ClientStream(stream)
+
+
+async def _body_of(response: Any, deadline: float) -> bytes:
+    """Read the body of a rejection, until it is complete, too long or too late."""
+    body = bytearray()
+    # Whatever goes wrong does not change the rejection.
+    with CancelScope(deadline=deadline) as scope, suppress(Exception):
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) >= _MAX_BODY:
+                # Not "break": it would end none of the generators inside of this one.
+                scope.cancel()
+    return bytes(body[:_MAX_BODY])
+
+
+class _ClientStream(ByteStream):
+    """The stream of a client's connection, as anyio's.
+
+    What it raises need not be anyio's: it ends the connection in any case.
+
+    :param stream: httpcore's, which begins with what came with the response
+
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        data: bytes = await self._stream.read(max_bytes)
+        if not data:
+            raise EndOfStream
+        return data
+
+    async def send(self, item: bytes) -> None:
+        await self._stream.write(item)
+
+    async def send_eof(self) -> None:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        get = self._stream.get_extra_info
+        return {
+            TLSAttribute.ssl_object: lambda: get("ssl_object"),
+            SocketAttribute.local_address: lambda: get("client_addr"),
+            SocketAttribute.remote_address: lambda: get("server_addr"),
+            SocketAttribute.raw_socket: lambda: get("socket"),
+        }
