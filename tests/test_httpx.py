@@ -311,7 +311,7 @@ async def test_mistakes(package: Any) -> None:
                 open_websocket(client, url)
             assert "secret" not in str(caught.value)
         request: Any = package.Request("GET", "http://example.org/")
-        with pytest.raises(TypeError, match="not Request$"):
+        with pytest.raises(TypeError, match=r"not Request$"):
             open_websocket(request, "ws://example.org/")
         with pytest.raises(TypeError, match="unexpected keyword"):
             open_websocket(client, "ws://example.org/", prxy=1)  # type: ignore[call-arg]
