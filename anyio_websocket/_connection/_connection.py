@@ -25,6 +25,7 @@ from ._facts import ConnectionFacts
 from ._json import dumps as json_dumps
 from ._json import loads as json_loads
 from ._payloads import Buffer, control_payload, payload_of
+from ._sent_fragments import Parts, is_in_parts
 
 
 class WebSocketConnection(ConnectionFacts, AsyncResource):
@@ -50,12 +51,12 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
 
     async def send_message(
         self,
-        message: str | Buffer,
+        message: str | Buffer | Parts,
         *,
         text: bool | None = None,
         compress: bool | None = None,
     ) -> None:
-        """Send a message: text for a ``str``, binary for anything else.
+        """Send a message: text for a ``str``, binary for bytes, or one in parts.
 
         Returns when the stream has taken the whole message. This is the backpressure:
         a peer that reads slowly makes the sender wait. It does not mean that the peer
@@ -67,8 +68,16 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
         cancelled later, the rest of the message is sent in the background, except over
         a stream that you passed in: there the connection is closed (1006).
 
-        :param message: the message, of any size; do not change a buffer until this
-            returns
+        An iterable or async iterable of parts, all ``str`` or all bytes, is sent as one
+        message in fragments (RFC 6455 section 5.4), while it is being made. Parts are
+        joined until there are 16 KiB, so no more than that and one part is in memory.
+        Other messages wait until it is finished; Pings, Pongs and a Close do not. A
+        message that was begun cannot be taken back: if the iterable raises then, or the
+        task is cancelled, the connection is closed (1011), and the exception comes out.
+        If the connection ends while it waits for a part, the next part raises.
+
+        :param message: the message, of any size, or its parts; do not change a buffer
+            until this returns. No part at all makes an empty message
         :param text: ``True`` sends bytes as a text message; they are checked to be
             UTF-8. ``False`` sends a ``str`` as a binary message, in UTF-8. ``None``
             goes by the type
@@ -83,7 +92,8 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
             safe to send the message again
         :raises ValueError: if the message is of another type, is a text with lone
             surrogates or bytes that are not UTF-8, or is a memoryview that is not
-            one-dimensional with items of one byte; nothing is sent then
+            one-dimensional with items of one byte; nothing is sent then. If it is a
+            later part, the message was begun
 
         """
         # A message that cannot be sent is found before anything is sent.
@@ -92,6 +102,9 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
             type(message) is bytes or (type(message) is str and message.isascii())
         ):
             payload = message
+        elif type(message) is not str and is_in_parts(message):
+            await self._core.send_in_fragments(message, text=text, compress=compress)
+            return
         else:
             payload = payload_of(message, text)
         core = self._core

@@ -15,11 +15,13 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import ClassVar
 
 from anyio import current_time
 from anyio.lowlevel import checkpoint
 
+from .._errors import CloseReason
 from .._protocol import Engine, Extensions, open_engine
 from .._settings import ConnectionSettings, PingCallbacks
 from .._transport import Transport
@@ -31,6 +33,7 @@ from ._observed_reader import ObservedReader
 from ._outbox import Outbox
 from ._pings import Pings
 from ._reader import Reader
+from ._sent_fragments import Parts, SentFragments
 from ._unread import Unread
 
 
@@ -128,6 +131,33 @@ class ConnectionCore:
             await self._closing.close(code, text)
         except Exception as exc:  # an extension that cannot frame our Close, a bug
             await self.fail(exc)
+
+    async def send_in_fragments(
+        self, parts: Parts, *, text: bool | None, compress: bool | None
+    ) -> None:
+        """Send a message of which the parts are still being made."""
+        message = SentFragments(
+            self.outbox,
+            self.engine,
+            self.close_state,
+            self._give_up_message,
+            text=text,
+            compress=compress,
+        )
+        await message.send(parts)
+
+    def _give_up_message(self) -> None:
+        """Close the connection, because it must not be used after half a message."""
+        if self.close_state.reason is None:
+            reason = CloseReason(1011, "a message could not be finished")
+            self.close_state.begin(reason, by_us=True)
+            job = partial(self._close_after, reason)
+            self._background.start_soon(job, self.fail)
+
+    async def _close_after(self, reason: CloseReason) -> None:
+        frame = self.engine.frame_close(reason.code, reason.reason or "")
+        self.outbox.send_close(frame)
+        await self._closing.run()
 
     async def fail(self, error: Exception) -> None:
         """Log an exception that no caller can be given, and close the stream."""

@@ -7,12 +7,14 @@ anything is sent.
 
 from __future__ import annotations
 
+from typing import cast
+
 from .._protocol import MAX_CONTROL_PAYLOAD
 
 Buffer = bytes | bytearray | memoryview
 
 
-def payload_of(message: str | Buffer, text: bool | None) -> str | bytes:
+def payload_of(message: object, text: bool | None) -> str | bytes:
     """Check a message.
 
     :param message: what the user passed
@@ -26,8 +28,12 @@ def payload_of(message: str | Buffer, text: bool | None) -> str | bytes:
         if not message.isascii():
             message.encode()
         return message
-    if isinstance(message, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
-        data = message if isinstance(message, bytes) else _bytes_of(message)
+    if isinstance(message, bytes | bytearray | memoryview):
+        data = (
+            message
+            if isinstance(message, bytes)
+            else _bytes_of(cast("bytearray | memoryview", message))
+        )
         return data.decode() if text else data
     # Type hints do not keep anything out.
     raise ValueError(
@@ -36,7 +42,9 @@ def payload_of(message: str | Buffer, text: bool | None) -> str | bytes:
     )
 
 
-def _bytes_of(buffer: bytearray | memoryview) -> bytes:
+def _bytes_of(buffer: Buffer) -> bytes:
+    if isinstance(buffer, bytes):
+        return buffer
     if isinstance(buffer, memoryview) and (buffer.ndim != 1 or buffer.itemsize != 1):
         raise ValueError(
             "a memoryview message must be one-dimensional with items of one byte, not "
@@ -49,9 +57,7 @@ def control_payload(payload: Buffer | None, *, default: bytes) -> bytes:
     """Check the payload of a Ping or a Pong; ``None`` is replaced by the default."""
     if payload is None:
         return default
-    if isinstance(payload, bytes):
-        data = payload
-    elif isinstance(payload, bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if isinstance(payload, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
         data = _bytes_of(payload)
     else:  # type hints do not keep anything out
         raise ValueError(

@@ -124,6 +124,18 @@ class Codec(Protocol):
         """Frame a message as `frame_message` does, without a copy where possible."""
         ...
 
+    def fragmenter(self, compress: bool | None) -> Callable[[str | bytes, bool], Frame]:
+        """Return a function that frames one message piece by piece.
+
+        It is called with each piece, all of them ``str`` or all of them ``bytes``, and
+        whether the message ends with it. Only the last may be empty. No other message
+        may be framed before that, but control frames may.
+
+        :param compress: see `frame_message`; ``None`` goes by the first piece
+
+        """
+        ...
+
     def frame_ping(self, payload: bytes) -> bytes:
         """Frame a Ping."""
         ...

@@ -125,6 +125,26 @@ class Deflater:
         self._stream = stream
         return data[:-4]
 
+    def compress_piece(self, piece: bytes, *, is_last: bool) -> bytes:
+        """Return a piece of a message, compressed. Together they must be sent.
+
+        :param piece: what is not empty, unless it is the last
+        :param is_last: whether the message ends with it
+
+        """
+        stream = self._stream
+        if stream is None:
+            stream = self._compressor()
+        self._stream = None
+        # Each piece ends with an empty block, of which the last one lacks four bytes.
+        # If nothing follows the previous one, zlib adds none, so it is made here.
+        data = b"\0" + _FLUSH
+        if piece:
+            data = stream.compress(piece) + stream.flush(zlib.Z_SYNC_FLUSH)
+        if not (is_last and self._no_context_takeover):
+            self._stream = stream
+        return data[:-4] if is_last else data
+
     def _compressor(self) -> Compressor:
         if isal_zlib is not None and self._level <= LEVEL:
             stream: Compressor = isal_zlib.compressobj(

@@ -102,6 +102,10 @@ class Engine:
         """
         return partial(self._codec.frame_message, compress=compress)
 
+    def fragmenter(self, compress: bool | None) -> Callable[[str | bytes, bool], Frame]:
+        """Return a function that frames one message in fragments; see `Codec`."""
+        return self._codec.fragmenter(compress)
+
     def receive_data(self, data: bytes) -> None:
         """Add received bytes; they are ignored once the peer has closed or failed."""
         if self.close_received is None and not self.failed:

@@ -17,6 +17,9 @@ from ._kernels_py import WHOLE_BINARY, WHOLE_TEXT, frame_header
 from ._mask_keys import mask_keys
 from ._permessage_deflate import PerMessageDeflate
 
+_CONTINUATION: Final = 0
+_TEXT: Final = 1
+_BINARY: Final = 2
 _CLOSE: Final = 8
 _PING: Final = 9
 _PONG: Final = 10
@@ -65,6 +68,33 @@ class FrameWriter:
             return frame_header(WHOLE_BINARY, len(message)), message
         message = message.encode()
         return frame_header(WHOLE_TEXT, len(message)), message
+
+    def fragmenter(self, compress: bool | None) -> Callable[[str | bytes, bool], Frame]:
+        deflater = self._deflater
+        first_bits = compressed = 0
+
+        def frame(piece: str | bytes, is_last: bool) -> Frame:
+            nonlocal first_bits, compressed
+            is_first = not first_bits
+            if is_first:
+                first_bits = _TEXT if isinstance(piece, str) else _BINARY
+            if isinstance(piece, str):
+                piece = piece.encode()
+            if deflater is not None:
+                if is_first and (
+                    len(piece) >= deflater.threshold if compress is None else compress
+                ):
+                    compressed = _RSV1
+                if compressed:
+                    piece = deflater.compress_piece(piece, is_last=is_last)
+            first = first_bits | compressed if is_first else _CONTINUATION
+            if is_last:
+                first |= _FIN
+            if self._keys is not None:
+                return self._frame(first, piece)
+            return frame_header(first, len(piece)), piece
+
+        return frame
 
     def frame_ping(self, payload: bytes) -> bytes:
         return self._frame(_FIN | _PING, payload)

@@ -153,6 +153,17 @@ class WsprotoCodec:
     def frame_large(self, message: str | bytes) -> Frame:
         return self.frame_message(message)
 
+    def fragmenter(self, compress: bool | None) -> Callable[[str | bytes, bool], Frame]:
+        def frame(piece: str | bytes, is_last: bool) -> Frame:
+            event: TextMessage | BytesMessage
+            if isinstance(piece, str):
+                event = TextMessage(data=piece, message_finished=is_last)
+            else:
+                event = BytesMessage(data=piece, message_finished=is_last)
+            return bytes(self._connection.send(event))
+
+        return frame
+
     def frame_ping(self, payload: bytes) -> bytes:
         return bytes(self._connection.send(PingEvent(payload=payload)))
 

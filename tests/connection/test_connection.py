@@ -114,7 +114,8 @@ async def test_H1_invalid_messages_are_an_error(opener: Opener) -> None:
         wrong: list[Any] = [
             None,
             5,
-            ["a"],
+            {"a": 1},
+            [["a"]],
             "\ud800",
             released,
             square,

@@ -1,0 +1,242 @@
+"""Messages that are sent in fragments, while they are being made."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import anyio
+import pytest
+
+from anyio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
+from anyio_websocket._connection._sent_fragments import FRAGMENT_SIZE
+
+from ..support.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    close_payload,
+)
+from ..support.peer import Opener, RawPeer, linked, linked_by_sockets
+
+pytestmark = pytest.mark.virtual_time
+
+FULL = b"x" * FRAGMENT_SIZE
+
+
+class Source:
+    """An async iterable, of which the parts come when the test says so."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._is_at_end = False
+        self._event = anyio.Event()
+
+    def put(self, *parts: bytes) -> None:
+        self._parts += parts
+        self._event.set()
+
+    def end(self) -> None:
+        self._is_at_end = True
+        self._event.set()
+
+    def __aiter__(self) -> Source:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not (self._parts or self._is_at_end):
+            self._event = anyio.Event()
+            await self._event.wait()
+        if self._parts:
+            return self._parts.pop(0)
+        raise StopAsyncIteration
+
+
+async def parts_of(*parts: Any) -> AsyncIterator[Any]:
+    for part in parts:
+        yield part
+
+
+@pytest.mark.parametrize("compression", [None, True])
+async def test_parts_become_one_message(compression: bool | None) -> None:
+    options = {"compression": compression}
+    cases: list[tuple[Any, bool | None, str | bytes | None]] = [
+        ([b"a", bytearray(b"b"), memoryview(b"c")], None, b"abc"),
+        (["wör", "ld" * FRAGMENT_SIZE, "!"], None, None),
+        ([FULL, FULL[:9], FULL], None, None),
+        (["wör", b"ld"], False, "wörld".encode()),
+        (["w", b"\xc3", b"\xb6rld"], True, "wörld"),
+        ([], None, b""),
+        ([], True, ""),
+        (iter([]), False, b""),
+    ]
+    async with linked(client=options, server=options) as (client, server):
+        for sender, receiver in ((client, server), (server, client)):
+            for parts, text, message in cases:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(send, sender, parts, text)
+                    found = await receiver.get_message()
+                if message is None:
+                    message = type(parts[0])().join(parts)
+                assert found == message
+                assert type(found) is type(message)
+
+
+async def send(ws: WebSocketConnection, parts: Any, text: bool | None = None) -> None:
+    await ws.send_message(parts, text=text)
+
+
+async def begun(
+    opener: Opener, tasks: anyio.abc.TaskGroup, **options: Any
+) -> tuple[WebSocketConnection, RawPeer, Source]:
+    """Have a task send the first fragment of a message."""
+    connection, peer, _ = await opener(tasks, ping_interval=None, **options)
+    source = Source()
+    tasks.start_soon(send, connection, source)
+    source.put(FULL[:5], FULL)
+    first = await peer.receive()
+    assert (first.opcode, first.fin) == (BINARY, False)
+    assert first.payload == FULL[:5] + FULL  # joined
+    return connection, peer, source
+
+
+async def test_control_frames_go_between_and_messages_wait(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, source = await begun(opener, tasks)
+        tasks.start_soon(send, connection, "second")
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(connection.send_messages, ["third", "fourth"])
+        await anyio.wait_all_tasks_blocked()
+        with anyio.CancelScope() as scope:
+            tasks.start_soon(connection.send_message, "fifth")
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+        tasks.start_soon(connection.ping, b"ours")
+        assert await peer.receive() == Frame(PING, b"ours")
+        await peer.send(PONG, b"ours")
+        await connection.pong(b"unasked")
+        assert await peer.receive() == Frame(PONG, b"unasked")
+        await peer.send(PING, b"theirs")
+        await peer.send(TEXT, b"message")
+        assert await connection.get_message() == "message"
+        assert await peer.receive() == Frame(PONG, b"theirs")
+        source.put(FULL)
+        assert (await peer.receive()).opcode == CONTINUATION
+        source.put(b"end")
+        source.end()
+        last = await peer.receive()
+        assert (last.opcode, last.payload, last.fin) == (CONTINUATION, b"end", True)
+        for text in (b"second", b"third", b"fourth", b"fifth"):
+            assert await peer.receive() == Frame(TEXT, text)
+        # From now on there is no turn to wait for.
+        await connection.send_message("last")
+        assert connection._core.outbox._turn is None
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_waits_for_its_turn_can_be_cancelled(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, source = await begun(opener, tasks)
+        with anyio.move_on_after(1) as scope:
+            await connection.send_message("cancelled")
+        assert scope.cancelled_caught
+        source.end()
+        assert (await peer.receive()).fin
+        await connection.send_message("sent")
+        assert await peer.receive() == Frame(TEXT, b"sent")
+        tasks.cancel_scope.cancel()
+
+
+async def test_an_iterable_that_raises_ends_a_message_that_was_begun(
+    opener: Opener,
+) -> None:
+    def failing() -> Iterator[bytes]:
+        yield FULL
+        raise KeyError("no more")
+
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        with pytest.raises(KeyError):
+            await connection.send_message(failing())
+        assert connection.closed == CloseReason(1011, "a message could not be finished")
+        assert not (await peer.receive()).fin
+        close = await peer.receive()
+        assert close.opcode == CLOSE
+        assert close.payload[:2] == (1011).to_bytes(2, "big")
+        await peer.send(CLOSE, close_payload(1011, ""))
+        tasks.start_soon(peer.receive_all)
+        await connection.wait_closed()
+
+
+async def test_a_message_that_was_not_begun_leaves_no_trace(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        cases: list[tuple[Any, str]] = [
+            (["a", b"b"], "all texts or all bytes"),
+            ([b"a", 5], "not int"),
+            ([5], "not int"),
+            ({"a": 1}, "not dict"),
+            (parts_of("a", None), "not NoneType"),
+            (["\ud800"], "surrogates"),
+        ]
+        for parts, error in cases:
+            with pytest.raises(ValueError, match=error):
+                await connection.send_message(parts)
+        for data in ([b"\xff"], [b"a", b"\xc3"]):
+            with pytest.raises(UnicodeDecodeError):
+                await connection.send_message(data, text=True)
+        with anyio.move_on_after(1) as scope:
+            await connection.send_message(Source())
+        assert scope.cancelled_caught
+        await connection.send_message("sent")
+        assert await peer.receive() == Frame(TEXT, b"sent")
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("over_sockets", [True, False])
+async def test_a_message_that_is_cancelled_ends_the_connection(
+    over_sockets: bool,
+) -> None:
+    async with linked_by_sockets() if over_sockets else linked() as (client, server):
+        source = Source()
+        source.put(FULL)
+        with anyio.move_on_after(1):
+            await client.send_message(source)
+        with pytest.raises(ConnectionClosed) as caught:
+            await server.get_message()
+        assert caught.value.reason == CloseReason(
+            1011, "a message could not be finished"
+        )
+        await client.wait_closed()
+
+
+async def test_the_end_of_the_connection_is_seen_at_the_next_part(
+    opener: Opener,
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks)
+        source = Source()
+        errors: list[ConnectionClosed] = []
+
+        async def sender() -> None:
+            with pytest.raises(ConnectionClosed) as caught:
+                await connection.send_message(source)
+            errors.append(caught.value)
+
+        tasks.start_soon(sender)
+        source.put(FULL)
+        await peer.receive()
+        await peer.send_close(1001)
+        tasks.start_soon(peer.receive_all)
+        await connection.wait_closed()
+        source.put(FULL)
+        await anyio.wait_all_tasks_blocked()
+        assert not errors[0].nothing_sent
+        with pytest.raises(ConnectionClosed) as caught:
+            await connection.send_message(Source())  # which would never end
+        assert caught.value.nothing_sent
+        tasks.cancel_scope.cancel()
