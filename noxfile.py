@@ -189,7 +189,8 @@ def interop(session: nox.Session) -> None:
 
     What is not installed is skipped by name: npm's ws needs Node.js, Chromium needs
     chromium and chromedriver, Firefox needs firefox or firefox-esr; the proxies are
-    nginx, apache2, haproxy and caddy.
+    nginx, apache2, haproxy and caddy, and for clients tinyproxy, squid, microsocks and
+    danted.
     """
     _install(session, "test", "bench")
     if shutil.which("npm") is not None:
