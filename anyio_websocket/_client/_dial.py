@@ -23,12 +23,10 @@ from .._transport import (
 )
 from . import _url
 from ._encrypt import ClosedInHandshake, default_context, encrypt, hint
-from ._environment import proxy_variable
-from ._proxy_failure import ProxyFailure
-from ._redirects import Redirects, is_same_origin
 
 if TYPE_CHECKING:
     from ._proxy import Proxy
+    from ._redirects import Redirects
 
 
 class Dialed(NamedTuple):
@@ -76,9 +74,15 @@ class Dialer:
             if is_redirected
             else identity.headers(target.credentials)
         )
-        self.redirects = Redirects(
-            settings.max_redirects, cross_origin=settings.cross_origin_redirects
-        )
+        #: follows redirects, if any are to be followed
+        self.redirects: Redirects | None = None
+        if settings.max_redirects > 0:
+            # Imported when they are needed, as all that few programs use.
+            from ._redirects import Redirects
+
+            self.redirects = Redirects(
+                settings.max_redirects, cross_origin=settings.cross_origin_redirects
+            )
         self._is_redirected = is_redirected
         host, port = target.host, target.port
         #: what the request says in Host
@@ -135,13 +139,14 @@ class Dialer:
         if url is None or settings.via is not None or settings.unix_path is not None:
             return None
         if url is True:
+            from ._environment import proxy_variable
+
             found = proxy_variable(
                 target.host, target.port, is_secure=self._use_ssl is not False
             )
             if found is None:
                 return None
             what, url = found
-        # Imported when it is used, as few programs connect through a proxy.
         from ._proxy import Proxy
 
         return Proxy(url, what, target, settings)
@@ -153,6 +158,10 @@ class Dialer:
         :raises ConnectionRejected: if it is no redirect, or is not followed
 
         """
+        if self.redirects is None:
+            raise rejected
+        from ._redirects import is_same_origin
+
         target = self.redirects.next(rejected, self.target)
         try:
             dialer = Dialer(
@@ -207,6 +216,8 @@ class Dialer:
         """Connect, by the way that the options say."""
         settings = self._settings
         if self._proxy is not None:
+            from ._proxy_failure import ProxyFailure
+
             try:
                 return Dialed(*await self._proxy.connect())
             except ProxyFailure as exc:
@@ -229,7 +240,7 @@ class ConnectedStream:
 
     """
 
-    redirects = Redirects(0, cross_origin=False)
+    redirects = None
 
     def __init__(
         self,

@@ -6,13 +6,15 @@ exception; closing the transport is left to the caller.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .._errors import ConnectionRejected, HandshakeError
 from .._protocol import Accepted, ClientHandshake, HandshakeFailure, Rejected
 from .._settings import HANDSHAKE_RECEIVE_SIZE
 from .._transport import Transport, TransportLost, send
-from ._redirects import Redirects
+
+if TYPE_CHECKING:
+    from ._redirects import Redirects
 
 # The types of the TLS records with which a server may answer a request that is not
 # encrypted: an alert, or the handshake (RFC 8446 section 5.1).
@@ -24,7 +26,7 @@ async def request_upgrade(
     handshake: ClientHandshake,
     server: str,
     received: bytes,
-    redirects: Redirects,
+    redirects: Redirects | None,
 ) -> Accepted:
     """Send the request and read the server's response.
 
@@ -44,8 +46,11 @@ async def request_upgrade(
             data = await transport.receive(HANDSHAKE_RECEIVE_SIZE)
             received = received or data or b""
             response = handshake.receive_data(data) if data else handshake.receive_eof()
-            begun = handshake.partial_rejection()
-            if begun is not None and redirects.is_followed(begun.status_code):
+            if (
+                redirects is not None
+                and (begun := handshake.partial_rejection())
+                and redirects.is_followed(begun.status_code)
+            ):
                 response = begun
     except TransportLost as exc:
         raise HandshakeError(

@@ -7,11 +7,64 @@ and what the server has sent already.
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import NamedTuple
 
-from .._protocol import HandshakeFailure, TunnelRequest, TunnelResponse
+import h11
+
+from .._protocol import HandshakeFailure, ResponseReader
 from .._settings import HANDSHAKE_RECEIVE_SIZE
 from .._transport import Transport, send
 from ._proxy_failure import ProxyFailure
+
+
+class TunnelResponse(NamedTuple):
+    """What the proxy responded."""
+
+    status_code: int
+    trailing: bytes  # received after the response: the server sent it
+
+    @property
+    def is_open(self) -> bool:
+        return 200 <= self.status_code <= 299
+
+
+class TunnelRequest:
+    """A request for a tunnel.
+
+    :param authority: the server's host and port
+    :param headers: what to tell the proxy besides
+    :param max_head_size: bytes of the head of a response
+
+    """
+
+    def __init__(
+        self, authority: str, headers: list[tuple[bytes, bytes]], max_head_size: int
+    ) -> None:
+        connection = h11.Connection(h11.CLIENT)
+        request = h11.Request(
+            method="CONNECT",
+            target=authority,
+            headers=[(b"Host", authority.encode()), *headers],
+        )
+        #: the bytes to send
+        self.data = b"".join(
+            connection.send(event) or b"" for event in (request, h11.EndOfMessage())
+        )
+        self._reader = ResponseReader(connection, max_head_size, "proxy")
+
+    def receive_data(self, data: bytes) -> TunnelResponse | None:
+        """Add received bytes; return the response once its head is complete.
+
+        A body is not waited for: if the tunnel is open there is none, whatever the
+        headers say, and otherwise nobody needs it.
+
+        :raises HandshakeFailure: if the bytes are not a valid response
+
+        """
+        response = self._reader.feed(data)
+        if response is None:
+            return None
+        return TunnelResponse(response.status_code, self._reader.trailing)
 
 
 async def open_tunnel(transport: Transport, request: TunnelRequest) -> bytes:

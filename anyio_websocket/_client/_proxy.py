@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Final, NamedTuple
 
-from .._protocol import Credentials, TunnelRequest, check_basic, credentials_of_url
+from .._protocol import Credentials, check_basic, credentials_of_url
 from .._settings import ClientSettings
 from .._transport import Transport, TransportLost, connect
 from . import _url
@@ -107,7 +107,7 @@ class Proxy:
         """Ask the proxy to connect; return what was received after its reply."""
         if self._scheme.startswith("http"):
             # Imported when it is used, as few programs connect through a proxy.
-            from ._http_proxy import open_tunnel
+            from ._http_proxy import TunnelRequest, open_tunnel
 
             headers: list[tuple[bytes, bytes]] = []
             if self._settings.user_agent is not None:

@@ -28,7 +28,7 @@ _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 class Redirects:
     """Follows redirects, up to a limit.
 
-    :param limit: how many
+    :param limit: how many; at least one
     :param cross_origin: whether they may lead to other origins
 
     """
@@ -40,7 +40,7 @@ class Redirects:
 
     def is_followed(self, status_code: int) -> bool:
         """Say whether a response with this status may be a redirect to follow."""
-        return self._limit > 0 and status_code in REDIRECTS
+        return status_code in REDIRECTS
 
     def next(self, rejected: ConnectionRejected, last: _url.Target) -> _url.Target:
         """Find out what to request next.

@@ -28,9 +28,8 @@ from ._identity import Credentials, Identity, check_basic, credentials_of_url
 from ._origins import Origins
 from ._permessage_deflate import PerMessageDeflate
 from ._printable import name_of
-from ._responses import HandshakeFailure
+from ._responses import HandshakeFailure, ResponseReader
 from ._server_handshake import Rejection, Request, ServerHandshake
-from ._tunnel import TunnelRequest, TunnelResponse
 
 __all__ = [
     "MAX_CONTROL_PAYLOAD",
@@ -55,9 +54,8 @@ __all__ = [
     "Rejected",
     "Rejection",
     "Request",
+    "ResponseReader",
     "ServerHandshake",
-    "TunnelRequest",
-    "TunnelResponse",
     "check_basic",
     "check_subprotocols",
     "close_code_to_send",

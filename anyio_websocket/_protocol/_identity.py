@@ -14,11 +14,12 @@ from urllib.parse import unquote_to_bytes
 
 from ._http import ExtraHeaders, is_token, validate_headers
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_ORIGIN: Final = re.compile(r"null|[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@\\]+")
+# Patterns are compiled when they are first used: most clients use none of them.
+_CONTROL: Final = r"[\x00-\x1f\x7f]"
+_ORIGIN: Final = r"null|[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@\\]+"
 # RFC 6265 section 4.1.1, and what servers set besides: clients return values as they
 # came, so quotes, commas and spaces inside pass. A semicolon would begin another one.
-_COOKIE_VALUE: Final = re.compile(r"(?:[!-:<-~](?:[ -:<-~]*[!-:<-~])?)?")
+_COOKIE_VALUE: Final = r"(?:[!-:<-~](?:[ -:<-~]*[!-:<-~])?)?"
 
 Field = tuple[bytes, bytes]
 
@@ -36,7 +37,7 @@ class Credentials:
     __slots__ = ("password", "user")
 
     def __init__(self, user: str, password: str, what: str = "auth") -> None:
-        if _CONTROL.search(user) or _CONTROL.search(password):  # RFC 7617 section 2
+        if re.search(_CONTROL, user + password):  # RFC 7617 section 2
             raise ValueError(f"{what} must not have control characters")
         try:
             self.user = user.encode()
@@ -121,7 +122,7 @@ class Identity:
             self._public.append(_field("user_agent", b"User-Agent", user_agent))
         if origin is not None:
             self._public.append(_field("origin", b"Origin", origin))
-            if not _ORIGIN.fullmatch(origin):
+            if not re.fullmatch(_ORIGIN, origin):
                 raise ValueError(
                     'origin must be like "https://example.org", with a port if it is '
                     'not the default and without a path, or "null"'
@@ -165,10 +166,9 @@ def _checked_auth(auth: object) -> Credentials:
 def _field(option: str, name: bytes, value: object) -> Field:
     if not isinstance(value, str):
         raise TypeError(f"{option} must be a str or None, not {type(value).__name__}")
-    if not value or not value.isascii() or _CONTROL.search(value):
+    if not value or not value.isascii() or not value.isprintable():
         raise ValueError(f"{option} must be of visible ASCII, or None")
-    ((_, data),) = validate_headers([(name, value.encode())])
-    return name, data
+    return name, value.strip(" ").encode()
 
 
 def _cookie(cookies: object) -> bytes:
@@ -183,7 +183,7 @@ def _cookie(cookies: object) -> bytes:
             raise TypeError("cookies must be a mapping of str to str")
         if not is_token(name):
             raise ValueError("the name of a cookie is not a token of HTTP")
-        if not _COOKIE_VALUE.fullmatch(value):
+        if not re.fullmatch(_COOKIE_VALUE, value):
             raise ValueError(
                 f"the value of cookie {name!r} has characters that a cookie cannot "
                 "have: percent-encode it"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ssl
 
 import anyio
-from anyio.streams.buffered import BufferedByteStream
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 from ._interface import Transport, TransportLost
@@ -49,6 +48,9 @@ async def _over_stream(
     received: bytes,
 ) -> Transport:
     # How much of a write was sent is not known of a stream, so anyio's TLS will do.
+    # Imported when it is needed: few clients have TLS over a stream.
+    from anyio.streams.buffered import BufferedByteStream
+
     stream, rest = transport.release()
     buffered = BufferedByteStream(stream)
     buffered.feed_data(received + rest)
