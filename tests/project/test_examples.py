@@ -190,15 +190,69 @@ def test_redirects() -> None:
     run_with(server)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_json_rpc(backend: str) -> None:
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "json_rpc.py"), backend],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert result.stdout.splitlines() == [
+        "3",
+        "WÖRLD",
+        "{'code': -32601, 'message': 'Method not found'}",
+        "Parse error",
+    ]
+    assert result.stderr == ""
+
+
+def test_upload(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 1000
+    (tmp_path / "file").write_bytes(content)
+
+    async def handler(request: WebSocketRequest) -> None:
+        ws = await request.accept()
+        message = await ws.get_message()
+        await ws.send_message(f"{len(message)} bytes, {message == content}")
+
+    async def server(backend: str) -> None:
+        async with serving(handler) as port:
+            url = f"ws://127.0.0.1:{port}"
+            path = str(tmp_path / "file")
+            shown = await run_example("upload.py", url, backend, path)
+        assert shown == "the server says: 256000 bytes, True\n"
+
+    run_with(server)
+
+
+def test_pings() -> None:
+    async def handler(request: WebSocketRequest) -> None:
+        ws = await request.accept()
+        await ws.ping(b"alive?")
+        await ws.send_message("yes")
+
+    async def server(backend: str) -> None:
+        async with serving(handler) as port:
+            shown = await run_example("pings.py", f"ws://127.0.0.1:{port}", backend)
+        assert shown == "pinged: alive?\nreceived: yes\n"
+
+    run_with(server)
+
+
 def test_every_example_has_a_test() -> None:
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == {
         "aliases.py",  # in test_dropin
         "echo.py",
+        "json_rpc.py",
         "login.py",
+        "pings.py",
         "reconnect.py",
         "redirects.py",
         "stopping.py",
         "through_a_proxy.py",
+        "upload.py",
     }
 
 
