@@ -66,9 +66,9 @@ def open_websocket(
     The client must speak HTTP/1.1 with the server: with ``http2=True`` it may choose
     HTTP/2, which has no Upgrade, and then this raises `HandshakeError`.
 
-    Otherwise this is `open_websocket_url`. The options are described in
-    `ClientStreamOptions` and `ConnectionOptions`. By default no ``User-Agent`` of ours
-    is sent, but the client's.
+    Otherwise this is `~anyio_websocket.open_websocket_url`. The options are described
+    in `~anyio_websocket.ClientStreamOptions` and `~anyio_websocket.ConnectionOptions`.
+    By default no ``User-Agent`` of ours is sent, but the client's.
 
     :param client: an ``AsyncClient`` of httpx or httpx2; it stays open
     :param url: a ``ws:``, ``wss:``, ``http:`` or ``https:`` URL, which may be relative

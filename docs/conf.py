@@ -10,6 +10,7 @@ import wsproto.extensions
 from sphinx.pycode import ModuleAnalyzer
 
 import anyio_websocket
+import anyio_websocket.httpx
 
 project = "anyio_websocket"
 author = "The anyio_websocket developers"
@@ -59,8 +60,8 @@ for _name, _module in list(sys.modules.items()):
 # its signature for the options.
 _types = typing.get_type_hints(anyio_websocket.ClientOptions)
 _types |= typing.get_type_hints(anyio_websocket.ServerOptions)
-for _name in anyio_websocket.__all__:
-    _public = getattr(anyio_websocket, _name)
+_all = [getattr(anyio_websocket, _name) for _name in anyio_websocket.__all__]
+for _public in [*_all, anyio_websocket.httpx.open_websocket]:
     _function = _public.__init__ if isinstance(_public, type) else _public
     if _signature := getattr(_function, "__signature__", None):
         _function.__signature__ = _signature.replace(
@@ -78,11 +79,15 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(abc|anyio|asyncio|collections|contextlib|json|math|os|random|ssl|trio|types|typing|wsproto)\..*",
+        r"(abc|anyio|asyncio|collections|contextlib|json|math|os|random|ssl|trio|types|typing|urllib|wsproto)\..*",
     ),
     (r"py:.*", r"(ipaddress\.)?IPv[46]Address|ipaddress"),
     (r"py:.*", r"KeyboardInterrupt|\w*Error|Exception|None|object|type"),
     (r"py:.*", r"bool|bytearray|bytes|float|int|list|memoryview|str|tuple"),
     # Interfaces and unions that only annotations name; the text beside says it better.
-    (r"py:.*", r"anyio_websocket(\._\w+)+\.(AnyStream|TrioStream|Nursery|TaskStatus)"),
+    (r"py:.*", r"anyio_websocket\.httpx\.Client"),
+    (
+        r"py:.*",
+        r"anyio_websocket(\._\w+)+\.(AnyStream|TrioStream|Nursery|TaskStatus|_T)",
+    ),
 ]

@@ -1,63 +1,61 @@
 """A client that reconnects when its server restarts, on asyncio and on trio."""
 
-from __future__ import annotations
-
 import sys
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import anyio
 
 from anyio_websocket import (
-    ConnectionClosed,
-    HandshakeError,
+    Attempt,
+    WebSocketConnection,
     WebSocketRequest,
-    open_websocket_url,
     reconnect_delays,
+    reconnecting,
     serve_websocket,
 )
 
 PORT: Final = 8765  # where the second server takes over from the first
 
 
-async def follow(url: str) -> None:
-    """Print what the server sends, and reconnect when the connection is lost."""
-    delays = reconnect_delays(first=0.2)  # short, since this is the only client
-    while True:
-        try:
-            async with open_websocket_url(url) as connection:
-                async for message in connection:
-                    print("received:", message)
-                    await connection.send_message("thanks")
-                    delays = reconnect_delays(first=0.2)  # it worked: start over
-        except ConnectionClosed as exc:
-            print("lost:", exc.reason)
-        except HandshakeError:
-            pass  # the server is not up yet
-        await anyio.sleep(next(delays))
+async def show(connection: WebSocketConnection) -> None:
+    """Print what the server sends, and thank it."""
+    async for message in connection:
+        print("received:", message)
+        await connection.send_message("thanks")
+
+
+async def where(attempt: Attempt) -> tuple[str, dict[str, Any]]:
+    """Say where to connect: the place to get a fresh token."""
+    if attempt.number == 1 and attempt.error is not None:
+        print("again, because", attempt.error)
+    return f"ws://127.0.0.1:{PORT}/", {}
+
+
+async def greet(text: str, thanked: anyio.Event, request: WebSocketRequest) -> None:
+    """Greet a client, and wait until it leaves."""
+    connection = await request.accept()
+    await connection.send_message(text)
+    await connection.get_message()
+    thanked.set()
+    await connection.wait_closed()
 
 
 async def main() -> None:
     """Run two servers, one after the other, and a client that follows both."""
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(follow, f"ws://127.0.0.1:{PORT}/")
+        # Short delays, since this is the only client.
+        delays = partial(reconnect_delays, first=0.2)
+        tasks.start_soon(partial(reconnecting, where, show, delays=delays))
         for text in ("hello", "here I am again"):
             thanked = anyio.Event()
-
-            async def greet(
-                request: WebSocketRequest,
-                text: str = text,
-                thanked: anyio.Event = thanked,
-            ) -> None:
-                connection = await request.accept()
-                await connection.send_message(text)
-                await connection.get_message()
-                thanked.set()
-                await connection.wait_closed()
-
-            server = await tasks.start(serve_websocket, greet, "127.0.0.1", PORT, None)
+            handler = partial(greet, text, thanked)
+            server = await tasks.start(
+                serve_websocket, handler, "127.0.0.1", PORT, None
+            )
             await thanked.wait()
             if text == "hello":
-                await server.aclose(1012, "new version")
+                await server.aclose(1001, "new version")
         tasks.cancel_scope.cancel()
 
 

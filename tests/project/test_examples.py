@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -67,7 +68,8 @@ def test_reconnect(tmp_path: Path, port: int) -> None:
     assert result.stdout == "".join(
         f"-- on {backend}\n"
         "received: hello\n"
-        "lost: CloseReason<code=1012, name=SERVICE_RESTART, reason='new version'>\n"
+        "again, because the peer closed the connection with code 1001 (GOING_AWAY), "
+        "reason 'new version'\n"
         "received: here I am again\n"
         for backend in BACKENDS
     )
@@ -241,12 +243,41 @@ def test_pings() -> None:
     run_with(server)
 
 
+def test_over_httpx() -> None:
+    async def server(backend: str) -> None:
+        async with serving() as port:
+            url = f"http://127.0.0.1:{port}/api/"
+            assert await run_example("over_httpx.py", url, backend) == "hello\n"
+
+    run_with(server)
+
+
+def test_market_data() -> None:
+    async def server(backend: str) -> None:
+        async def exchange(request: WebSocketRequest) -> None:
+            assert request.header("authorization") == "Bearer secret"
+            connection = await request.accept()
+            assert json.loads(await connection.get_message())["after"] == 0
+            for number in (1, 2):
+                trade = {"number": number, "price": 100 + number}
+                await connection.send_message(json.dumps(trade))
+
+        async with serving(exchange) as port:
+            url = f"ws://127.0.0.1:{port}/"
+            shown = await run_example("market_data.py", url, backend)
+            assert shown == "2 trades, the last at 102\n"
+
+    run_with(server)
+
+
 def test_every_example_has_a_test() -> None:
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == {
         "aliases.py",  # in test_dropin
         "echo.py",
         "json_rpc.py",
         "login.py",
+        "market_data.py",  # and in test_market_data
+        "over_httpx.py",
         "pings.py",
         "reconnect.py",
         "redirects.py",
