@@ -35,7 +35,8 @@ def package(request: pytest.FixtureRequest) -> Any:
 
 
 def client_of(package: Any, **options: Any) -> Any:
-    return package.AsyncClient(trust_env=False, **options)
+    # Unless TLS is used, the client need not load the system's certificates.
+    return package.AsyncClient(**{"trust_env": False, "verify": False} | options)
 
 
 async def test_the_client_connects(package: Any) -> None:
@@ -143,6 +144,8 @@ async def test_rejections(
 
     async def answer(stream: ByteStream) -> None:
         await answering(data)(stream)
+        if body == b"half":
+            await stream.send_eof()
         try:
             await stream.receive()
         except (anyio.EndOfStream, anyio.BrokenResourceError):
@@ -151,7 +154,7 @@ async def test_rejections(
     async with raw_server(answer) as port, client_of(package) as client:
         url = f"ws://127.0.0.1:{port}/?secret=1"
         with pytest.raises(ConnectionRejected) as caught:
-            async with open_websocket(client, url, connect_timeout=0.2):
+            async with open_websocket(client, url):
                 raise AssertionError
         assert caught.value.status_code == 403
         assert (b"x-why", b"me") in caught.value.headers
@@ -162,6 +165,21 @@ async def test_rejections(
         await client.aclose()
         with anyio.fail_after(5):
             await ended.wait()
+
+
+async def test_a_rejection_whose_body_never_ends(package: Any) -> None:
+    async def endless() -> AsyncGenerator[bytes]:
+        yield b"wait"
+        await anyio.sleep_forever()
+
+    transport = package.MockTransport(
+        lambda _: package.Response(403, content=endless())
+    )
+    async with client_of(package, transport=transport) as client:
+        with pytest.raises(ConnectionRejected) as caught:
+            async with open_websocket(client, "ws://x/", connect_timeout=0.02):
+                raise AssertionError
+    assert caught.value.body == b"wait"
 
 
 async def test_failures(package: Any, port: int, client_tls: ssl.SSLContext) -> None:
@@ -253,7 +271,7 @@ async def test_tls_and_http2(package: Any, authority: Any, client_tls: Any) -> N
                 with pytest.raises(HandshakeError, match="HTTP/2 cannot upgrade"):
                     async with open_websocket(client, url):
                         raise AssertionError
-        async with client_of(package) as client:
+        async with client_of(package, verify=True) as client:
             with pytest.raises(HandshakeError, match="CERTIFICATE_VERIFY") as caught:
                 async with open_websocket(client, url):
                     raise AssertionError
