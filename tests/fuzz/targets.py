@@ -32,6 +32,7 @@ from anyio_websocket._protocol._codec import Codec, ProtocolViolation, Received
 from anyio_websocket._protocol._engine import Event
 from anyio_websocket._protocol._extensions import BadExtensions
 from anyio_websocket._protocol._frames import FrameCodec
+from anyio_websocket._protocol._undecoded import UndecodedCodec
 from anyio_websocket._protocol._wsproto import WsprotoCodec
 
 from ..support.codecs import received
@@ -88,19 +89,23 @@ def response(data: bytes) -> None:
 
 def frames(data: bytes, *, is_client: bool, deflate: bool) -> None:
     """Frames: whole, in pieces, and by wsproto."""
-    settings = PerMessageDeflate() if deflate else None
-    make = partial(
-        FrameCodec,
-        is_client=is_client,
-        max_message_size=LIMIT,
-        max_fragments=FRAGMENTS,
-        deflate=settings,
-    )
+    options: dict[str, Any] = {
+        "is_client": is_client,
+        "max_message_size": LIMIT,
+        "max_fragments": FRAGMENTS,
+        "deflate": PerMessageDeflate() if deflate else None,
+    }
+    make = partial(FrameCodec, **options)
     whole, failure = _decoded(make(), [data])
     # A mistake is told by its first byte or by its last, wherever the cut is.
     in_pieces, failure_in_pieces = _decoded(make(), list(pieces(data)))
     assert in_pieces == whole
     assert failure_in_pieces == failure
+    undecoded = _decoded(UndecodedCodec(**options), [data])
+    assert undecoded == (
+        [m.encode() if isinstance(m, str) else m for m in whole],
+        failure,
+    )
     assert all(len(m) <= LIMIT for m in whole if isinstance(m, str | bytes))
     if not deflate:
         messages = (m for m in whole if isinstance(m, bytes))
