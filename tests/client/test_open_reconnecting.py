@@ -247,7 +247,11 @@ async def test_cancelled_it_leaves_nothing() -> None:
             before = tasks_now()
             scenes = Scenes(tasks, scene)
             with anyio.move_on_after(0.1) as scope:
-                async with open_reconnecting(scenes.connect, on_connect=on_connect):
+                async with open_reconnecting(
+                    scenes.connect,
+                    on_connect=on_connect,
+                    delays=lambda: itertools.repeat(10.0),
+                ):
                     await anyio.sleep_forever()
             assert scope.cancelled_caught
             assert all(stream.closed for stream in scenes.streams)
