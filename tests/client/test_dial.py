@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 import trustme
-from anyio.abc import ByteStream, SocketAttribute
+from anyio.abc import ByteStream
 
 from anyio_websocket import (
     CloseReason,
@@ -28,6 +28,7 @@ from anyio_websocket import (
 from anyio_websocket._client import _dial
 
 from ..support.servers import answering, echo, raw_server, serving, silent
+from ..support.sockets import resetting_server
 
 # In these tests the nursery ends, because the library leaves no task in it.
 
@@ -172,12 +173,7 @@ async def test_B10_server_without_tls(client_tls: ssl.SSLContext) -> None:
 
 
 async def test_B10_a_reset_in_the_tls_handshake(client_tls: ssl.SSLContext) -> None:
-    async def reset(stream: ByteStream) -> None:
-        await stream.receive()
-        raw = stream.extra(SocketAttribute.raw_socket)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-
-    async with raw_server(reset) as port:
+    async with resetting_server(lambda hello: b"") as port:
         with pytest.raises(HandshakeError) as caught:
             async with open_websocket("localhost", port, "/", use_ssl=client_tls):
                 pass
