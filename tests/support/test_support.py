@@ -208,7 +208,7 @@ async def test_work_is_cancelled_at_one_step(anyio_backend_name: str) -> None:
         for at in range(count):
             assert await cancelled_at(at, work(), way) >= at
             seen.add(len(done))
-        # asyncio.timeout and asyncio.TaskGroup cancel in a later pass of the event loop.
+        # asyncio.timeout and asyncio.TaskGroup cancel in a later pass of the loop.
         assert seen == {0, 1, 2} or (way is not by_scope and {1, 2} <= seen)
 
 
