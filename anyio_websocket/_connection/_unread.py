@@ -67,6 +67,14 @@ class Unread:
         has waited for `PASSES_FOR_A_READ` passes of the scheduler. If another task is
         receiving already, it has the same time.
         """
+        try:
+            await self._drain_stream()
+        finally:
+            # This task was the one that reads, so it has to wake those that wait.
+            if self._state.reason is not None:
+                self._reader.on_closing()
+
+    async def _drain_stream(self) -> None:
         reader = self._reader
         waited = size = reads = 0
         while (
