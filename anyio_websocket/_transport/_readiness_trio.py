@@ -42,7 +42,7 @@ from anyio.lowlevel import RunVar
 from trio.lowlevel import wait_readable, wait_writable
 
 from ._adaptive_reads import MAX_FULL_READS, READ_FAILED, AdaptiveReads
-from ._interface import TransportLost
+from ._interface import TransportLost, Watcher
 
 
 class TrioReadiness(AdaptiveReads):
@@ -86,6 +86,12 @@ class TrioReadiness(AdaptiveReads):
             await wait_readable(self._socket)
         except trio.ClosedResourceError:
             raise anyio.ClosedResourceError from None
+
+    def watch(self, watcher: Watcher) -> bool:
+        return False
+
+    def look_soon(self) -> None:
+        return  # there is nothing to call
 
     def interrupt(self) -> None:
         if self._is_receiving and not self._is_closed:
