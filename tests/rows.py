@@ -515,6 +515,19 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
                 "than that is complete"
             ),
         ),
+        "E18": (
+            (
+                "a Ping, a Close frame or a message comes while no task of the "
+                "application receives: it waits for something else, computes between "
+                "two waits, or only sends"
+            ),
+            (
+                "while the event loop is free, the Pong or the answer leaves within "
+                "20 ms (99 of 100), from the first moment of the connection on. "
+                "Reading stops when the queue is full, and goes on when there is room. "
+                "A peer that is silent then is noticed too (row E4)"
+            ),
+        ),
         "E19": (
             (
                 "the peer replies to the Close frame in time, but keeps the TCP "

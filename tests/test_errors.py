@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import copy
 import pickle
-import socket
-import struct
 
 import anyio
 import pytest
 import wsproto.frame_protocol
-from anyio.abc import ByteStream, SocketAttribute
 
 from anyio_websocket import (
     CloseCode,
@@ -26,8 +23,8 @@ from anyio_websocket import (
 )
 
 from .support.frames import CLOSE
-from .support.peer import Opener, RawPeer, response
-from .support.servers import raw_server
+from .support.peer import Opener, response
+from .support.sockets import resetting_server
 
 
 @pytest.mark.parametrize(
@@ -300,12 +297,7 @@ async def test_H12_a_send_is_cancelled(opener: Opener) -> None:
 
 
 async def test_H12_the_network_fails() -> None:
-    async def reset(stream: ByteStream) -> None:
-        await stream.send(response(await RawPeer(stream, masks=False).receive_head()))
-        sock = stream.extra(SocketAttribute.raw_socket)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    async with raw_server(reset) as port:
+    async with resetting_server(response) as port:
         async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
             told, error = await sentence_of(ws)
             assert told == f"{LOST}{error.__cause__}"

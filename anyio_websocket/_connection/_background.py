@@ -7,17 +7,21 @@ Theory of operation
 -------------------
 A task that waits for something of a connection reads from it (see ``_reader``). While
 the application is busy elsewhere, or only sends, no task reads; Pings would not be
-answered, and a Close would not be seen. So a connection goes on the watchlist whenever
-a task stops reading from it. The background task checks the watchlist every ``TICK``
-seconds while there is something on it. A connection that is being read then is taken
-off. One that is not, and was not since the last check, gets a task that reads. So a
-connection in use is on the watchlist nearly all the time, and costs nothing for it: no
-timer, no wake-up and not even a call for a message.
+answered, and a Close would not be seen. Where the event loop says that something has
+come, the connection is read at once (see ``_core``), and this task starts another one
+only for what is left: to wait until the inbox has room, or to close.
+
+Streams do not say it, and some systems do not either. Such a connection goes on the
+watchlist whenever a task stops reading from it. While there is something on the list,
+it is checked every ``TICK`` seconds. A connection that is being read then is taken off,
+and one that is not gets a task that reads. So a connection in use is on the watchlist
+nearly all the time, and a message costs no timer, no wake-up and not even a call.
 
 The keepalive (see ``_keepalive``) runs between the same waits.
 
 Small jobs that must not wait for the application, such as writing a Pong, run here too
-(``start_soon``). The background task is a single task of the server's or the user's
+(``start_soon``). They may be asked for by callbacks of the event loop, where no task
+can be started. The background task is a single task of the server's or the user's
 nursery, with a task group of its own. So it is the one that sees when the nursery is
 cancelled, and then calls ``on_cancel``. It starts with the first connection, or with
 the first ``retain()``, and ends with the last of them.
@@ -40,9 +44,9 @@ from ._keepalive import Keepalive
 from ._waiting_writes import WaitingWrites
 from ._watched import Watched
 
-# Seconds. A Ping or a Close goes unnoticed for one to two of these. An idle connection
-# costs nothing, whatever the value, because it is being read and on no watchlist.
-TICK: Final = 0.1
+# Seconds. A Ping or a Close over a stream goes unnoticed for so long. An idle
+# connection costs nothing, because it is being read and on no watchlist.
+TICK: Final = 0.01
 
 Job = Callable[[], Coroutine[Any, Any, None]]
 OnError = Callable[[Exception], Coroutine[Any, Any, None]]
@@ -74,13 +78,13 @@ class BackgroundTask:
             self.start_soon, settings.send_timeout
         )
         self._connections: dict[Watched, None] = {}
-        # How many times each had been read at the last check; -1 before the first.
-        self._watchlist: dict[Watched, int] = {}
+        self._watchlist: dict[Watched, None] = {}
         self._wakeup = Event()
+        self._wakes_at = math.inf  # unless it is woken
         self._idle = True  # the watchlist is empty: sleeping until the wake-up
         self._running = False
         self._tasks: TaskGroup | None = None
-        self._jobs: list[Job] = []  # until there is a task group
+        self._jobs: list[Job] = []  # to be started
 
     @property
     def connections(self) -> tuple[Watched, ...]:
@@ -92,7 +96,8 @@ class BackgroundTask:
         self._connections[connection] = None
         self._keepalive.add(connection)
         self._start()
-        self.watch(connection)
+        if self._keepalive.next_run() < self._wakes_at:
+            self._wakeup.set()
 
     def remove(self, connection: Watched) -> None:
         """Look after a connection no longer, because it is closed."""
@@ -113,10 +118,14 @@ class BackgroundTask:
 
     def watch(self, connection: Watched) -> None:
         """Put a connection on the watchlist: no task reads from it now."""
-        connection.on_watchlist = True
-        self._watchlist[connection] = -1
+        self._watchlist[connection] = None
         if self._idle:
             self._wakeup.set()
+
+    def read(self, connection: Watched) -> None:
+        """Have a task read a connection, or close it if it ended."""
+        connection.is_read_in_background = True
+        self.start_soon(partial(self._read_in_background, connection), connection.fail)
 
     def start_soon(self, job: Job, on_error: OnError) -> None:
         """Run a small job that ends with its connection.
@@ -166,6 +175,7 @@ class BackgroundTask:
             finally:
                 self._running = False
                 self._tasks = None
+                self._jobs.clear()
             # What still runs in the group belongs to connections that are closed.
             tasks.cancel_scope.cancel()
 
@@ -175,7 +185,8 @@ class BackgroundTask:
         self._idle = not self._watchlist
         next_keepalive = self._keepalive.next_run()
         next_check = math.inf if self._idle else current_time() + TICK
-        with CancelScope(deadline=min(next_keepalive, next_check)):
+        self._wakes_at = min(next_keepalive, next_check)
+        with CancelScope(deadline=self._wakes_at):
             await self._wakeup.wait()
         if next_keepalive <= current_time():
             dead, left, failed = await self._keepalive.run()
@@ -189,26 +200,22 @@ class BackgroundTask:
             self._check_watchlist()
 
     def _check_watchlist(self) -> None:
-        for connection, reads in list(self._watchlist.items()):
+        watchlist, self._watchlist = self._watchlist, {}
+        for connection in watchlist:
             if connection.is_being_read():
-                del self._watchlist[connection]
                 connection.on_watchlist = False
-            elif connection.reads_begun() != reads:
-                self._watchlist[connection] = connection.reads_begun()
-            else:
-                # It stays marked as being on the watchlist while this task reads.
-                del self._watchlist[connection]
-                job = partial(self._read_in_background, connection)
-                self.start_soon(job, connection.fail)
+            # It stays marked as being on the watchlist while a task reads.
+            elif not connection.is_read_in_background:
+                self.read(connection)
 
     async def _read_in_background(self, connection: Watched) -> None:
         is_unread = False
         try:
             is_unread = await connection.read_in_background()
         finally:
-            connection.on_watchlist = False
+            connection.on_watchlist = connection.is_read_in_background = False
             if is_unread:
-                self.watch(connection)
+                connection.on_unread()
 
     async def _abort_all(self) -> None:
         for connection in self.connections:

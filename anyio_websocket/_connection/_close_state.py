@@ -235,6 +235,10 @@ class CloseState:
         self._claimed = True
         return True
 
+    def is_cared_for(self) -> bool:
+        """Return whether a task closes the transport already, or has."""
+        return self._claimed or self.closed
+
     def transport_closed(self) -> None:
         """Record that the transport is closed."""
         if not self.closed:

@@ -8,6 +8,19 @@ The parts know only the ones before them, in the order in which `ConnectionCore`
 them.
 
 A `WebSocketConnection` shows to users what is in here.
+
+**While no task reads.** The transport calls `ConnectionCore.on_readable` when something
+has come and no task is in ``receive()``. This receives and decodes at once, in the
+callback of the event loop: to fill the inbox, to answer a Ping and to note a Close
+takes no task. It handles a few reads and as many events as the fairness budget allows.
+Only if something is left then, because the inbox is full, more was received than other
+tasks should wait for, or the connection has ended, a task of the background task goes
+on. Meanwhile the transport does not call.
+
+Bytes that were received together with a message may be left undecoded by a task that
+took the message and does not come back. No event loop says so. So whoever leaves some
+calls ``look_later()``, and the transport calls as if something had come. The task that
+goes through a checkpoint within a burst is not taken for one that has gone.
 """
 
 from __future__ import annotations
@@ -38,7 +51,10 @@ from ._unread import Unread
 
 
 class ConnectionCore:
-    """One open connection; for its parts and the background task it is a `Watched`.
+    """One open connection.
+
+    For its parts and the background task it is a `Watched`, for its transport a
+    `Watcher`.
 
     :param transport: where its bytes travel
     :param engine: its protocol, after the handshake
@@ -52,10 +68,13 @@ class ConnectionCore:
     __slots__ = (
         "__weakref__",
         "_background",
+        "_fairness",
+        "_is_called_back",
         "_settings",
         "close_state",
         "engine",
         "is_client",
+        "is_read_in_background",
         "number",
         "on_watchlist",
         "outbox",
@@ -83,7 +102,9 @@ class ConnectionCore:
         self.number: int = next(self.numbers)
         #: see `Watched`
         self.on_watchlist: bool = False
-        fairness = FairnessBudget()
+        self.is_read_in_background: bool = False
+        self._is_called_back = False  # by the transport, while no task reads
+        self._fairness = fairness = FairnessBudget()
         self.close_state: CloseState = CloseState(transport, self)
         self.outbox: Outbox = Outbox(transport, self.close_state, background, fairness)
         parts = (transport, engine, self.outbox, self.close_state, fairness, self)
@@ -93,6 +114,9 @@ class ConnectionCore:
             else ObservedReader(*parts, settings, callbacks, background)
         )
         background.add(self)
+        self.on_unread()
+        if engine.has_more():  # something came with the handshake
+            self.look_later()
 
     @property
     def pings(self) -> Pings:
@@ -169,15 +193,21 @@ class ConnectionCore:
 
     # -- for the background task -----------------------------------------------
 
-    def reads_begun(self) -> int:
-        return self.reader.reads_begun
-
     async def read_in_background(self) -> bool:
-        others_read = await self.reader.read_until_relieved()
-        if self.close_state.reason is not None:
+        reader, state = self.reader, self.close_state
+        if self._is_called_back:
+            await reader.catch_up()
+            while not (
+                reader.reading or state.reason is not None or self._unread.read_now()
+            ):
+                await checkpoint()
+                await reader.catch_up()
+        else:
+            await reader.read_until_relieved()
+        if state.reason is not None:
             await self._closing.run()
             return False
-        return not others_read
+        return not reader.reading
 
     # -- for the keepalive -----------------------------------------------------
 
@@ -192,7 +222,8 @@ class ConnectionCore:
         return self.transport.peer_active or self.close_state.reason is not None
 
     def is_being_read(self) -> bool:
-        return self.reader.reading
+        reader = self.reader
+        return reader.reading or (self._is_called_back and not reader.is_full())
 
     def has_left(self, seconds: float | None) -> bool:
         return (
@@ -212,6 +243,8 @@ class ConnectionCore:
         # and the task that reads them wakes up in the same pass as this one.
         for _ in range(2):
             await checkpoint()
+        if self._is_called_back:
+            self.on_readable()
         if not self.is_alive():
             await self._closing.abort_with_close(
                 1011,
@@ -223,10 +256,18 @@ class ConnectionCore:
     # -- for the reader and the close state ------------------------------------
 
     def on_unread(self) -> None:
-        self._background.watch(self)
+        self.on_watchlist = True
+        self._is_called_back = self.transport.watch(self)
+        if not self._is_called_back:
+            self._background.watch(self)
+
+    def look_later(self) -> None:
+        self.transport.look_soon()
 
     def on_closing(self) -> None:
         self.reader.on_closing()
+        if not self.close_state.by_us:
+            self.transport.call_soon(self._close_if_nobody_does)
 
     def before_lost(self) -> None:
         if self.transport.survives_cancel:
@@ -244,6 +285,43 @@ class ConnectionCore:
         # last user drops it, with its buffers and the memory of zlib and TLS. The
         # garbage collector would free it too, but it counts objects, not their size.
         self.reader.detach()
+
+    # -- for the transport, which calls back while no task reads ---------------
+
+    def on_unwatched(self) -> None:
+        self.on_unread()
+
+    def on_readable(self) -> bool:
+        reader = self.reader
+        if self.is_read_in_background or self.close_state.reason is not None:
+            return False
+        if reader.reading:
+            # That task was woken for another reason, and has not run yet. It will not
+            # read this, and will say that it is gone.
+            self.on_watchlist = False
+            return False
+        if self._fairness.gives_way:
+            self.look_later()
+            return True
+        return self._read_now()
+
+    def _close_if_nobody_does(self) -> None:
+        if not (self.is_read_in_background or self.close_state.is_cared_for()):
+            self._background.read(self)
+
+    def _read_now(self) -> bool:
+        """Read and decode what is there; have a task do what is left.
+
+        :return: whether nothing is left
+        """
+        try:
+            if self._unread.read_now():
+                return True
+        except Exception as exc:  # see `fail`; the event loop must not see it
+            self._background.start_soon(partial(self.fail, exc), self.fail)
+            return False
+        self._background.read(self)
+        return False
 
 
 def open_core(

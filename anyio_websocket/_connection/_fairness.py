@@ -18,10 +18,18 @@ import threading
 from time import monotonic
 from typing import Final
 
+from anyio.lowlevel import checkpoint
+
+from ._pending import Pending
+
 # Events, or sends. At 1 to 10 us each, other tasks wait for a millisecond at most.
 LIMIT: Final = 100
 # Events that a turn counts for in which the codec paused.
 LONG_TURN: Final = 10 * LIMIT
+
+# Passes of the scheduler. To start the job that writes takes one, and one more where a
+# callback wants it; a write takes one or two (TLS).
+PASSES_FOR_A_PONG: Final = 4
 
 # Seconds that a task may go on without a checkpoint. A count does not bound that time:
 # the application may compute between two calls.
@@ -78,13 +86,37 @@ class FairnessBudget:
 
     """
 
-    __slots__ = ("events", "sends")
+    __slots__ = ("events", "gives_way", "sends")
 
     def __init__(self) -> None:
         #: messages and control frames that the reader has decoded and handed out
         self.events: int = 0
         #: messages that were sent without waiting
         self.sends: int = 0
+        #: whether a task lets others run, and goes on with what was received then
+        self.gives_way: bool = False
+
+    async def give_way(self, pending: Pending) -> None:
+        """Let other tasks run, and renew the budget.
+
+        A Pong that is still pending when the next Ping is decoded is replaced. So a
+        Ping spends the budget, and its Pong is given some passes to leave. It stays
+        longer only if the peer does not read: a peer that reads gets a Pong for each.
+
+        :param pending: where the Pong is until it leaves
+
+        """
+        self.renew()
+        self.gives_way = True
+        try:
+            await checkpoint()
+            last_yield().time = monotonic()
+            for _ in range(PASSES_FOR_A_PONG):
+                if not pending.has_pong:
+                    break
+                await checkpoint()
+        finally:
+            self.gives_way = False
 
     def renew(self) -> None:
         """Start again; the caller goes through a checkpoint next."""

@@ -11,8 +11,8 @@ A peer need not answer with its Pong. Any byte from it counts, and so does any b
 it takes of a frame that waits to be sent: on a slow link a large frame may be under way
 for longer than ``ping_timeout``, in either direction. And a peer is not judged while we
 do not listen: if the inbox is full because the application is slow, nothing is read,
-and the Pong may be in the socket's buffer. So a peer is gone if a task was reading when
-the Ping was sent, a task is reading now, and nothing came in between.
+and the Pong may be in the socket's buffer. So a peer is gone if what it sends was
+noticed when the Ping was sent, is noticed now, and nothing came in between.
 
 A peer that leaves while our inbox is full must be noticed as well, because an
 application that never reads would keep the connection for ever. So a connection whose
@@ -51,7 +51,7 @@ class Keepalive:
         self._timeout = settings.ping_timeout
         # Dictionaries, because a connection is removed from any place of the queue.
         self._to_ping: dict[Watched, float] = {}  # when
-        # When to judge it, and whether a task was reading when the Ping was sent.
+        # When to judge it, and whether it was noticed when the Ping was sent.
         self._awaiting_reply: dict[Watched, tuple[float, bool]] = {}
         self._last_run = -math.inf
 

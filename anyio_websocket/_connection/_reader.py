@@ -10,12 +10,11 @@ Only one task at a time can be in ``receive()``, and ``reading`` is true then. I
 with everything that it finds: it returns its own message, puts others into the inbox
 and wakes a task that waits for one, answers a Ping, records a Pong, and begins the end
 at a Close. When it leaves, it wakes one of the waiting tasks, which reads on
-(``_pass_on``). So a message costs no switch to another task and back, and a connection
-has no task of its own.
+(``_pass_on``), so a message costs no switch to another task and back.
 
-While no task of the application reads, the background task starts one that does
-(``read_until_relieved``). It fills the inbox while there are free slots. Once it has
-handed a message to a task of the application that waited, that task reads on.
+While no task of the application reads, the inbox is filled by others (see ``_core``).
+Over a stream that is a task that reads (``read_until_relieved``), until it has handed a
+message to a task that waited, which then reads on.
 
 Decoding is lazy: the engine is asked for an event only when there is a place for it. So
 the inbox bounds the memory that they take, and a full inbox stops the reading and,
@@ -26,12 +25,10 @@ the call to the engine and back takes longer than a short message.
 Other tasks wait while one reads (``_waiting_tasks``).
 
 Events that are received already are handed out without going through the event loop.
-When the fairness budget is spent, the task goes through a checkpoint, so that a burst
-of tiny frames on one connection does not keep other tasks waiting, and a cancellation
-is seen. A codec that has done enough work for a turn pauses, which spends the budget as
-well. Receiving does not renew it, because not every ``receive()`` waits. As long as
-more messages can be returned at once, the outbox is told to expect more, and collects
-the replies, which then leave together.
+When the fairness budget is spent, the task goes through a checkpoint. A codec that has
+done enough work for a turn pauses, which spends the budget as well. Receiving does not
+renew it, because not every ``receive()`` waits. As long as more messages can be
+returned at once, the outbox collects the replies, which then leave together.
 """
 
 from __future__ import annotations
@@ -61,8 +58,6 @@ DECODED_AT_ONCE: Final = 64
 LAST_EVENTS: Final = 2000
 # Bytes. After such a read, or one of all that was asked for, the next may not wait.
 FULL_READ: Final = 65_536
-# passes of the scheduler; to start writing takes one, a write one or two (TLS)
-PASSES_FOR_A_PONG: Final = 4
 
 
 class Reader(WaitingTasks):
@@ -121,18 +116,15 @@ class Reader(WaitingTasks):
         self._inbox = Inbox(
             settings.message_queue_size, max(settings.max_message_size, INBOX_SIZE)
         )
-        #: our Pings that wait for their Pongs
         self.pings: Pings = Pings()
-        #: whether a task is in receive()
+        #: whether a task is in receive(), and how many times one was
         self.reading: bool = False
         #: whether a message was received
         self.has_received: bool = False
-        #: how many times a task has begun to read
         self.reads_begun: int = 0
         # Messages that come after those in the inbox, which has a free slot for each.
         self._ahead: list[Message] | tuple[()] = ()
-        # What is decoded at once for a task that takes the first of it: there must be
-        # free slots in the inbox for the others.
+        # What is decoded at once for a task that takes the first of it.
         self._decode_limit = 1 + int(
             min(self._inbox.free_slots(0), DECODED_AT_ONCE - 1)
         )
@@ -175,6 +167,8 @@ class Reader(WaitingTasks):
             message = self._decode(self._decode_limit)
             if message is None:
                 return None
+            if self._undecoded:
+                self._on_left()
         # Not by bool(), which takes a fiftieth of the time of such a message.
         if self._ahead or self._undecoded or inbox.messages:
             outbox.more_expected = True
@@ -202,7 +196,7 @@ class Reader(WaitingTasks):
                     or (self._undecoded and not self._state.by_us)
                 ):
                     # The budget is spent, or the task has computed for long.
-                    await self._give_way()
+                    await self._fairness.give_way(self._outbox)
                     self._outbox.checked_since_receive = True
                 else:
                     if self._state.reason is not None:
@@ -211,11 +205,16 @@ class Reader(WaitingTasks):
                     if self.reading:
                         await self._wait_in_line()
                     elif self._was_full and self._last_yield.is_long_ago():
-                        await self._give_way()  # receive() may return without waiting
+                        # receive() may return without waiting
+                        await self._fairness.give_way(self._outbox)
                     else:
                         await self.receive()
                 if (message := self.take(True)) is not None:
                     return message
+        except BaseException:  # cancelled
+            if self._undecoded:
+                self._on_left()
+            raise
         finally:
             if self._receivers or self._others:
                 self._pass_on()
@@ -224,7 +223,6 @@ class Reader(WaitingTasks):
         """Return when a Ping is answered.
 
         :raises ConnectionClosed: if the connection ends before
-
         """
         await self._read_until(ping.is_answered)
         if not ping.answered:
@@ -232,14 +230,36 @@ class Reader(WaitingTasks):
 
     # -- for the background task and for closing -------------------------------
 
-    async def read_until_relieved(self) -> bool:
-        """Read until a task of the application does, or until the end.
-
-        :return: whether another task reads now
-        """
+    async def read_until_relieved(self) -> None:
+        """Read until a task of the application does, or until the end."""
         self._handed_over = False
         await self._read_until(self._is_relieved)
-        return self.reading
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes that were received."""
+        self._transport.peer_active = True
+        self._outbox.reply_due = True
+        self._last_yield.time = monotonic()
+        try:
+            self._engine.receive_data(data)
+        except BaseException as exc:
+            self._fail(exc)
+            raise
+        self._undecoded = True
+
+    def decode_now(self) -> bool:
+        """Decode, while no task reads; return whether all is done and more may come."""
+        if self._undecoded:
+            self._fairness.renew()  # other tasks run, or this would not
+            self._fill_inbox()
+            if self._fairness.events <= LIMIT:  # otherwise the codec paused
+                self._undecoded = self._undecoded and self._engine.has_more()
+            self._fairness.renew()  # a message counts again when it is taken
+        return not self._undecoded and self._state.reason is None and not self.is_full()
+
+    async def catch_up(self) -> None:
+        """Decode all that was received, unless another task reads."""
+        await self._read_until(self._has_caught_up)
 
     def is_full(self) -> bool:
         """Say whether nothing is read, because the inbox is full."""
@@ -255,10 +275,7 @@ class Reader(WaitingTasks):
         self._wake_all()
 
     async def receive(self) -> int:
-        """Be the task that reads, receive once, and return how many bytes.
-
-        No other task may be reading.
-        """
+        """Be the only task that reads, receive once, and return how many bytes."""
         self.reads_begun += 1
         self.reading = True
         try:
@@ -269,16 +286,7 @@ class Reader(WaitingTasks):
         else:
             self.reading = False
             if data:
-                self._transport.peer_active = True
-                # Not in a method: a call takes half a percent of an echo of 16 bytes.
-                self._outbox.reply_due = True
-                self._last_yield.time = monotonic()
-                try:
-                    self._engine.receive_data(data)
-                except BaseException as exc:
-                    self._fail(exc)
-                    raise
-                self._undecoded = True
+                self.feed(data)
                 size = len(data)
                 self._was_full = size >= FULL_READ or size == self._receive_size
                 return size
@@ -326,15 +334,23 @@ class Reader(WaitingTasks):
                 if self.reading or not self._has_free_slot():
                     await self._wait_beside()
                     continue
+                if self._fairness.gives_way:  # another task, which goes on then
+                    await checkpoint()
+                    continue
                 self._fill_inbox()
                 if self._fairness.events >= LIMIT:
-                    await self._give_way()
+                    await self._fairness.give_way(self._outbox)
                 elif (
                     self._has_free_slot() and not done() and self._state.reason is None
                 ):
                     await self.receive()
         finally:
             self._pass_on()
+            if self._undecoded:
+                self._on_left()
+
+    def _has_caught_up(self) -> bool:
+        return self.reading or not (self._undecoded or self.is_full())
 
     def _is_relieved(self) -> bool:
         return self._handed_over or self.reading
@@ -371,8 +387,7 @@ class Reader(WaitingTasks):
     def _decode(self, most: int) -> Message | None:
         """Return the next message received; handle the control frames before it.
 
-        :param most: messages for which there is a place, this one included; those
-            after it go to ``_ahead``
+        :param most: messages for which there is a place; others go to ``_ahead``
         """
         fairness = self._fairness
         try:
@@ -411,7 +426,7 @@ class Reader(WaitingTasks):
     def _handle_control(self, event: object) -> None:
         if isinstance(event, Ping):
             self._outbox.send_pong(self._engine.frame_pong(event.payload))
-            self._fairness.events = LIMIT  # see _give_way
+            self._fairness.events = LIMIT  # see give_way
         elif event is Paused.PAUSED:
             self._fairness.events = LONG_TURN
         elif isinstance(event, Pong):
@@ -421,6 +436,10 @@ class Reader(WaitingTasks):
             assert isinstance(event, Close | Failure)
             end_by_peer(event, self._engine, self._outbox, self._state)
 
+    def _on_left(self) -> None:
+        if self._connection:
+            self._connection.look_later()
+
     def _pass_on(self) -> None:
         """Wake a waiting task, if there is a message for it or no task reads."""
         if self._receivers and (
@@ -429,16 +448,3 @@ class Reader(WaitingTasks):
             self._wake_receiver()
         elif not self.reading:
             self._wake_other()
-
-    async def _give_way(self) -> None:
-        """Let other tasks run, and renew the fairness budget."""
-        self._fairness.renew()
-        await checkpoint()
-        self._last_yield.note()
-        # A Pong that is still pending when the next Ping is decoded is replaced. So a
-        # Ping spends the budget, and the Pong is given some passes to leave; it stays
-        # longer only if the peer does not read. A peer that reads gets a Pong for each.
-        for _ in range(PASSES_FOR_A_PONG):
-            if not self._outbox.has_pong:
-                break
-            await checkpoint()

@@ -24,6 +24,9 @@ MAX_READS: Final = 64
 # Of a stream there is no way to know how much is still to come.
 MAX_UNREAD_OF_STREAM: Final = 2**20  # bytes
 MAX_READS_OF_STREAM: Final = 64
+# While no task reads. malloc has a block of this size ready.
+READ_NOW_SIZE: Final = 65_536  # bytes
+MAX_READS_IN_A_ROW: Final = 4  # then other tasks run
 # Passes of the scheduler after which a stream has nothing to receive. One that has
 # something takes a few: one for its checkpoint, one for the selector, two for TLS.
 PASSES_FOR_A_READ: Final = 16
@@ -49,6 +52,28 @@ class Unread:
         self._reader = reader
         self._state = state
 
+    def read_now(self) -> bool:
+        """Read and decode what is there, without waiting, while no task reads.
+
+        :return: whether that was all; see `Reader.decode_now`
+
+        """
+        for _ in range(MAX_READS_IN_A_ROW):
+            if not self._reader.decode_now():
+                return False
+            try:
+                data = self._transport.receive_now(READ_NOW_SIZE)
+            except TransportLost as exc:
+                self._state.connection_lost(cause=exc.__cause__)
+                return False
+            if data is None:
+                return True
+            if not data:
+                self._state.connection_lost()
+                return False
+            self._reader.feed(data)
+        return False
+
     def drain(self) -> None:
         """Read what is there without waiting, and decode it up to the inbox' bounds.
 
@@ -67,6 +92,14 @@ class Unread:
         has waited for `PASSES_FOR_A_READ` passes of the scheduler. If another task is
         receiving already, it has the same time.
         """
+        try:
+            await self._drain_stream()
+        finally:
+            # This task was the one that reads, so it has to wake those that wait.
+            if self._state.reason is not None:
+                self._reader.on_closing()
+
+    async def _drain_stream(self) -> None:
         reader = self._reader
         waited = size = reads = 0
         while (

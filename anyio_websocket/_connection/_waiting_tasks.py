@@ -31,8 +31,7 @@ class WaitingTasks:
         try:
             await _wait(event, self._receivers)
         finally:
-            if event.is_set():
-                self._woken -= 1
+            self._woken -= event.is_set()
 
     def _wake_receiver(self) -> None:
         if self._receivers:

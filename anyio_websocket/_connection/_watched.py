@@ -21,20 +21,24 @@ class Watched(Protocol):
     #: to read one takes a fifth of a call
     on_watchlist: bool
 
+    #: whether a task of the background task reads from the connection, or closes it;
+    #: set by the background task
+    is_read_in_background: bool
+
     # -- for Reader ------------------------------------------------------------
 
     def on_unread(self) -> None:
-        """Have the background task watch the connection: no task reads from it now."""
+        """Have the connection read when something comes: no task reads from it now."""
+        ...
+
+    def look_later(self) -> None:
+        """Look soon whether a task still cares for what was received."""
         ...
 
     # -- for BackgroundTask ----------------------------------------------------
 
-    def reads_begun(self) -> int:
-        """Return how many times a task has begun to read."""
-        ...
-
     async def read_in_background(self) -> bool:
-        """Read until the application does, or close the connection if it ended.
+        """Read until that is not needed, or close the connection if it ended.
 
         :return: whether the connection is open and no task reads from it now
         """
@@ -63,7 +67,7 @@ class Watched(Protocol):
         ...
 
     def is_being_read(self) -> bool:
-        """Return whether a task is reading now."""
+        """Return whether what the peer sends now is noticed."""
         ...
 
     def has_left(self, seconds: float | None) -> bool:

@@ -7,13 +7,32 @@ and over a stream of anyio or trio (`_streams`).
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from .._endpoint import Endpoint
+
+# Seconds. A connection that no task reads is looked at after so long at most, where the
+# event loop does not tell at once that something has come.
+LOOK_INTERVAL: Final = 0.01
 
 
 class TransportLost(Exception):
     """The transport broke, or was closed meanwhile; ``__cause__`` says how."""
+
+
+class Watcher(Protocol):
+    """Reads what has come while no task reads. No method ever raises."""
+
+    def on_readable(self) -> bool:
+        """Receive without waiting; no task is in `Transport.receive`.
+
+        :return: whether to go on; if not, `Transport.watch` has to be called again
+        """
+        ...
+
+    def on_unwatched(self) -> None:
+        """Do without these calls: the event loop is about to end."""
+        ...
 
 
 class Transport(Protocol):
@@ -72,6 +91,18 @@ class Transport(Protocol):
         :return: ``None`` if there is nothing now, ``b""`` at the end
 
         """
+        ...
+
+    def watch(self, watcher: Watcher) -> bool:
+        """Call back when there is something to receive and no task is in `receive`.
+
+        :return: ``False`` if the transport cannot, and so will not call
+
+        """
+        ...
+
+    def look_soon(self) -> None:
+        """Call the watcher within `LOOK_INTERVAL`, even if nothing comes."""
         ...
 
     def has_left(self, seconds: float | None) -> bool:

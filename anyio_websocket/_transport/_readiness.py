@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from anyio.lowlevel import current_token
 
+from ._interface import Watcher
+
 
 class Readiness(Protocol):
     """What the owner of a socket asks of the event loop.
@@ -37,6 +39,17 @@ class Readiness(Protocol):
         :raises ClosedResourceError: if `close` is called meanwhile
 
         """
+
+    def watch(self, watcher: Watcher) -> bool:
+        """Call back when there is something to receive and no task is in `receive`.
+
+        :return: ``False`` if it is not possible
+
+        """
+        ...
+
+    def look_soon(self) -> None:
+        """Call the watcher within `LOOK_INTERVAL`, even if nothing comes."""
 
     def interrupt(self) -> None:
         """Make ``receive()`` return ``None`` if a task is in there."""

@@ -10,8 +10,10 @@ what was scheduled.
 
 `AsyncioReadiness` avoids both. The socket stays registered from one message to the
 next. When it is readable, the loop calls `_on_readable`, which receives the bytes and
-runs the waiting task at once. If no task waits, the callback removes the socket from
-the selector and leaves the bytes in the kernel, so TCP slows the peer down. An echo of
+runs the waiting task at once. If no task waits, it calls the watcher, which reads the
+connection itself (row E18). If that wants no more, because the inbox is full, or if
+there is no watcher, the callback removes the socket from the selector and leaves the
+bytes in the kernel, so TCP slows the peer down. An echo of
 16 bytes takes a fifth less than with a future of asyncio. It also keeps cancellation
 simple: there is no moment at which bytes have been received and the task has not run
 yet, so a cancelled task cannot lose any.
@@ -90,7 +92,7 @@ from typing import Any
 import anyio
 
 from ._adaptive_reads import MAX_FULL_READS, READ_FAILED, AdaptiveReads
-from ._interface import TransportLost
+from ._interface import LOOK_INTERVAL, TransportLost, Watcher
 
 
 class _NoContext:
@@ -135,9 +137,11 @@ class AsyncioReadiness(AdaptiveReads):
         "_data",
         "_error",
         "_is_registered",
+        "_look_is_scheduled",
         "_loop",
         "_size",
         "_wakeup",
+        "_watcher",
         "_writer",
     )
 
@@ -145,6 +149,8 @@ class AsyncioReadiness(AdaptiveReads):
         super().__init__(sock)
         self._loop = loop
         self._is_registered = False
+        self._watcher: Watcher | None = None  # whom to call if no task waits
+        self._look_is_scheduled = False
         self._writer: asyncio.Future[bool] | None = None  # of the task that waits
         # Bytes that the waiting task asks for; 0 if it only waits for readiness.
         self._size = 0
@@ -175,8 +181,8 @@ class AsyncioReadiness(AdaptiveReads):
 
     def _on_readable(self) -> None:
         wakeup = self._wakeup
-        if wakeup is None:  # no task waits: the bytes stay in the kernel
-            self._unregister()
+        if wakeup is None:
+            self._look()
             return
         try:
             self._data = self._read(self._size) if self._size else b""
@@ -189,6 +195,30 @@ class AsyncioReadiness(AdaptiveReads):
         self._wakeup = None
         assert self._context is not None
         self._context.run(wakeup, self)
+
+    def watch(self, watcher: Watcher) -> bool:
+        if not self._is_registered:
+            try:
+                self._register()
+            except OSError:  # no memory, or no room in the selector
+                return False
+        self._watcher = watcher
+        return True
+
+    def look_soon(self) -> None:
+        if not self._look_is_scheduled:
+            self._look_is_scheduled = True
+            self._loop.call_later(LOOK_INTERVAL, self._look_now)
+
+    def _look_now(self) -> None:
+        self._look_is_scheduled = False
+        if self._wakeup is None:
+            self._look()
+
+    def _look(self) -> None:
+        watcher = self._watcher
+        if watcher is None or not watcher.on_readable():
+            self._unregister()  # the bytes stay in the kernel
 
     def _register(self) -> None:
         loop: Any = self._loop
@@ -246,8 +276,8 @@ class AsyncioReadiness(AdaptiveReads):
 
     def close(self) -> None:
         self.interrupt()
-        # A task's context may have variables that refer to this connection: a cycle.
-        self._context = None
+        # Both may refer to this connection: a cycle. A task's context has variables.
+        self._context = self._watcher = None
         self._unregister()
         self._end_writing(False)
 
@@ -307,8 +337,15 @@ class UvloopReadiness(AsyncioReadiness):
 
     def _read(self, size: int) -> bytes:
         data = super()._read(size)
+        self._forget_if_reset()
+        return data
+
+    def _look(self) -> None:
+        super()._look()
+        self._forget_if_reset()  # if the watcher has not read
+
+    def _forget_if_reset(self) -> None:
         try:
             self._socket.getpeername()
         except OSError:
             self._unregister()
-        return data

@@ -42,7 +42,8 @@ from anyio.lowlevel import RunVar
 from trio.lowlevel import wait_readable, wait_writable
 
 from ._adaptive_reads import MAX_FULL_READS, READ_FAILED, AdaptiveReads
-from ._interface import TransportLost
+from ._interface import TransportLost, Watcher
+from ._readiness_epoll import SocketWatch, socket_watch
 
 
 class TrioReadiness(AdaptiveReads):
@@ -52,12 +53,24 @@ class TrioReadiness(AdaptiveReads):
 
     """
 
-    __slots__ = ("_is_closed", "_is_receiving")
+    __slots__ = (
+        "_cannot_be_watched",
+        "_is_closed",
+        "_is_receiving",
+        "_watch",
+        "_watcher",
+        "is_listed",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self._is_receiving = False
         self._is_closed = False
+        self._cannot_be_watched = False
+        #: see `Unattended`
+        self.is_listed: bool = False
+        self._watch: SocketWatch | None = None
+        self._watcher: Watcher | None = None  # whom to call if no task waits
 
     async def receive(self, size: int) -> bytes | None:
         if self._is_closed:  # trio would keep the task, for file descriptor -1
@@ -72,6 +85,8 @@ class TrioReadiness(AdaptiveReads):
                         await wait_readable(self._socket)
                     finally:
                         self._is_receiving = False
+                        if self._watch is not None and not self.is_listed:
+                            self._watch.add(self)
                 try:
                     return self._read(size)
                 except BlockingIOError:
@@ -86,6 +101,40 @@ class TrioReadiness(AdaptiveReads):
             await wait_readable(self._socket)
         except trio.ClosedResourceError:
             raise anyio.ClosedResourceError from None
+
+    def watch(self, watcher: Watcher) -> bool:
+        if not self._cannot_be_watched:
+            self._watch = socket_watch()
+        if self._watch is None:
+            return False
+        self._watcher = watcher
+        self._watch.add(self)
+        return True
+
+    def look_soon(self) -> None:
+        if self._watch is not None:
+            self._watch.add(self)
+
+    # -- for SocketWatch -------------------------------------------------------
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def on_readable(self) -> None:
+        # If a task waits, it will add the socket again.
+        watcher = self._watcher
+        if watcher is not None and not self._is_receiving:
+            if not watcher.on_readable():
+                self._watcher = None
+            elif self._watch is not None:  # not closed meanwhile
+                self._watch.enter(self)
+
+    def on_unwatched(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        self._watch = None
+        self._cannot_be_watched = True
+        if watcher is not None:
+            watcher.on_unwatched()
 
     def interrupt(self) -> None:
         if self._is_receiving and not self._is_closed:
@@ -112,6 +161,9 @@ class TrioReadiness(AdaptiveReads):
 
     def close(self) -> None:
         self._is_closed = True
+        if self._watch is not None:
+            self._watch.discard(self)
+            self._watch = self._watcher = None
         trio.lowlevel.notify_closing(self._socket)
 
 

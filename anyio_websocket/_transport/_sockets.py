@@ -17,7 +17,7 @@ from anyio.lowlevel import checkpoint
 from .._endpoint import Endpoint, endpoint_of
 from ._adaptive_reads import READ_FAILED
 from ._hang_up import bytes_taken, has_hung_up, has_vanished
-from ._interface import TransportLost
+from ._interface import TransportLost, Watcher
 from ._readiness import readiness_of
 
 RECEIVE_SIZE: Final = 65536  # bytes, if the caller passes no size
@@ -83,6 +83,12 @@ class SocketTransport:
             return None
         except OSError as exc:
             raise TransportLost(READ_FAILED) from exc
+
+    def watch(self, watcher: Watcher) -> bool:
+        return self._readiness.watch(watcher)
+
+    def look_soon(self) -> None:
+        self._readiness.look_soon()
 
     def has_left(self, seconds: float | None) -> bool:
         return has_hung_up(self._socket) or (

@@ -30,7 +30,7 @@ from anyio.streams.tls import TLSAttribute
 
 from .._endpoint import Endpoint, endpoint_of
 from ._hang_up import bytes_taken, has_hung_up, has_vanished
-from ._interface import Transport, TransportLost
+from ._interface import Transport, TransportLost, Watcher
 
 # Bytes that one call of a stream's send method is given. After each call we know that
 # the peer takes bytes, even if all of a large message takes longer than a Ping or than
@@ -118,6 +118,12 @@ class _Stream(ABC):
 
     def receive_now(self, max_bytes: int) -> bytes | None:
         raise NotImplementedError
+
+    def watch(self, watcher: Watcher) -> bool:
+        return False
+
+    def look_soon(self) -> None:
+        return  # there is nothing to call
 
     def has_left(self, seconds: float | None) -> bool:
         # A stream without a socket cannot be asked; then only a failed Ping tells.

@@ -27,7 +27,7 @@ from typing import Final
 from anyio.lowlevel import checkpoint
 
 from .._endpoint import Endpoint
-from ._interface import Transport, TransportLost, send
+from ._interface import Transport, TransportLost, Watcher, send
 from ._sockets import RECEIVE_SIZE
 
 # Bytes. TLS 1.3 lets a peer ask for any number of key updates (RFC 8446 section 4.6.3),
@@ -134,26 +134,29 @@ class TlsTransport:
     async def receive(self, max_bytes: int | None) -> bytes | None:
         size = max_bytes or RECEIVE_SIZE
         self._interrupted = False
-        while True:
-            # The last record may have had more bytes than were asked for.
-            if self._incoming.pending or self._tls.pending():
-                try:
-                    return self._read(size)
-                except ssl.SSLWantReadError:
-                    pass  # the rest of a record has not arrived yet
-            if self._waiting and self._give():
-                await checkpoint()
-                if self._interrupted:
+        try:
+            while True:
+                # The last record may have had more bytes than were asked for.
+                if self._incoming.pending or self._tls.pending():
+                    try:
+                        return self._read(size)
+                    except ssl.SSLWantReadError:
+                        pass  # the rest of a record has not arrived yet
+                if self._waiting and self._give():
+                    await checkpoint()
+                    if self._interrupted:
+                        return None
+                    continue
+                data = await self._below.receive(RECEIVE_SIZE)
+                if data:
+                    self._below.peer_active = True
+                    self._give(data)
+                elif data is None:
                     return None
-                continue
-            data = await self._below.receive(RECEIVE_SIZE)
-            if data:
-                self._below.peer_active = True
-                self._give(data)
-            elif data is None:
-                return None
-            else:
-                return b""  # without close_notify: many peers send none
+                else:
+                    return b""  # without close_notify: many peers send none
+        finally:
+            self._look_if_something_is_left()
 
     def receive_now(self, max_bytes: int) -> bytes | None:
         while True:
@@ -165,6 +168,7 @@ class TlsTransport:
             data = self._below.receive_now(RECEIVE_SIZE)
             if not data:
                 return data
+            self._below.peer_active = True
             self._give(data)
 
     def _give(self, data: bytes = b"") -> bool:
@@ -244,6 +248,19 @@ class TlsTransport:
                 raise TransportLost(
                     "the TLS peer requests key updates and does not read the answers"
                 )
+
+    def watch(self, watcher: Watcher) -> bool:
+        is_watched = self._below.watch(watcher)
+        self._look_if_something_is_left()  # by the handshake
+        return is_watched
+
+    def _look_if_something_is_left(self) -> None:
+        # The event loop tells what comes to the socket, and not what is in here.
+        if self._waiting or self._incoming.pending or self._tls.pending():
+            self._below.look_soon()
+
+    def look_soon(self) -> None:
+        self._below.look_soon()
 
     def has_left(self, seconds: float | None) -> bool:
         return self._below.has_left(seconds)

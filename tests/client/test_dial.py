@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 import trustme
-from anyio.abc import ByteStream, ByteStreamConnectable, Listener, SocketAttribute
+from anyio.abc import ByteStream, ByteStreamConnectable, Listener
 from anyio.streams.tls import TLSListener
 
 from anyio_websocket import (
@@ -34,6 +34,7 @@ from anyio_websocket._transport import _connect
 
 from ..support.memory_servers import serving as memory_serving
 from ..support.servers import answering, echo, raw_server, serving, silent
+from ..support.sockets import resetting_server
 from ..support.streams import MemoryListener
 
 # In these tests the nursery ends, because the library leaves no task in it.
@@ -179,12 +180,7 @@ async def test_B10_server_without_tls(client_tls: ssl.SSLContext) -> None:
 
 
 async def test_B10_a_reset_in_the_tls_handshake(client_tls: ssl.SSLContext) -> None:
-    async def reset(stream: ByteStream) -> None:
-        await stream.receive()
-        raw = stream.extra(SocketAttribute.raw_socket)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-
-    async with raw_server(reset) as port:
+    async with resetting_server(lambda hello: b"") as port:
         with pytest.raises(HandshakeError) as caught:
             async with open_websocket("localhost", port, "/", use_ssl=client_tls):
                 pass

@@ -9,7 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import CloseReason
-from anyio_websocket._connection._background import BackgroundTask
+from anyio_websocket._connection._background import TICK, BackgroundTask
 from anyio_websocket._settings import ConnectionSettings
 
 from ..support.frames import (
@@ -24,6 +24,7 @@ from ..support.peer import (
     Opener,
     closed_with,
 )
+from ..support.watched import StubConnection
 
 pytestmark = pytest.mark.virtual_time
 
@@ -177,6 +178,36 @@ async def test_the_task_ends_with_its_connection(opener: Opener) -> None:
             await peer.send_close(1000)
             await peer.receive()
             await peer.stream.aclose()
+
+
+class Unread(StubConnection):
+    """A connection that no task reads; counts how often one was started."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def is_being_read(self) -> bool:
+        return False
+
+    async def read_in_background(self) -> bool:
+        self.reads += 1
+        return False
+
+
+async def test_E18_each_connection_on_the_watchlist_is_read_once() -> None:
+    async with anyio.create_task_group() as tasks:
+        background = BackgroundTask(tasks, ConnectionSettings())
+        one, later, busy = Unread(), Unread(), Unread()
+        for connection in (one, later, busy):
+            background.add(connection)
+        background.watch(one)
+        await anyio.sleep(TICK / 2)
+        background.watch(later)  # the check of the first one comes soon
+        busy.is_read_in_background = True
+        background.watch(busy)
+        await anyio.sleep(3 * TICK)
+        assert [connection.reads for connection in (one, later, busy)] == [1, 1, 0]
+        tasks.cancel_scope.cancel()
 
 
 async def test_the_task_ends_with_the_last_release() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import anyio
+import pytest
 
+from anyio_websocket import ConnectionClosed
 from anyio_websocket._connection._unread import (
     MAX_READS,
     READ_SIZE,
@@ -11,6 +13,7 @@ from anyio_websocket._connection._unread import (
     read_unread,
 )
 
+from ..support.peer import Opener
 from ..support.sockets import pair
 
 
@@ -35,3 +38,29 @@ async def test_E13_an_attempt_to_receive_ends() -> None:
             tasks.start_soon(cancel_later, scope)
             await anyio.sleep_forever()
     assert scope.cancelled_caught
+
+
+@pytest.mark.virtual_time
+async def test_E7_every_receiver_learns_of_the_end_while_a_sender_reads_what_is_left(
+    opener: Opener,
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        ws, peer, _ = await opener(tasks)
+
+        async def receive() -> None:
+            for _ in range(3):  # it calls again before the other task has run
+                with pytest.raises(ConnectionClosed):
+                    await ws.get_message()
+
+        async def send() -> None:
+            with pytest.raises(ConnectionClosed):
+                await ws.send_message(bytes(100_000))
+
+        with anyio.fail_after(1):
+            async with anyio.create_task_group() as users:
+                users.start_soon(receive)
+                users.start_soon(receive)
+                users.start_soon(send)
+                await anyio.wait_all_tasks_blocked()
+                await peer.stream.aclose()
+                await ws.aclose()

@@ -3,13 +3,17 @@
 Each operation is played once to count its steps, and then again for each of them. Over
 a stream there is no way to know how much of a frame was sent, so the connection may be
 over afterwards. Over the library's sockets only cancelling ``aclose()`` ends it.
+On asyncio each is cancelled by a cancel scope, and by what asyncio itself has for it.
 """
 
 from __future__ import annotations
 
 import gc
+import ssl
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from itertools import product
 from typing import Any
 
 import anyio
@@ -21,16 +25,20 @@ from anyio_websocket import (
     ConnectionClosed,
     WebSocketConnection,
     WebSocketError,
+    open_websocket,
+    open_websocket_url,
     wrap_client_stream,
     wrap_server_stream,
 )
 
+from ..support.backends import tasks_now
 from ..support.peer import linked, linked_by_sockets
-from ..support.steps import cancelled_at
+from ..support.servers import serving
+from ..support.steps import Way, by_scope, by_task, cancelled_at, ways
 from ..support.streams import stream_pair
 from ..support.sweeps import swept
 
-pytestmark = [pytest.mark.virtual_time, pytest.mark.sweep]
+pytestmark = pytest.mark.sweep
 
 Operation = Callable[[WebSocketConnection], Coroutine[Any, Any, None]]
 OPTIONS: dict[str, Any] = {
@@ -42,6 +50,7 @@ OPTIONS: dict[str, Any] = {
 }
 BUDGET = 30  # seconds
 LARGE = bytes(range(256)) * 20
+LARGER = LARGE * 2
 HUGE = bytes(range(256)) * 400  # more than a socket takes at once
 
 
@@ -160,18 +169,19 @@ def right(operation: Operation, rest: list[str | bytes]) -> bool:
     )
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("compression", [False, True])
 @pytest.mark.parametrize("operation", OPERATIONS)
 async def test_F1_to_F3_D7_E9_cancelled_at_every_step(
-    operation: Operation, compression: bool
+    operation: Operation, compression: bool, anyio_backend_name: str
 ) -> None:
     options = {**OPTIONS, "compression": compression}
 
-    async def play(at: int | None) -> int:
+    async def play(at: int | None, way: Way = by_scope) -> int:
         async with linked(1000, client=options, server=options) as (ws, server):
             stream: Any = ws._core.transport._stream  # type: ignore[attr-defined]
             async with echoed(server):
-                count = await cancelled_at(at, operation(ws))
+                count = await cancelled_at(at, operation(ws), way)
                 if ws.closed is None:
                     assert right(operation, await still_works(ws))
                 else:
@@ -182,20 +192,21 @@ async def test_F1_to_F3_D7_E9_cancelled_at_every_step(
 
     count = await play(None)
     assert count > 0
-    for at in swept(range(count)):
-        await play(at)
+    for way, at in swept(product(ways(anyio_backend_name), range(count))):
+        await play(at, way)
     gc.collect()  # what was not closed or awaited warns now, and fails the test
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("compression", [False, True])
 @pytest.mark.parametrize("operation", [*OPERATIONS, send_huge, send_many])
 async def test_F1_to_F3_D7_E9_cancelled_at_every_step_over_sockets(
-    operation: Operation, compression: bool
+    operation: Operation, compression: bool, anyio_backend_name: str
 ) -> None:
-    async def play(at: int | None) -> int:
+    async def play(at: int | None, way: Way = by_scope) -> int:
         async with linked_by_sockets(compression, **OPTIONS) as (ws, server):
             async with echoed(server):
-                count = await cancelled_at(at, operation(ws))
+                count = await cancelled_at(at, operation(ws), way)
                 if ws._core.transport.unsent and operation is send_huge:
                     # The frame is finished though no task sends anything more.
                     with anyio.fail_after(1):  # long before the keepalive does
@@ -212,13 +223,16 @@ async def test_F1_to_F3_D7_E9_cancelled_at_every_step_over_sockets(
         return count
 
     count = await play(None)
-    for at in swept(range(count)):
-        await play(at)
+    for way, at in swept(product(ways(anyio_backend_name), range(count))):
+        await play(at, way)
     gc.collect()
 
 
-async def test_F6_handshakes_cancelled_at_every_step() -> None:
-    async def play(client: int | None, server: int | None) -> tuple[int, int]:
+@pytest.mark.virtual_time
+async def test_F6_handshakes_cancelled_at_every_step(anyio_backend_name: str) -> None:
+    async def play(
+        client: int | None, server: int | None, way: Way = by_scope
+    ) -> tuple[int, int]:
         counts = [0, 0]
         ours, theirs = stream_pair()
         with anyio.fail_after(BUDGET):
@@ -232,7 +246,7 @@ async def test_F6_handshakes_cancelled_at_every_step() -> None:
                         except WebSocketError:
                             pass
 
-                    counts[1] = await cancelled_at(server, work())
+                    counts[1] = await cancelled_at(server, work(), way)
                     await theirs.aclose()
 
                 async def connect() -> None:
@@ -246,7 +260,7 @@ async def test_F6_handshakes_cancelled_at_every_step() -> None:
                         else:
                             await ws.aclose()
 
-                    counts[0] = await cancelled_at(client, work())
+                    counts[0] = await cancelled_at(client, work(), way)
 
                 tasks.start_soon(serve)
                 tasks.start_soon(connect)
@@ -256,16 +270,17 @@ async def test_F6_handshakes_cancelled_at_every_step() -> None:
     clients, servers = await play(None, None)
     assert clients > 3
     assert servers > 2
-    for at in swept(range(clients)):
-        await play(at, None)
-    for at in swept(range(servers)):
-        await play(None, at)
+    for way, at in swept(product(ways(anyio_backend_name), range(clients))):
+        await play(at, None, way)
+    for way, at in swept(product(ways(anyio_backend_name), range(servers))):
+        await play(None, at, way)
     gc.collect()
 
 
-async def test_F3_the_nursery_cancelled_at_every_step() -> None:
+@pytest.mark.virtual_time
+async def test_F3_the_nursery_cancelled_at_every_step(anyio_backend_name: str) -> None:
     # Here the nursery of the connection is cancelled, and so is its background task.
-    async def play(at: int | None) -> int:
+    async def play(at: int | None, way: Way = by_scope) -> int:
         ours, theirs = stream_pair(1000)
         counts: list[int] = []
         closed: list[CloseReason | None] = []
@@ -295,7 +310,7 @@ async def test_F3_the_nursery_cancelled_at_every_step() -> None:
             async with anyio.create_task_group() as outer:
 
                 async def work() -> None:
-                    counts.append(await cancelled_at(at, use()))
+                    counts.append(await cancelled_at(at, use(), way))
 
                 outer.start_soon(work)
                 await serve()
@@ -304,6 +319,84 @@ async def test_F3_the_nursery_cancelled_at_every_step() -> None:
         return counts[0]
 
     count = await play(None)
-    for at in swept(range(count)):
-        await play(at)
+    for way, at in swept(product(ways(anyio_backend_name), range(count))):
+        # If a scope of another task of the group is cancelled at the same moment, anyio
+        # takes a cancellation of this task back.
+        await play(at, partial(by_task, counted=False) if way is by_task else way)
+    gc.collect()
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("compression", [False, True])
+async def test_F1_F2_E7_cancelled_at_every_step_beside_others(
+    compression: bool, anyio_backend_name: str
+) -> None:
+    async def play(at: int | None, way: Way = by_scope) -> int:
+        got: list[str | bytes] = []
+        sent = False
+        async with linked_by_sockets(compression, **OPTIONS) as (ws, server):
+
+            async def receive() -> None:
+                got.append(await ws.get_message())
+
+            async def use() -> None:
+                nonlocal sent
+                await ws.send_message(LARGER)
+                sent = True
+                await receive()
+
+            async with echoed(server):
+                async with anyio.create_task_group() as others:
+                    for message in ("before", LARGE[1:]):
+                        others.start_soon(receive)
+                        others.start_soon(ws.send_message, message)
+                    await anyio.lowlevel.checkpoint()
+                    count = await cancelled_at(at, use(), way)
+                    await ws.send_message("behind")
+                got += await still_works(ws)
+                await ws.aclose()
+        for message in ("before", LARGE[1:], "behind"):
+            got.remove(message)
+        assert got == [LARGER] or not (got or sent)
+        return count
+
+    count = await play(None)
+    for way, at in swept(product(ways(anyio_backend_name), range(count))):
+        await play(at, way)
+    gc.collect()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_F6_a_block_opened_and_cancelled_at_every_step(
+    tls: bool,
+    client_tls: ssl.SSLContext,
+    server_tls: ssl.SSLContext,
+    anyio_backend_name: str,
+) -> None:
+    async def use(port: int) -> None:
+        context = client_tls if tls else False
+        async with open_websocket("localhost", port, "/", use_ssl=context) as ws:
+            await ws.send_message("small")
+            assert await ws.get_message() == "small"
+
+    async def play(port: int, at: int | None, way: Way = by_scope) -> int:
+        before = tasks_now()
+        count = await cancelled_at(at, use(port), way)
+        with anyio.fail_after(BUDGET):
+            while tasks_now() > before:
+                await anyio.sleep(0.001)
+        return count
+
+    async with serving(tls=server_tls if tls else None) as port:
+        url = f"{'wss' if tls else 'ws'}://localhost:{port}"
+        async with (
+            open_websocket_url(url, client_tls if tls else None) as other,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(other.get_message)  # so the background task has no job
+            count = await play(port, None)
+            assert count > 5
+            for way, at in swept(product(ways(anyio_backend_name), range(count))):
+                await play(port, at, way)
+            await other.send_message("still here?")
     gc.collect()

@@ -29,14 +29,13 @@ from anyio_websocket import (
 )
 
 from ..support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from ..support.hostile_work import bomb
 from ..support.peer import RawPeer, client_of_raw_server, linked, server_of_raw_client
 from ..support.streams import MemoryStream, hang
 
 RSV1 = 4
 AGREED = b"permessage-deflate; server_max_window_bits=12; client_max_window_bits=12"
 HEADER = b"Sec-WebSocket-Extensions: " + AGREED
-BOMB = zlib.compressobj(9, zlib.DEFLATED, -15)
-BOMB_DATA = BOMB.compress(bytes(2**28)) + BOMB.flush(zlib.Z_SYNC_FLUSH)[:-4]
 
 Opened = tuple[WebSocketConnection, RawPeer, MemoryStream]
 Opener = Callable[..., Awaitable[Opened]]
@@ -236,7 +235,7 @@ async def test_D1_a_bomb(opener: Opener, limit: int) -> None:
         connection, peer, _ = await opener(
             tasks, capacity=2**20, max_message_size=limit
         )
-        wire = peer.frame(BINARY, BOMB_DATA, rsv=RSV1)
+        wire = peer.frame(BINARY, bomb(256), rsv=RSV1)
 
         async def send() -> None:
             with suppress(anyio.BrokenResourceError):  # it is not read to its end

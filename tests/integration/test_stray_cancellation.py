@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import pytest
 from anyio import get_cancelled_exc_class
+from anyio.abc import TaskGroup
 
-from anyio_websocket import WebSocketRequest
+from anyio_websocket import (
+    WebSocketError,
+    WebSocketRequest,
+    wrap_client_stream,
+)
 
+from ..support.backends import tasks_now
 from ..support.frames import CLOSE, Frame, close_payload
+from ..support.memory_servers import serving as serving_in_memory
 from ..support.peer import RawPeer, request
-from ..support.servers import connected, is_answered, is_served, said, serving
+from ..support.servers import connected, echo, is_answered, is_served, said, serving
+from ..support.steps import stepped, when_woken
+from ..support.streams import MemoryListener
+from ..support.sweeps import swept
+
+LARGE = bytes(range(256)) * 20
 
 
 async def _cancel_itself() -> None:
@@ -123,6 +136,69 @@ async def test_G9_a_task_is_cancelled_outside_its_handler(
             assert await is_answered(new)
         [record] = said(caplog)
         assert "its task was cancelled" in record.message
+
+
+@pytest.mark.sweep
+@pytest.mark.virtual_time
+async def test_G9_a_handler_is_cancelled_at_every_step(
+    anyio_backend_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if anyio_backend_name == "trio":
+        pytest.skip("trio cancels scopes, not tasks")
+    at: int | None = None
+    count = 0
+
+    async def handler(request: WebSocketRequest) -> None:
+        async def use() -> None:
+            connection = await request.accept()
+            await connection.send_message(LARGE)
+            assert await connection.get_message() == LARGE
+            await connection.ping()
+            await connection.aclose()
+
+        task = asyncio.current_task()
+        assert task is not None
+        cancel = task.cancel
+
+        def step(trap: Any) -> None:
+            nonlocal count
+            if count == at:
+                when_woken(trap, cancel)
+            count += 1
+
+        if request.path == "/bad":
+            await stepped(use(), step)
+        else:
+            await echo(request)
+
+    async def play(step: int | None, listener: MemoryListener, tasks: TaskGroup) -> int:
+        nonlocal at, count
+        at, count = step, 0
+        before = tasks_now()
+        with anyio.fail_after(30):
+            with suppress(WebSocketError):
+                bad = await wrap_client_stream(
+                    tasks, listener.connect(), "example.org", "/bad"
+                )
+                async for message in bad:
+                    await bad.send_message(message)
+            while tasks_now() > before:
+                await anyio.sleep(0.01)
+        return count
+
+    async with serving_in_memory(handler, capacity=1000) as (listener, tasks):
+        good = await wrap_client_stream(tasks, listener.connect(), "example.org", "/")
+        async with good, anyio.create_task_group() as waiting:
+            waiting.start_soon(good.get_message)  # so the background task has no job
+            steps = await play(None, listener, tasks)
+            assert steps > 5
+            assert not said(caplog)
+            for step in swept(range(steps)):
+                await play(step, listener, tasks)
+                [record] = said(caplog)
+                assert "cancelled, but not by the server" in record.message
+                caplog.clear()
+            await good.send_message("still here?")
 
 
 async def test_G9_errors_beside_a_cancellation_end_the_server_if_asked_to(

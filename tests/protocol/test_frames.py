@@ -389,6 +389,7 @@ def test_D11_the_texts_that_take_the_most_memory(
     assert after <= (held + 0.1) * limit
 
 
+@pytest.mark.measured
 def test_C4_an_announced_length_takes_no_memory(is_client: bool, peer: Frames) -> None:
     codec = codec_of(is_client, 2**30)
     data = peer(2, b"abc", length=2**30)

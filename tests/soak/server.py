@@ -49,7 +49,10 @@ def tasks_now() -> int:
     """Count the tasks of the event loop."""
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_run():
-        return int(trio.lowlevel.current_statistics().tasks_living)
+        # Without system tasks, which come when they are first needed, and stay.
+        root = trio.lowlevel.current_root_task()
+        system = sum(len(group.child_tasks) for group in root.child_nurseries[:-1])
+        return int(trio.lowlevel.current_statistics().tasks_living) - system
     asyncio = sys.modules["asyncio"]
     return len(asyncio.all_tasks(current_token().native_token))
 

@@ -21,37 +21,36 @@ def deflated(data: bytes) -> bytes:
     return (packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
-class _Bits:
-    """Writes a deflate stream by hand (RFC 1951)."""
+def bomb(mib: int) -> bytes:
+    """Make a payload that inflates to so many MiB of zeros.
 
-    def __init__(self) -> None:
-        self._value = self._size = 0
-
-    def put(self, value: int, size: int) -> None:
-        self._value |= value << self._size
-        self._size += size
-
-    def data(self) -> bytes:
-        return self._value.to_bytes((self._size + 7) // 8, "little")
+    One MiB is compressed, and repeated: 256 of them would take a second.
+    """
+    packer = zlib.compressobj(9, zlib.DEFLATED, -12)
+    one = packer.compress(bytes(MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return (one * mib)[:-4]
 
 
 def empty_dynamic_blocks(count: int) -> bytes:
     """Make blocks that have a table of codes, and nothing in it but their end."""
-    bits = _Bits()
-    for _ in range(count):
-        bits.put(0b100, 3)  # not the last one; dynamic codes
-        bits.put(0, 5)  # 257 codes for literals
-        bits.put(0, 5)  # one for distances
-        bits.put(14, 4)  # 18 lengths of codes
-        for symbol in (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1):
-            bits.put(symbol in (1, 18), 3)
-        bits.put(1, 1)  # 138 literals without a code
-        bits.put(127, 7)
-        bits.put(1, 1)  # and 118
-        bits.put(107, 7)
-        bits.put(0, 3)  # one bit each for the end and a distance; the end
-    bits.put(0, 3)  # the flushed block
-    return bits.data()
+    symbols = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1)
+    block = [
+        (0b100, 3),  # not the last one; dynamic codes
+        (0, 5),  # 257 codes for literals
+        (0, 5),  # one for distances
+        (14, 4),  # 18 lengths of codes
+        *((int(symbol in (1, 18)), 3) for symbol in symbols),
+        (1, 1),  # 138 literals without a code
+        (127, 7),
+        (1, 1),  # and 118
+        (107, 7),
+        (0, 3),  # one bit each for the end and a distance; the end
+    ]
+    # The first bit of a deflate stream is the lowest one (RFC 1951 section 3.1.1).
+    bits = "".join(f"{value:0{size}b}" for value, size in reversed(block)) * count
+    flushed = "000"  # the block that a flush adds
+    size = len(flushed) + len(bits)
+    return int(flushed + bits, 2).to_bytes((size + 7) // 8, "little")
 
 
 Make = Callable[[bytes | None], bytes]

@@ -25,7 +25,7 @@ from anyio_websocket._connection._background import BackgroundTask
 from anyio_websocket._connection._core import open_core
 from anyio_websocket._protocol import Extensions
 from anyio_websocket._settings import ConnectionSettings
-from anyio_websocket._transport._sockets import SocketTransport
+from anyio_websocket._transport import SocketTransport, Transport
 
 from .frames import CLOSE, Frame, close_payload, frame, take_frame
 from .streams import MemoryStream, stream_pair
@@ -265,13 +265,28 @@ def over_socket(
 ) -> WebSocketConnection:
     """Make a connection of a socket, as if the handshake were done."""
     sock.setblocking(False)
+    transport = SocketTransport(sock)
+    return over_transport(transport, tasks, deflate, is_client=is_client, **options)
+
+
+def over_transport(
+    transport: Transport,
+    tasks: TaskGroup,
+    deflate: PerMessageDeflate | None = None,
+    *,
+    is_client: bool,
+    trailing: bytes = b"",
+    **options: Any,
+) -> WebSocketConnection:
+    """Make a connection of a transport, as if the handshake were done."""
     settings = ConnectionSettings(**options)
     core = open_core(
-        SocketTransport(sock),
+        transport,
         Extensions(deflate),
         BackgroundTask(tasks, settings),
         settings,
         is_client=is_client,
+        trailing=trailing,
     )
     return WebSocketConnection(
         core,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -46,3 +46,25 @@ def reset(sock: socket.socket) -> None:
     """Close so that the peer gets a reset."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
+
+
+@asynccontextmanager
+async def resetting_server(answer: Callable[[bytes], bytes]) -> AsyncGenerator[int]:
+    """Serve one client: read once, answer, and reset the connection.
+
+    The sockets are plain ones, as some versions of anyio send a FIN before they close.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        async def serve() -> None:
+            await anyio.wait_readable(listener)
+            theirs, _ = listener.accept()
+            with theirs:
+                await anyio.wait_readable(theirs)
+                theirs.sendall(answer(theirs.recv(65_536)))
+                reset(theirs)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(serve)
+            yield listener.getsockname()[1]
+            tasks.cancel_scope.cancel()

@@ -7,12 +7,13 @@ class StubConnection:
     """What a part of a connection calls back; see ``_connection._watched``."""
 
     on_watchlist = True
+    is_read_in_background = False
 
     def on_unread(self) -> None:
         pass
 
-    def reads_begun(self) -> int:
-        return 0
+    def look_later(self) -> None:
+        pass
 
     async def read_in_background(self) -> bool:
         return False

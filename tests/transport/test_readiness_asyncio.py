@@ -201,6 +201,16 @@ async def test_an_error_is_released_once_it_was_raised() -> None:
         assert released() is None
 
 
+class Blind:
+    """A watcher that reads nothing."""
+
+    def on_readable(self) -> bool:
+        return False
+
+    def on_unwatched(self) -> None:
+        pass
+
+
 def test_G1_a_selector_that_fails_once_is_asked_again() -> None:
     # A listener tries again. If the socket counted as registered, it would be for ever.
     def failing_once(base: Any, method: str) -> Any:
@@ -218,6 +228,8 @@ def test_G1_a_selector_that_fails_once_is_asked_again() -> None:
             readiness.get_loop().fails = True
             with pytest.raises(OSError, match="memory"):
                 await readiness.readable()
+            readiness.get_loop().fails = True
+            assert not readiness.watch(Blind())
             theirs.send(b"bytes")
             async with asyncio.timeout(5):
                 await readiness.readable()

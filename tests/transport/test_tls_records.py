@@ -126,3 +126,15 @@ async def _shake_hands(client: TlsTransport, below: SocketTransport) -> None:
     head = hello[: HEADER - 2] + b"\0\1"
     assert below.write(b"".join(head + bytes([byte]) for byte in hello[HEADER:]))
     await client.handshake()
+
+
+async def test_E4_a_part_of_a_record_is_a_sign_of_life(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        ends.client._tls.write(b"x" * 1000)
+        assert ends.client_socket.write(ends.client._outgoing.read()[:500])
+        ends.server.peer_active = False
+        while not ends.server.peer_active:
+            assert ends.server.receive_now(100) is None
+            await checkpoint()

@@ -22,6 +22,7 @@ from ...support.frames import (
     Frame,
     frame,
 )
+from ...support.hostile_work import bomb
 from ...support.peer import RawPeer
 from .script import (
     BrokenPromise,
@@ -53,7 +54,7 @@ TOO_LARGE: Final = [
     frame(BINARY, bytes(LIMIT + 1), mask=bytes(4)),
     frame(BINARY, bytes(LIMIT), fin=False, mask=bytes(4)) + frame(CONTINUATION, b"x"),
 ]
-BOMB: Final = frame(BINARY, deflated(bytes(2**26)), rsv=4, mask=bytes(4))
+BOMB: Final = frame(BINARY, bomb(64), rsv=4, mask=bytes(4))
 INFLATED: Final = frame(BINARY, deflated(bytes(LIMIT)), rsv=4, mask=bytes(4))
 # Each is an empty block that is not final, and adds nothing to the message.
 EMPTY_BLOCKS: Final = frame(

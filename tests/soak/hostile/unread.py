@@ -171,6 +171,7 @@ async def stays_behind_a_full_queue(peer: RawPeer) -> None:
 
 
 @plays("E17")
+@plays("E18")
 async def talks_to_a_busy_application(peer: RawPeer) -> None:
     """The Pong comes before the first answer, and the Close before the others."""
     await opened(peer, path=random.choice((b"/slow", b"/compute")))
