@@ -213,7 +213,7 @@ class ClientSettings(ClientStreamSettings):
                 raise ValueError(
                     f"local_host must be an IP address, not {self.local_host!r}"
                 ) from None
-        if not isinstance(self.via, ByteStreamConnectable | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if self.via is not None and not isinstance(self.via, ByteStreamConnectable):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
                 "via must be an anyio.abc.ByteStreamConnectable or None, not "
                 f"{type(self.via).__name__}"
@@ -311,7 +311,9 @@ def check(
 
 
 def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str | None):
+    if value is None:
+        return
+    if not isinstance(value, str):
         raise TypeError(f"{name} must be a str or None, not {type(value).__name__}")
     if value == "":
         raise ValueError(f"{name} must not be empty")

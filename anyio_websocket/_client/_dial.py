@@ -87,8 +87,9 @@ class Dialer:
         host, port = target.host, target.port
         #: what the request says in Host
         self.host_header = _url.host_header(host, port, is_secure=use_ssl is not False)
+        end = f":{port:d}"
         #: the server's address, and the proxy's if there is one, for errors
-        self.server = _url.authority(host, port)
+        self.server = self.host_header.removesuffix(end) + end
         self._proxy = self._choose_proxy(target)
         if self._proxy is not None:
             self.server += f" through the proxy at {self._proxy.address}"

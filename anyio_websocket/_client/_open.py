@@ -62,7 +62,9 @@ def open_websocket(
     :raises HandshakeError: if the connection could not be made; ``__cause__`` is the
         error of the network or of TLS, if there was one
     :raises ConnectionTimeout: if it was not open within ``connect_timeout``
+    :raises ProxyError: if the proxy could not be reached, or did not connect
     :raises ConnectionRejected: if the server responded with another status than 101
+    :raises ImportError: if it is a SOCKS proxy, and the extra ``socks`` is missing
     :raises DisconnectionTimeout: if the block ended without an exception, and the
         server did not finish the closing handshake within ``disconnect_timeout``
 
@@ -134,7 +136,9 @@ async def connect_websocket(
         connection during the handshake
     :raises ConnectionTimeout: if the connection was not open within
         ``connect_timeout``
+    :raises ProxyError: if the proxy could not be reached, or did not connect
     :raises ConnectionRejected: if the server responded with another status than 101
+    :raises ImportError: if it is a SOCKS proxy, and the extra ``socks`` is missing
 
     """
     settings = checked(ClientSettings, connect_websocket, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import pickle
 import ssl
@@ -10,8 +11,13 @@ from typing import Any
 import anyio
 import pytest
 
-from anyio_websocket import ProxyError, open_websocket_url
+from anyio_websocket import ProxyError, WebSocketRequest, open_websocket_url
 from anyio_websocket._client import _proxy
+
+from ..support.forward_proxies import Answer, http_proxy, proxying, socks_proxy
+from ..support.servers import serving
+from ..support.steps import cancelled_at
+from ..support.sweeps import swept
 
 
 @pytest.mark.parametrize(
@@ -101,3 +107,40 @@ def test_the_error_is_whole_after_pickling() -> None:
     error = pickle.loads(pickle.dumps(ProxyError("no", 407)))
     assert (str(error), error.status_code) == ("no", 407)
     assert ProxyError("no").status_code is None
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    ("answer", "scheme"), [(http_proxy, "https"), (socks_proxy, "socks5h")]
+)
+async def test_F6_connecting_is_cancelled_at_every_step(
+    answer: Answer, scheme: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    """With TLS in TLS, and a redirect. A socket that stays open fails the test."""
+
+    async def handler(request: WebSocketRequest) -> None:
+        if request.path == "/a":
+            await request.reject(302, extra_headers={"Location": "/b"})
+        else:
+            await request.accept()
+
+    async def connect() -> None:
+        async with open_websocket_url(
+            f"wss://localhost:{port}/a",
+            client_tls,
+            proxy=f"{scheme}://me:secret@localhost:{proxy.port}",
+            proxy_ssl=client_tls if scheme == "https" else None,
+            max_redirects=1,
+        ):
+            pass
+
+    proxy_tls = server_tls if scheme == "https" else None
+    async with serving(handler, server_tls) as port:
+        async with proxying(answer, proxy_tls) as proxy:
+            with anyio.fail_after(20):
+                count = await cancelled_at(None, connect())
+                assert count > 10
+                for at in swept(range(count)):
+                    await cancelled_at(at, connect())
+                await connect()
+    gc.collect()

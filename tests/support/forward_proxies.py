@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -17,6 +17,12 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.tls import TLSListener
 
 from .peer import RawPeer
+
+# What a client that leaves is to a proxy.
+GONE = (
+    *(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream),
+    *(anyio.IncompleteRead, ssl.SSLError),
+)
 
 
 class RunningProxy(NamedTuple):
@@ -48,7 +54,8 @@ async def proxying(
 
     async def handle(stream: ByteStream) -> None:
         async with stream:
-            await answer(stream, asked)
+            with suppress(*GONE):
+                await answer(stream, asked)
 
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(secured.serve, handle)
@@ -62,11 +69,9 @@ async def relay(stream: ByteStream, port: int) -> None:
         async with anyio.create_task_group() as tasks:
 
             async def copy(source: ByteStream, sink: ByteStream) -> None:
-                try:
+                with suppress(*GONE):
                     async for data in source:
                         await sink.send(data)
-                except anyio.BrokenResourceError:
-                    pass
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(copy, stream, server)
