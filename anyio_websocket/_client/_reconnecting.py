@@ -15,7 +15,6 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -38,7 +37,6 @@ _T = TypeVar("_T")
 Block = AbstractAsyncContextManager[WebSocketConnection]
 
 
-@dataclass(frozen=True, slots=True)
 class Attempt:
     """An attempt to connect, as the function is told that says where to connect.
 
@@ -49,10 +47,19 @@ class Attempt:
 
     """
 
-    #: 1 for the first attempt, and for the first after a connection that was of use
-    number: int
-    #: what ended the attempt or the connection before; ``None`` for the very first one
-    error: Exception | None
+    # Not a dataclass: making one takes longer than to import the rest of this module.
+    __slots__ = ("error", "number")
+
+    def __init__(self, number: int, error: Exception | None) -> None:
+        #: 1 for the first attempt, and for the first after a connection of use
+        self.number: int = number
+        #: what ended the attempt or the connection before; ``None`` if there was none
+        self.error: Exception | None = error
+
+    def __repr__(self) -> str:
+        # Not the error's text: what is not ours may have a token in it.
+        error = None if self.error is None else type(self.error).__name__
+        return f"Attempt(number={self.number}, error={error})"
 
 
 Where = Callable[[Attempt], Awaitable[tuple[str, Mapping[str, object]] | Block]]

@@ -347,6 +347,11 @@ async def test_mistakes(
     assert "secret" not in str(caught.value)
 
 
+def test_an_attempt_shows_no_secret() -> None:
+    assert repr(Attempt(1, None)) == "Attempt(number=1, error=None)"
+    assert repr(Attempt(2, KeyError("x"))) == "Attempt(number=2, error=KeyError)"
+
+
 async def test_functions_that_were_called_already() -> None:
     with pytest.raises(TypeError, match=r"connect must be .*, not what it returns"):
         await reconnecting(a_pair(Attempt(1, None)), nothing)  # type: ignore[arg-type]
