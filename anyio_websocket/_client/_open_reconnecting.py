@@ -136,6 +136,7 @@ class ReconnectingConnection:
         self,
         message: str | bytes | bytearray | memoryview,
         *,
+        text: bool | None = None,
         compress: bool | None = None,
     ) -> None:
         """Send a message, see `WebSocketConnection.send_message`.
@@ -146,18 +147,26 @@ class ReconnectingConnection:
         whether the message arrived, so it is not sent again, and this raises. When this
         returns, the message has left, and may still be lost.
 
-        :param message: see `WebSocketConnection.send_message`
+        :param message: the whole message; one in parts cannot be sent again
+        :param text: see `WebSocketConnection.send_message`
         :param compress: see `WebSocketConnection.send_message`
         :raises ConnectionClosed: if the message may have been sent in part, or if there
             is no connection and this does not wait; ``nothing_sent`` tells which
         :raises ValueError: if the message cannot be sent
+        :raises TypeError: if it is not a whole message
         :raises HandshakeError: if there will be no other connection for this reason
 
         """
+        if not isinstance(message, str | bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(
+                "message must be str, bytes, bytearray or memoryview, not "
+                f"{type(message).__name__}: a message in parts cannot be sent again, "
+                "so send it on .connection"
+            )
         while True:
             connection = await self._usable()
             try:
-                await connection.send_message(message, compress=compress)
+                await connection.send_message(message, text=text, compress=compress)
             except ConnectionClosed as exc:
                 if not (self._waits and exc.nothing_sent):
                     raise

@@ -82,6 +82,8 @@ async def test_messages_come_over_many_connections() -> None:
     async with playing(*scenes, on_connect=greet) as (connection, played):
         await anyio.sleep(15)  # the first one is lost, the second not there yet
         assert connection.connection is None
+        with pytest.raises(TypeError, match="a message in parts cannot be sent again"):
+            await connection.send_message(["a", "b"])  # type: ignore[arg-type]
         assert [message async for message in connection] == ["a", "b", "c", "d"]
         with pytest.raises(ConnectionClosed, match="code 1000"):
             await connection.get_message()
@@ -127,7 +129,7 @@ async def test_sending_raises_if_it_is_to() -> None:
         assert caught.value.nothing_sent
         assert caught.value.reason == CloseReason(1012, None)
         await anyio.sleep(32)
-        await connection.send_message("again")
+        await connection.send_message(b"again", text=True)
         await anyio.wait_all_tasks_blocked()
     assert heard == [b"again"]
 
