@@ -75,7 +75,6 @@ def _wheel(session: nox.Session) -> str:
     """
     if not _built:
         folder = Path(session.cache_dir, "wheel").resolve()
-        shutil.rmtree(folder, ignore_errors=True)
         python = str(Path(session.bin, "python"))
         if session.venv_backend == "uv":
             command = ["uv", "build", "-q", "--python", python, "--out-dir"]
@@ -84,9 +83,9 @@ def _wheel(session: nox.Session) -> str:
             command = [python, "-m", "build", "--outdir"]
         option = "--config-setting=--build-option=--py-limited-api=cp311"
         session.run_install(*command, str(folder), option, external=True)
-        _built.extend(folder.glob("*.whl"))
-    (wheel,) = _built
-    return str(wheel)
+        # With `nox -R` nothing is built, and the last wheel is what is installed.
+        _built.append(max(folder.glob("*.whl"), key=os.path.getmtime))
+    return str(_built[0])
 
 
 _built: list[Path] = []

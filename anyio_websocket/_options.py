@@ -339,9 +339,9 @@ class ServerOptions(_BufferOptions, ServerStreamOptions, total=False):
 
     max_connections: int | None
     """How many clients may be connected at once, in their handshake or open; default
-    ``None``, no limit. At the limit the server accepts no more until a client leaves;
-    new ones wait in the kernel. A client in its handshake may have to make room for
-    them, as ``max_pending_handshakes`` says.
+    ``None``, no limit. At the limit the server accepts no more until a client
+    disconnects; new ones wait in the kernel. A client in its handshake may have to make
+    room for them, as ``max_pending_handshakes`` says.
 
     It bounds the files, the tasks and the memory that all clients together can take.
     """

@@ -20,8 +20,8 @@ ROOT = Path(anyio_websocket.__file__).parent
 TESTS = Path(__file__).parent
 MAX_LINES = 450  # a module that needs more is two modules
 
-# Each folder, and the folders whose doors it may use. A folder that is not in here
-# fails the tests. The shelves, modules of the package itself, are there for all.
+# Each folder, and the folders that it may import from. A folder that is not in here
+# fails the tests. The shared modules, in none of them, are there for all.
 MAY_USE: dict[str, set[str]] = {
     "_client": {"_connection", "_transport", "_protocol"},
     "_server": {"_connection", "_transport", "_protocol"},
@@ -29,9 +29,9 @@ MAY_USE: dict[str, set[str]] = {
     "_transport": set(),
     "_protocol": set(),
 }
-# A shelf imports nothing of ours, except that options are of the protocol's types and
-# of those that users pass, and settings are checked by the protocol.
-SHELVES_MAY_USE = {
+# A shared module imports nothing of ours, except that options are of the protocol's
+# types and of those that users pass, and settings are checked by the protocol.
+SHARED_MAY_USE = {
     "_options": {"_protocol", "_types"},
     "_settings": {"_protocol", "_types", "_version"},
 }
@@ -63,11 +63,11 @@ TOP = {name for name in MODULES if name and "." not in name} - FOLDERS
 # Modules that users import by their names. They build on everything, and nothing on
 # them.
 PUBLIC = {name for name in TOP if not name.startswith("_")}
-SHELVES = TOP - PUBLIC
+SHARED = TOP - PUBLIC
 
 
 def folder_of(name: str) -> str:
-    """Name the folder that a module, or a folder's door, belongs to."""
+    """Name the folder that a module belongs to, or that is the module."""
     top = name.partition(".")[0]
     return top if top in FOLDERS else ""
 
@@ -123,17 +123,17 @@ def test_the_graph_was_read() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
-def test_imports_point_one_way_and_through_doors(name: str) -> None:
+def test_imports_point_one_way_and_to_the_folder(name: str) -> None:
     folder = folder_of(name)
     if not name or name in PUBLIC:
-        allowed = FOLDERS | SHELVES
+        allowed = FOLDERS | SHARED
     elif folder:
         inside = {other for other in MODULES if other.startswith(f"{folder}.")}
-        allowed = inside | MAY_USE[folder] | SHELVES
+        allowed = inside | MAY_USE[folder] | SHARED
     else:
-        allowed = SHELVES_MAY_USE.get(name, set())
+        allowed = SHARED_MAY_USE.get(name, set())
     if folder == "_protocol":  # it stands alone: it could be a library of its own
-        allowed -= SHELVES
+        allowed -= SHARED
     assert not GRAPH[name] - allowed
 
 
@@ -142,8 +142,8 @@ def test_no_cycle() -> None:
 
 
 @pytest.mark.parametrize("folder", sorted(FOLDERS))
-def test_a_door_shows_what_others_use(folder: str) -> None:
-    """A door has no code of its own, and its ``__all__`` is what it imports."""
+def test_a_folder_lists_what_others_use(folder: str) -> None:
+    """Its ``__init__`` has no code, and its ``__all__`` is what it imports."""
     body = MODULES[folder].body
     names: set[str] = set()
     for node in body:
@@ -163,7 +163,7 @@ def test_the_handshake_knows_no_connection(side: str) -> None:
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_what_a_module_may_know(name: str) -> None:
     foreign = {full.partition(".")[0] for full in imported(name)}
-    if name in SHELVES or folder_of(name) == "_protocol":
+    if name in SHARED or folder_of(name) == "_protocol":
         foreign -= {"anyio", "ssl"} if name == "_types" else set()  # users pass these
         assert not foreign & INPUT_OUTPUT
     if not name.startswith(KNOWS_A_BACKEND):

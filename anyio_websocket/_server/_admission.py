@@ -54,7 +54,7 @@ class Slot:
     """A client's slot, which `Admission.admit` gives out.
 
     Call `handshake_done` once the request is accepted or rejected, or will never be,
-    and `release` when the client is gone. Further calls of either do nothing.
+    and `release` when the client has disconnected. Further calls of either do nothing.
 
     """
 

@@ -363,7 +363,7 @@ def _consists_of(
 
 
 def _is_tls_failure(exc: HandshakeError) -> bool:
-    """Say whether a client and the server disagree about TLS; not if it just left."""
+    """Say whether client and server disagree about TLS; not if it disconnected."""
     cause = exc.__cause__
     return isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError)
 

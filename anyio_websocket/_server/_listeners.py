@@ -39,7 +39,7 @@ MAX_FAILURES: Final = 10  # in a row, until there is a delay before each further
 
 # Errors of accept(2) that concern the one connection that it would have returned, not
 # the listening socket. EINVAL is what macOS raises if a socket option is set after the
-# peer is gone.
+# peer has disconnected.
 _CONNECTION_GONE: Final = frozenset(
     getattr(errno, name)
     for name in (
@@ -75,13 +75,20 @@ class Acceptor:
         self._listener = listener
         self._ssl_context = ssl_context
         self._log = LogThrottle(LOG_INTERVAL)
-        self._closed = False
+        # Where it listened; a closed socket cannot tell any more.
+        self._last_endpoint: Endpoint | str | None = None
 
     @property
     def endpoint(self) -> Endpoint | str:
-        """Where it listens; the listener's repr if that is not a TCP port."""
+        """Where it listens, or did; the listener's repr if that is not a TCP port."""
+        if self._last_endpoint is not None:
+            return self._last_endpoint
+        try:
+            address = self._address()
+        except OSError:  # its user has closed it
+            address = None
         endpoint = endpoint_of(
-            self._address(),
+            address,
             is_ssl=self._ssl_context is not None or _is_trio_ssl(self._listener),
         )
         return endpoint if isinstance(endpoint, Endpoint) else repr(self._listener)
@@ -115,8 +122,8 @@ class Acceptor:
 
     async def aclose(self) -> None:
         """Stop listening; a second call does nothing."""
-        if not self._closed:
-            self._closed = True
+        if self._last_endpoint is None:
+            self._last_endpoint = self.endpoint
             await self._listener.aclose()
 
     async def _accept(
@@ -145,8 +152,8 @@ class Acceptor:
                         "cannot accept connections for now, trying again: %s",
                         error if str(error) else repr(error),
                     )
-                # One client that leaves must not delay the next, but a listener that
-                # always fails must not keep the event loop busy.
+                # One client that disconnects must not delay the next, but a listener
+                # that always fails must not keep the event loop busy.
                 await anyio.sleep(0 if failures < MAX_FAILURES else RETRY_DELAY)
             else:
                 failures = 0

@@ -248,7 +248,7 @@ class WebSocketServer:
 
     @property
     def port(self) -> int:
-        """The TCP port on which the server listens.
+        """The TCP port on which the server listens; it is known after its end, too.
 
         :raises RuntimeError: if the listeners have several ports or no TCP port
 

@@ -120,7 +120,7 @@ class TlsTransport:
                     continue
                 data = await self._below.receive(RECEIVE_SIZE)
                 if not data:
-                    raise TransportLost("the peer left during the handshake") from None
+                    raise TransportLost("the peer closed the connection") from None
                 self._give(data)
             except ssl.SSLError:
                 with suppress(TransportLost):  # the alert tells the peer why

@@ -1,4 +1,4 @@
-"""TLS faults on the wire, from the first byte to the last, through the public doors."""
+"""TLS faults on the wire, from the first byte to the last, by public functions."""
 
 from __future__ import annotations
 

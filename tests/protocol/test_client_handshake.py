@@ -227,6 +227,7 @@ def test_B3_a_header_bomb_costs_no_memory() -> None:
         (b"Transfer-Encoding: chunked", b"2\r\nhe\r\nbroken\r\n", b"he"),
         (b"Content-Length: 200000", b"x" * 200_000, b"x" * 65536),
     ],
+    ids=["whole", "empty", "chunked", "broken", "long"],
 )
 def test_B4_rejections(head: bytes, body: bytes, expected: bytes) -> None:
     outcome = answered(b"HTTP/1.1 403 No\r\nX: y\r\n" + head + b"\r\n\r\n" + body)

@@ -70,7 +70,10 @@ async def test_port() -> None:
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(SocketAttribute.local_port)
     async with listener:
-        assert WebSocketServer(echo, [listener]).port == port
+        server = WebSocketServer(echo, [listener])
+        assert server.port == port
+    with pytest.raises(RuntimeError, match="has no port"):  # its socket is closed
+        _ = server.port
     async with MemoryListener() as memory:
         with pytest.raises(RuntimeError, match="has no port"):
             _ = WebSocketServer(echo, [memory]).port
@@ -79,11 +82,13 @@ async def test_port() -> None:
 async def test_all_interfaces_have_one_port() -> None:
     async with anyio.create_task_group() as tasks:
         server = await tasks.start(serve_websocket, echo, None, 0, None)
-        assert {e.port for e in server.listeners} == {server.port}
+        port = server.port
+        assert {e.port for e in server.listeners} == {port}
         async with open_websocket("127.0.0.1", server.port, "/", use_ssl=False) as ws:
             await ws.send_message("a")
             assert await ws.get_message() == "a"
         tasks.cancel_scope.cancel()
+    assert server.port == port  # though its sockets are closed
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no UNIX sockets")
