@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import random
-import re
 import socket
 import ssl
 import time
@@ -63,8 +62,6 @@ _OVERLOAD: Final = (30.0, 90.0)
 # Clients that got the same Retry-After are not to return at the same moment.
 _SPREAD: Final = 5.0
 MAX_RETRY_AFTER: Final = 3600.0
-
-_SECONDS: Final = re.compile(rb"[0-9]+")  # RFC 9110 section 10.2.3
 
 
 def is_transient(error: Exception) -> bool:
@@ -163,7 +160,7 @@ def retry_after(headers: tuple[tuple[bytes, bytes], ...]) -> float:
     """
     fields = dict(headers)
     value = fields.get(b"retry-after", b"")
-    if _SECONDS.fullmatch(value):
+    if value.isdigit():
         # int() refuses thousands of digits.
         return min(float(value), MAX_RETRY_AFTER)
     if (then := _timestamp(value)) is None:
