@@ -1,15 +1,19 @@
 """Two peers send, receive, ping, give up, stall and close, in any order.
 
-Hypothesis draws a program for each side's three tasks; a virtual clock lets the longest
-stall cost nothing. Whatever happens, messages arrive whole, in order and once; those
-whose sending had returned before a Close that the peer received are not lost; both
-sides agree on how it ended; and it ends.
+Hypothesis draws a program for each side's four tasks; a virtual clock lets the longest
+stall cost nothing. Whatever happens, messages arrive whole, in order and once, and
+those of one ``send_messages()`` in one piece; those whose sending had returned before a
+Close that the peer received are not lost; no send waits longer than ``send_timeout``
+for a peer that takes nothing; both sides agree on how it ended; and it ends, for every
+task that waits.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -19,11 +23,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from anyio_websocket import ConnectionClosed, WebSocketConnection
-from anyio_websocket._connection import _sent_fragments
+from anyio_websocket._connection import _reader, _sent_fragments
 
 from ..support.backends import Backend, params
 from ..support.peer import linked, linked_by_sockets
-from ..support.steps import cancelled_at
+from ..support.steps import Way, cancelled_at, ways
 
 CLOSING = 3  # seconds
 MARGIN = 0.01  # seconds
@@ -34,6 +38,14 @@ class Send(NamedTuple):
     """Send a message; with ``patience`` it is given up after so many steps."""
 
     size: int
+    is_text: bool = True
+    patience: int | None = None
+
+
+class SendMany(NamedTuple):
+    """Send several messages at once."""
+
+    sizes: list[int]
     is_text: bool = True
     patience: int | None = None
 
@@ -68,7 +80,7 @@ class Close(NamedTuple):
     patience: int | None = None
 
 
-Step = Send | Receive | Ping | Pause | Freeze | Close
+Step = Send | SendMany | Receive | Ping | Pause | Freeze | Close
 
 
 class Settings(NamedTuple):
@@ -76,11 +88,14 @@ class Settings(NamedTuple):
 
     over_sockets: bool
     compression: bool
-    queue_size: int
+    queue_size: float
     keepalive: bool
+    send_timeout: float | None
     capacity: int
     max_receive: int
     client_closes: bool  # when all tasks are done
+    two_receive: bool  # on each side
+    way: int  # which of those to cancel
 
     def core(
         self,
@@ -91,6 +106,8 @@ class Settings(NamedTuple):
             "message_queue_size": self.queue_size,
             "ping_interval": 3 if self.keepalive else None,
             "ping_timeout": 4,
+            "send_timeout": self.send_timeout,
+            "max_message_size": 20_000,
         }
         if self.over_sockets:
             return linked_by_sockets(self.compression, **options)
@@ -99,10 +116,15 @@ class Settings(NamedTuple):
 
 
 class Call:
-    """A message that was given to ``send_message``, and what became of it."""
+    """A message that was given to ``send_message``, and what became of it.
 
-    def __init__(self, message: str | bytes) -> None:
+    :param batch: numbers the call of ``send_messages()``, if that was it
+
+    """
+
+    def __init__(self, message: str | bytes, batch: int | None) -> None:
         self.message = message
+        self.batch = batch
         self.returned = False
 
 
@@ -112,15 +134,19 @@ class Side:
     :param ws: its connection
     :param code: with which it closes
     :param name: stands in its messages
+    :param way: how it gives up
 
     """
 
-    def __init__(self, ws: WebSocketConnection, code: int, name: str) -> None:
+    def __init__(self, ws: WebSocketConnection, code: int, name: str, way: Way) -> None:
         self.ws = ws
         self.code = code
         self.name = name
+        self.way = way
         self.calls: dict[int, list[Call]] = {}  # by task, in order
-        self.received: list[str | bytes] = []
+        self.received: dict[int, list[str | bytes]] = {}  # by task
+        self.sends: list[tuple[float, float]] = []  # from when to when each took
+        self.freezes: list[tuple[float, float]] = []
         self.closed_first = False  # that is, before it heard of the other's Close
         # whether it gave up in a frame or in closing, or closed without an answer
         self.broke_off = False
@@ -134,46 +160,67 @@ class Side:
         except ConnectionClosed:
             assert self.ws.closed is not None
 
-    async def read(self, program: list[Step]) -> None:
-        """Do what its reading task has to do, and then receive until the end."""
-        await self.perform(2, program)
+    async def read(self, task: int, program: list[Step]) -> None:
+        """Do what a reading task has to do, and then receive until the end."""
+        self.received[task] = []
+        await self.perform(task, program)
         with pytest.raises(ConnectionClosed):
             while True:
-                await self._receive()
+                await self._receive(task)
 
     async def close(self, patience: int | None = None) -> None:
         """Close, or give it up."""
         if self.ws.closed is None:
             self.closed_first = True
         started = anyio.current_time()
-        if not await attempt(lambda: self.ws.aclose(self.code), patience):
+        if not await self._attempt(lambda: self.ws.aclose(self.code), patience):
             self.broke_off = True
         took = anyio.current_time() - started
         assert took < CLOSING + MARGIN
         self.broke_off |= took > CLOSING - MARGIN
 
-    async def _receive(self) -> None:
-        self.received.append(await self.ws.get_message())
+    async def _receive(self, task: int) -> None:
+        self.received[task].append(await self.ws.get_message())
+
+    async def _send(self, task: int, sizes: list[int], step: Send | SendMany) -> None:
+        calls = self.calls[task]
+        batch = len(calls) if isinstance(step, SendMany) else None
+        new: list[Call] = []
+        for number, size in enumerate(sizes, len(calls)):
+            text = f"{self.name} {task} {number} ".ljust(size, "ü")
+            new.append(Call(text if step.is_text else text.encode(), batch))
+        calls += new
+        messages: list[Any] = [call.message for call in new]
+        # If it was cancelled in the middle, the connection would have to end.
+        if batch is None and step.patience is None and sizes[0] % 2:
+            whole = messages[0]
+            messages[0] = [whole[i : i + 40] for i in range(0, len(whole), 40)]
+
+        async def send() -> None:
+            if batch is None:
+                await self.ws.send_message(messages[0])
+            else:
+                await self.ws.send_messages(messages)
+
+        started = anyio.current_time()
+        try:
+            returned = await self._attempt(send, step.patience)
+        finally:
+            self.sends.append((started, anyio.current_time()))
+        for call in new:
+            call.returned = returned
+        if self.ws.closed is not None and not returned:
+            self.broke_off = True
 
     async def _do(self, task: int, step: Step) -> None:
         if isinstance(step, Send):
-            number = len(self.calls[task])
-            text = f"{self.name} {task} {number} ".ljust(step.size, "ü")
-            call = Call(text if step.is_text else text.encode())
-            self.calls[task].append(call)
-            message: Any = call.message
-            # If it was cancelled in the middle, the connection would have to end.
-            if step.patience is None and step.size % 2:
-                message = [message[i : i + 40] for i in range(0, len(message), 40)]
-            call.returned = await attempt(
-                lambda: self.ws.send_message(message), step.patience
-            )
-            if self.ws.closed is not None and not call.returned:
-                self.broke_off = True
+            await self._send(task, [step.size], step)
+        elif isinstance(step, SendMany):
+            await self._send(task, step.sizes, step)
         elif isinstance(step, Receive):
-            await attempt(self._receive, step.patience)
+            await self._attempt(lambda: self._receive(task), step.patience)
         elif isinstance(step, Ping):
-            await attempt(self.ws.ping, step.patience)
+            await self._attempt(self.ws.ping, step.patience)
             if self.ws.closed is not None and step.patience is not None:
                 self.broke_off = True
         elif isinstance(step, Pause):
@@ -186,26 +233,29 @@ class Side:
     def _freeze(self, seconds: float) -> None:
         stream = getattr(self.ws._core.transport, "_stream", None)
         if stream is not None:
-            until = anyio.current_time() + seconds
+            now = anyio.current_time()
+            self.freezes.append((now, now + seconds))
 
             async def wait() -> None:
-                if until > anyio.current_time():
-                    await anyio.sleep_until(until)
+                for _, until in self.freezes:
+                    if until > anyio.current_time():
+                        await anyio.sleep_until(until)
 
             stream.before_receive = wait
 
+    async def _attempt(
+        self, work: Callable[[], Awaitable[object]], patience: int | None
+    ) -> bool:
+        """Do something, and give it up after some steps; say whether it was done."""
+        done = False
 
-async def attempt(work: Callable[[], Awaitable[object]], patience: int | None) -> bool:
-    """Do something, and give it up after some steps; say whether it came to its end."""
-    done = False
+        async def whole() -> None:
+            nonlocal done
+            await work()
+            done = True
 
-    async def whole() -> None:
-        nonlocal done
-        await work()
-        done = True
-
-    await cancelled_at(patience, whole())
-    return done
+        await cancelled_at(patience, whole(), self.way)
+        return done
 
 
 def check_order(received: list[str | bytes], calls: list[Call]) -> list[Call]:
@@ -221,23 +271,50 @@ def check_order(received: list[str | bytes], calls: list[Call]) -> list[Call]:
     return list(rest)
 
 
-def check(one: Side, other: Side, silence: float, keepalive: bool) -> None:
+def check_batches(received: list[str | bytes], calls: list[Call]) -> None:
+    """Demand the first of the messages that were sent at once, with none in between."""
+    for batch in {call.batch for call in calls if call.batch is not None}:
+        sent = [call.message for call in calls if call.batch == batch]
+        count = sum(message in sent for message in received)
+        if count:
+            start = received.index(sent[0])
+            assert received[start : start + count] == sent[:count]
+
+
+def number_of(message: str | bytes, word: int) -> int:
+    words = message.split(" " if isinstance(message, str) else b" ")  # type: ignore[arg-type]
+    return int(words[word])
+
+
+def check(one: Side, other: Side, silence: float, how: Settings) -> None:
     """Demand that what one side received is what the other sent."""
     assert one.ws.closed is not None
     assert one.ws._core.close_state.closed
-    got: dict[int, list[str | bytes]] = {task: [] for task in other.calls}
-    for message in one.received:
-        words = message.split(" " if isinstance(message, str) else b" ")  # type: ignore[arg-type]
-        got[int(words[1])].append(message)
     for task, calls in other.calls.items():
-        missing = check_order(got[task], calls)
+        got: list[str | bytes] = []
+        for received in one.received.values():
+            mine = [message for message in received if number_of(message, 1) == task]
+            assert mine == sorted(mine, key=lambda message: number_of(message, 2))
+            got += mine
+            if not how.two_receive:
+                check_batches(received, calls)
+        got.sort(key=lambda message: number_of(message, 2))
+        missing = check_order(got, calls)
         if one.ws.closed.code == other.code and not one.closed_first:
             # Its Close came behind all of them.
             assert not any(call.returned for call in missing)
     if one.ws.closed.code == 1006:
-        assert one.broke_off or other.broke_off or (keepalive and silence >= SILENCE), (
-            "lost without a reason"
-        )
+        assert (
+            one.broke_off
+            or other.broke_off
+            or (how.keepalive and silence >= SILENCE)
+            or (how.send_timeout is not None and silence >= how.send_timeout)
+        ), "lost without a reason"
+    if how.send_timeout is not None:
+        longest = how.send_timeout * 1.25 + MARGIN
+        for began, ended in one.sends:
+            for frozen, thawed in other.freezes:
+                assert min(ended, thawed) - max(began, frozen) <= longest
 
 
 def check_codes(client: Side, server: Side) -> None:
@@ -255,8 +332,10 @@ def check_codes(client: Side, server: Side) -> None:
         assert codes == (first.code, first.code)
 
 
-async def play(how: Settings, programs: list[list[Step]]) -> None:
+async def play(how: Settings, programs: list[list[Step]], backend: str) -> None:
     """Run everything, and check what came of it."""
+    choice = ways(backend)
+    way = choice[how.way % len(choice)]
     stalls = [
         sum(step.seconds for step in program if isinstance(step, Pause | Freeze))
         for program in programs
@@ -264,21 +343,21 @@ async def play(how: Settings, programs: list[list[Step]]) -> None:
     short = mock.patch.object(_sent_fragments, "FRAGMENT_SIZE", 100)
     with short, anyio.fail_after(30 + sum(stalls)):
         async with how.core() as (client_ws, server_ws):
-            client = Side(client_ws, 4000, "client")
-            server = Side(server_ws, 3000, "server")
+            client = Side(client_ws, 4000, "client", way)
+            server = Side(server_ws, 3000, "server", way)
             for side in (client, server):
                 stream = getattr(side.ws._core.transport, "_stream", None)
                 if stream is not None:
                     stream.narrow(how.capacity, how.max_receive)
             async with anyio.create_task_group() as readers:
-                for i, side in enumerate((client, server), 4):
-                    readers.start_soon(side.read, programs[i])
+                for i, side in enumerate((client, server) * (1 + how.two_receive), 4):
+                    readers.start_soon(side.read, i // 2, programs[i])
                 async with anyio.create_task_group() as senders:
                     for i, side in enumerate((client, server) * 2):
                         senders.start_soon(side.perform, i // 2, programs[i])
                 await (client if how.client_closes else server).close()
-    check(client, server, max(stalls), how.keepalive)
-    check(server, client, max(stalls), how.keepalive)
+    check(client, server, max(stalls), how)
+    check(server, client, max(stalls), how)
     check_codes(client, server)
 
 
@@ -287,6 +366,9 @@ sizes = st.integers(0, 60) | st.integers(0, 2000) | st.just(9000)
 seconds = st.sampled_from([0.05, 0.3, 1, 2.5, 8])
 steps: dict[type[Step], st.SearchStrategy[Step]] = {
     Send: st.builds(Send, sizes, st.booleans(), patience),
+    SendMany: st.builds(
+        SendMany, st.lists(sizes, min_size=1, max_size=4), st.booleans(), patience
+    ),
     Receive: st.builds(Receive, patience),
     Ping: st.builds(Ping, patience),
     Pause: st.builds(Pause, seconds),
@@ -294,21 +376,26 @@ steps: dict[type[Step], st.SearchStrategy[Step]] = {
     Close: st.builds(Close, patience),
 }
 # Most of it is sending and receiving, because nothing shows after a Close.
-of_senders = st.sampled_from([Send] * 16 + [Ping] * 3 + [Pause] * 3 + [Close])
+of_senders = st.sampled_from(
+    [Send] * 13 + [SendMany] * 3 + [Ping] * 3 + [Pause] * 3 + [Close]
+)
 of_readers = st.sampled_from([Receive] * 8 + [Pause] * 3 + [Freeze])
 programs = st.tuples(
     *[st.lists(of_senders.flatmap(steps.__getitem__), max_size=12)] * 4,
-    *[st.lists(of_readers.flatmap(steps.__getitem__), max_size=12)] * 2,
+    *[st.lists(of_readers.flatmap(steps.__getitem__), max_size=12)] * 4,
 ).map(list)
-ways = st.builds(
+connections = st.builds(
     Settings,
     over_sockets=st.booleans(),
     compression=st.booleans(),
-    queue_size=st.sampled_from([0, 1, 16]),
+    queue_size=st.sampled_from([0, 1, 16, math.inf]),
     keepalive=st.booleans(),
+    send_timeout=st.sampled_from([None, 2]),
     capacity=st.sampled_from([200, 2000, 65536]),
     max_receive=st.sampled_from([50, 65536]),
     client_closes=st.booleans(),
+    two_receive=st.booleans(),
+    way=st.integers(0, 3),
 )
 
 
@@ -320,15 +407,18 @@ ways = st.builds(
     phases=set(Phase) - {Phase.explain},  # which traces every line
     suppress_health_check=[HealthCheck.too_slow],
 )
-@given(ways, programs)
-def test_D7_E6_to_E9_F1_to_F5_any_program(
+@given(connections, programs)
+def test_D7_E6_to_E9_E17_F1_to_F5_G13_any_program(
     make_backend: Callable[[], Backend], how: Settings, programs: list[list[Step]]
 ) -> None:
     backend, options = make_backend()
-    if backend == "trio":
-        import trio
+    job = partial(play, how, programs, backend)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_reader, "INBOX_SIZE", 0)  # so that three messages fill it
+        if backend == "trio":
+            import trio
 
-        # Not by anyio.run(), whose early versions do not pass the clock on.
-        trio.run(play, how, programs, **options)
-    else:
-        anyio.run(play, how, programs, backend=backend, backend_options=options)
+            # Not by anyio.run(), whose early versions do not pass the clock on.
+            trio.run(job, **options)
+        else:
+            anyio.run(job, backend=backend, backend_options=options)

@@ -116,10 +116,14 @@ async def by_task_group() -> AsyncGenerator[Cancel]:
         await failing.wait()
         raise _SiblingFailed
 
+    error: Exception | None = None
     try:
         async with asyncio.TaskGroup() as group:
             sibling = group.create_task(fail())
-            yield lambda _: failing.set()
+            try:
+                yield lambda _: failing.set()
+            except Exception as exc:
+                error = exc  # as the work raised it, in no group
             if failing.is_set():
                 # Python 3.11 counts wrongly if this comes when the block has ended.
                 await asyncio.sleep(1)
@@ -127,6 +131,8 @@ async def by_task_group() -> AsyncGenerator[Cancel]:
     except* _SiblingFailed:
         pass
     assert task.cancelling() == before
+    if error is not None:
+        raise error
 
 
 NATIVE: Final[tuple[Way, ...]] = (by_task, by_timeout, by_task_group)
