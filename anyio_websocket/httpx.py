@@ -9,6 +9,7 @@ The extra ``httpx`` of this package installs httpx.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import (
@@ -22,7 +23,7 @@ from anyio import CancelScope, EndOfStream, move_on_after
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute
 
-from ._client import Upgrade, system_error
+from ._client import Upgrade, refusal, system_error
 from ._connection import WebSocketConnection
 from ._errors import ConnectionTimeout, HandshakeError, ProxyError
 from ._options import ClientStreamOptions
@@ -157,6 +158,11 @@ async def _send(client: Client, package: Any, request: Any, server: str) -> Any:
     try:
         return await client.send(request, stream=True)
     except package.ProxyError as exc:
+        # The clients say it by the status and the phrase of an HTTP proxy. The phrase
+        # may be anything, and the status says whether it is worth another attempt.
+        if match := re.match(r"[1-9][0-9]{2}\b", str(exc)):
+            status = int(match.group())
+            raise ProxyError(f"{text}: {refusal(status)}", status) from exc
         raise ProxyError(f"{text}: {exc}") from exc
     except package.ProtocolError as exc:
         # What the client says may have a header's value in it.

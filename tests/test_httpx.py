@@ -210,10 +210,12 @@ async def test_failures(package: Any, port: int, client_tls: ssl.SSLContext) -> 
         assert "0.05 seconds" in str(error)
         error = await failure(url, client={"headers": {"X": "secret\n"}})
         assert "LocalProtocolError" in str(error)
-    async with raw_server(answering(b"HTTP/1.1 407 No\r\n\r\n")) as port:
+    async with raw_server(answering(b"HTTP/1.1 407 secret\r\n\r\n")) as port:
         proxy = {"proxy": f"http://127.0.0.1:{port}"}
         error = await failure("wss://localhost/", client=proxy)
         assert isinstance(error, ProxyError)
+        assert error.status_code == 407
+        assert not is_transient(error)
     async with raw_server(answering(b"HTTP/1.1 101 Other\r\n\r\n")) as port:
         error = await failure(f"ws://127.0.0.1:{port}/")
         assert "Upgrade header is not websocket" in str(error)

@@ -10,6 +10,7 @@ from ._open import (
     wrap_client_stream,
 )
 from ._open_reconnecting import ReconnectingConnection, open_reconnecting
+from ._proxy_failure import refusal
 from ._reconnect import reconnect_delays
 from ._reconnecting import Attempt, reconnecting
 from ._transient import is_transient, system_error
@@ -28,6 +29,7 @@ __all__ = [
     "open_websocket_url",
     "reconnect_delays",
     "reconnecting",
+    "refusal",
     "system_error",
     "wrap_client_stream",
 ]

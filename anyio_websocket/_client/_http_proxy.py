@@ -6,7 +6,6 @@ and what the server has sent already.
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import NamedTuple
 
 import h11
@@ -14,7 +13,7 @@ import h11
 from .._protocol import HandshakeFailure, ResponseReader
 from .._settings import HANDSHAKE_RECEIVE_SIZE
 from .._transport import Transport, send
-from ._proxy_failure import ProxyFailure
+from ._proxy_failure import ProxyFailure, refusal
 
 
 class TunnelResponse(NamedTuple):
@@ -88,17 +87,5 @@ async def open_tunnel(transport: Transport, request: TunnelRequest) -> bytes:
         except HandshakeFailure as exc:
             raise ProxyFailure(str(exc)) from None
     if not response.is_open:
-        raise ProxyFailure(_refusal(response.status_code), response.status_code)
+        raise ProxyFailure(refusal(response.status_code), response.status_code)
     return response.trailing
-
-
-def _refusal(status_code: int) -> str:
-    # Not the phrase that the proxy sent, which may be anything.
-    try:
-        phrase = f" ({HTTPStatus(status_code).phrase})"
-    except ValueError:
-        phrase = ""
-    text = f"the proxy answered {status_code}{phrase}"
-    if status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        text += ". It wants a user name and a password, in its URL"
-    return text
