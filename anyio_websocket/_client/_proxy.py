@@ -110,8 +110,8 @@ class Proxy:
             from ._http_proxy import TunnelRequest, open_tunnel
 
             headers: list[tuple[bytes, bytes]] = []
-            if self._settings.user_agent is not None:
-                headers.append((b"User-Agent", self._settings.user_agent.encode()))
+            if user_agent := self._settings.identity.user_agent:
+                headers.append(user_agent)
             if self._credentials is not None:
                 headers.append((b"Proxy-Authorization", self._credentials.basic()))
             limit = self._settings.max_head_size

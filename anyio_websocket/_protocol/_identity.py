@@ -118,8 +118,12 @@ class Identity:
                 )
         # What every server may know; the rest is for the one that it was meant for.
         self._public: list[Field] = []
-        if user_agent is not None and b"user-agent" not in given:
-            self._public.append(_field("user_agent", b"User-Agent", user_agent))
+        #: what a proxy is told, too; ``None`` for nothing
+        self.user_agent: Field | None = None
+        if user_agent is not None:
+            self.user_agent = _field("user_agent", b"User-Agent", user_agent)
+            if b"user-agent" not in given:
+                self._public.append(self.user_agent)
         if origin is not None:
             self._public.append(_field("origin", b"Origin", origin))
             if not re.fullmatch(_ORIGIN, origin):

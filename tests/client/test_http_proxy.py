@@ -79,6 +79,9 @@ async def test_the_environment_names_a_proxy(monkeypatch: pytest.MonkeyPatch) ->
             assert await ws.get_message() == "hello"
             await ws.aclose()
         assert b"User-Agent" not in proxy.asked[0]
+        extra = {"User-Agent": "for the server"}
+        async with open_websocket_url(url, user_agent="me ", extra_headers=extra):
+            assert b"User-Agent: me\r\n" in proxy.asked.pop() + b"\r\n"
         async with open_websocket_url(f"ws://127.0.0.1:{port}"):
             assert len(proxy.asked) == 1  # never for this machine
         with pytest.raises(HandshakeError):

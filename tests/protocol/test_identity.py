@@ -88,6 +88,11 @@ def test_what_the_url_says_is_used_if_nothing_else_is_said() -> None:
         ({"user_agent": ""}, ValueError, "user_agent must be of visible ASCII"),
         ({"user_agent": "secret\r\n"}, ValueError, "user_agent must be of visible"),
         ({"user_agent": "secr\u00e9t"}, ValueError, "user_agent must be of visible"),
+        (
+            {"user_agent": "secret\n", "extra_headers": {"User-Agent": "me"}},
+            ValueError,
+            "user_agent must be of visible",
+        ),
         ({"origin": "https://secret/"}, ValueError, "origin must be like"),
         ({"origin": "https://me@secret"}, ValueError, "origin must be like"),
         ({"origin": "secret"}, ValueError, "origin must be like"),
