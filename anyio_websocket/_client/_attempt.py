@@ -64,7 +64,11 @@ class Attempt:
                 try:
                     return await self._try()
                 except ConnectionRejected as rejected:
-                    self._go_to(self._dialer.follow(rejected))
+                    dialer = self._dialer.follow(rejected)
+                    try:
+                        self._go_to(dialer)
+                    except ValueError as exc:  # a name that only looks like one
+                        raise rejected.not_followed(str(exc)) from exc
         if partial := self._handshake.partial_rejection():
             # Only its body was slow.
             raise rejection(partial, self._handshake, self.server)

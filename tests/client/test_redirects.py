@@ -243,6 +243,16 @@ async def test_B5_a_network_that_fails_behind_a_redirect(port: int) -> None:
         assert isinstance(caught.value.__cause__, OSError)
 
 
+async def test_B5_a_name_that_only_looks_like_an_international_one() -> None:
+    site = Site(a="ws://xn--999999999/")
+    async with serving(site.handle) as port:
+        with pytest.raises(ConnectionRejected, match="not followed: the host cannot"):
+            async with open_websocket_url(
+                f"ws://127.0.0.1:{port}/a", max_redirects=1, cross_origin_redirects=True
+            ):
+                raise AssertionError
+
+
 async def test_B5_each_server_has_its_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     site = Site()
     async with serving(site.handle) as port, proxying(http_proxy) as proxy:
