@@ -193,7 +193,13 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
         :raises ValueError: if ``dumps`` returns something else; nothing is sent then
 
         """
-        await self.send_message(dumps(obj), text=True)
+        message = dumps(obj)
+        if not isinstance(message, str | bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
+            # An iterable would be sent in parts.
+            raise ValueError(
+                f"dumps must return str or bytes, not {type(message).__name__}"
+            )
+        await self.send_message(message, text=True)
 
     async def get_json(
         self, *, loads: Callable[[str | bytes], Any] = json_loads

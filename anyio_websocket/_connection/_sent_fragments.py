@@ -109,8 +109,9 @@ class SentFragments:
                 "the parts of a message must be all texts or all bytes; text=True or "
                 "text=False makes the one of the other"
             )
-        self._parts.append(payload)
-        self._size += len(payload)
+        if payload:  # there may be any number of parts with nothing in them
+            self._parts.append(payload)
+            self._size += len(payload)
         return self._size >= FRAGMENT_SIZE
 
     async def _finish(self) -> None:

@@ -46,8 +46,10 @@ async def test_what_is_no_json_comes_out_and_the_connection_goes_on() -> None:
             await server.get_json()
         with pytest.raises(TypeError, match="not JSON serializable"):
             await client.send_json(object())
-        with pytest.raises(ValueError, match="message must be"):
-            await client.send_json(1, dumps=lambda obj: obj)
+        wrongs: list[Any] = [1, ["{", "}"], {}]
+        for wrong in wrongs:
+            with pytest.raises(ValueError, match="dumps must return str or bytes"):
+                await client.send_json(wrong, dumps=lambda obj: obj)
         with pytest.raises(UnicodeDecodeError):
             await client.send_json(1, dumps=lambda obj: b"\xff")
         await client.send_json(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -71,6 +73,7 @@ async def test_parts_become_one_message(compression: bool | None) -> None:
         (["wör", b"ld"], False, "wörld".encode()),
         (["w", b"\xc3", b"\xb6rld"], True, "wörld"),
         ([], None, b""),
+        (["", ""], None, ""),
         ([], True, ""),
         (iter([]), False, b""),
     ]
@@ -102,6 +105,17 @@ async def begun(
     assert (first.opcode, first.fin) == (BINARY, False)
     assert first.payload == FULL[:5] + FULL  # joined
     return connection, peer, source
+
+
+async def test_parts_with_nothing_in_them_are_not_kept() -> None:
+    async with linked() as (client, server):
+        tracemalloc.start()
+        try:
+            await client.send_message(itertools.repeat(b"", 100_000))
+            assert tracemalloc.get_traced_memory()[1] < 100_000
+        finally:
+            tracemalloc.stop()
+        assert await server.get_message() == b""
 
 
 async def test_control_frames_go_between_and_messages_wait(opener: Opener) -> None:
