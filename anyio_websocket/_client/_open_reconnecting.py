@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Final, Literal, NoReturn
@@ -46,7 +46,7 @@ def open_reconnecting(
     *,
     on_connect: Callable[[WebSocketConnection], Awaitable[object]] | None = None,
     while_disconnected: Literal["wait", "raise"] = "wait",
-    delays: Callable[[], Iterator[float]] = reconnect_delays,
+    delays: Callable[[], Iterable[float]] = reconnect_delays,
     retry: Callable[[Exception], bool] = is_transient,
     attempts: float = math.inf,
 ) -> AbstractAsyncContextManager[ReconnectingConnection]:
@@ -120,7 +120,7 @@ class ReconnectingConnection:
         self._is_read = False  # whether anybody wants messages
         self._changed = Event()
         # Why there will be no other connection, and whether a call has said it.
-        self._end: Exception | KeyboardInterrupt | SystemExit | None = None
+        self._end: BaseException | None = None
         self._traceback: TracebackType | None = None
         self._is_told = False
         self._until_lost: CancelScope | None = None
@@ -222,12 +222,18 @@ class ReconnectingConnection:
 
     async def run(self) -> None:
         """Make connections until the block is left, or one error is the end."""
-        end: Exception | KeyboardInterrupt | SystemExit
-        end = ConnectionClosed(CloseReason(1000, None))
+        end: BaseException = ConnectionClosed(CloseReason(1000, None))
         try:
             with self._scope:
                 await self._loop(self._serve, self._judge)
-        except (Exception, KeyboardInterrupt, SystemExit) as exc:
+        except get_cancelled_exc_class() as exc:
+            # Not by this class. On asyncio it comes out of a cancelled future.
+            if not self._is_leaving:
+                end = RuntimeError("what on_connect or connect awaited was cancelled")
+                end.__cause__ = exc
+            raise
+        except BaseException as exc:
+            # Whatever it is: trio takes what leaves such a task for an error of trio.
             end = exc
         finally:
             self._connection = None

@@ -11,9 +11,10 @@ blocks in another task, or never.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar, cast
 
@@ -69,7 +70,7 @@ async def reconnecting(
     connect: str | Where,
     session: Callable[[WebSocketConnection], Awaitable[_T]],
     *,
-    delays: Callable[[], Iterator[float]] = reconnect_delays,
+    delays: Callable[[], Iterable[float]] = reconnect_delays,
     retry: Callable[[Exception], bool] = is_transient,
     attempts: float = math.inf,
 ) -> _T:
@@ -104,8 +105,8 @@ async def reconnecting(
     :param session: an async function of a `WebSocketConnection`
     :param delays: a function that gives the seconds to wait before each attempt; when
         these end, the last error comes out
-    :param retry: says whether an exception of ``connect``, of connecting or of the
-        session is worth another attempt
+    :param retry: a plain function that says whether an exception of ``connect``, of
+        connecting or of the session is worth another attempt
     :param attempts: how many attempts in a row may be without use before the last error
         comes out; `math.inf` sets no limit
     :return: what the session returned
@@ -120,7 +121,7 @@ async def reconnecting(
     """
     opened = opener(connect)
     check_arguments(delays, retry, attempts, session=session)
-    waits = delays()
+    waits = iter(delays())
     number = 1
     error: Exception | None = None
     try:
@@ -141,7 +142,7 @@ async def reconnecting(
                     raise
                 error = exc
             if useful:
-                waits = delays()
+                waits = iter(delays())
                 number = 0
             wait = next(waits, None)
             if number >= attempts or wait is None:
@@ -218,9 +219,9 @@ def check_arguments(
             "delays must be a function that gives the waits, such as reconnect_delays "
             "without parentheses, or a lambda around a call of it"
         )
-    if not callable(retry):
+    if not callable(retry) or inspect.iscoroutinefunction(retry):
         raise TypeError(
-            "retry must be a function of an exception, such as is_transient"
+            "retry must be a plain function of an exception, such as is_transient"
         )
     check("attempts", attempts)
 

@@ -44,7 +44,7 @@ async def playing(
         try:
             async with open_reconnecting(played.connect, **options) as connection:
                 yield connection, played
-        except (Exception, SystemExit) as exc:
+        except (Exception, SystemExit, BaseExceptionGroup) as exc:
             error = exc  # not in a group
         tasks.cancel_scope.cancel()
         assert all(stream.closed for stream in played.streams)
@@ -164,7 +164,10 @@ async def test_no_connection_at_all() -> None:
             raise AssertionError
 
 
-@pytest.mark.parametrize("error", [ValueError(), SystemExit()])
+@pytest.mark.parametrize(
+    "error",
+    [ValueError(), SystemExit(), BaseExceptionGroup("several", [SystemExit()])],
+)
 async def test_what_on_connect_raises_is_the_end(error: BaseException) -> None:
     async def fail(connection: WebSocketConnection) -> None:
         raise error
@@ -173,6 +176,25 @@ async def test_what_on_connect_raises_is_the_end(error: BaseException) -> None:
         async with playing(vanishes, on_connect=fail, client={"disconnect_timeout": 1}):
             raise AssertionError
     assert caught.value is error
+
+
+async def test_a_future_that_was_cancelled_is_no_close(anyio_backend_name: str) -> None:
+    if anyio_backend_name != "asyncio":
+        pytest.skip("trio has no futures")
+
+    async def wait(connection: WebSocketConnection) -> None:
+        connections.append(connection)
+        if len(connections) > 1:
+            cancelled: asyncio.Future[None] = asyncio.Future()
+            cancelled.cancel()
+            await cancelled
+
+    connections: list[WebSocketConnection] = []
+    with pytest.raises(RuntimeError, match="awaited was cancelled") as caught:
+        async with playing(says("a"), vanishes, on_connect=wait) as (opened, _):
+            async for message in opened:
+                assert message == "a"
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)
 
 
 async def test_the_last_attempt() -> None:

@@ -205,7 +205,7 @@ async def test_delays_that_end() -> None:
     async with anyio.create_task_group() as tasks:
         scenes = Scenes(tasks, OSError(), says())
         with pytest.raises(ConnectionClosed):
-            await reconnecting(scenes.connect, Reader(), delays=lambda: iter([7.0]))
+            await reconnecting(scenes.connect, Reader(), delays=lambda: [7.0])
     assert scenes.waits == [7]
 
 
@@ -332,7 +332,8 @@ async def a_pair(attempt: Attempt) -> Any:
         (("http://example.org/", nothing), {}, ValueError, "scheme"),
         ((URL, "x"), {}, TypeError, "session must be an async function of"),
         ((URL, nothing), {"delays": iter([1])}, TypeError, "without parentheses"),
-        ((URL, nothing), {"retry": True}, TypeError, "retry must be a function"),
+        ((URL, nothing), {"retry": True}, TypeError, "retry must be a plain function"),
+        ((URL, nothing), {"retry": nothing}, TypeError, "retry must be a plain"),
         ((URL, nothing), {"attempts": 0}, ValueError, "attempts must be more"),
         ((URL, nothing), {"attempts": None}, TypeError, "attempts must be a number"),
         ((lambda _: URL, nothing), {}, TypeError, "or an async function"),
