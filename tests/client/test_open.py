@@ -407,6 +407,7 @@ _INTERRUPTED = r"""
 import _thread
 import base64
 import hashlib
+import signal
 import socket
 import sys
 import threading
@@ -432,7 +433,10 @@ def serve():
         % base64.b64encode(digest)
     )
     assert peer.recv(1)  # of the Close, which gets no reply
-    _thread.interrupt_main()
+    if hasattr(signal, "pthread_kill"):  # which wakes an event loop that waits
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
     while peer.recv(1000):
         pass
 
