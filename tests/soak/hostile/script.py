@@ -135,9 +135,9 @@ async def hears_echo(peer: RawPeer, payload: bytes = b"still here?") -> None:
     await hears(peer, Frame(TEXT, payload))
 
 
-async def hears_close(peer: RawPeer, *codes: int) -> None:
+async def hears_close(peer: RawPeer, *codes: int, seconds: float = 0) -> None:
     """Demand a Close with one of some codes; drop what comes before."""
-    with within(0, "the Close"):
+    with within(seconds, "the Close"):
         try:
             while (got := await peer.receive()).opcode != CLOSE:
                 pass
