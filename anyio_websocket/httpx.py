@@ -103,8 +103,11 @@ def open_websocket(
     request.url = _with_scheme(request.url, _BACK)
     if request.url.scheme not in _SCHEMES:
         raise ValueError("the URL must begin with ws:, wss:, http: or https:")
-    # The client sends what is in front of the host by itself.
     authority = request.url.netloc.decode("ascii")
+    if userinfo := request.url.userinfo.decode("ascii"):
+        # The client would log it, and send it in place of auth.
+        request.url = request.url.copy_with(username=None, password=None)
+        authority = f"{userinfo}@{authority}"
     resource = request.url.raw_path.decode("ascii")
     scheme = _SCHEMES[request.url.scheme]
     upgrade = Upgrade(f"{scheme}://{authority}{resource}", settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -83,6 +84,27 @@ async def test_the_client_connects(package: Any) -> None:
     assert request.header("authorization") == "Basic bmFtZTp3b3Jk"
     assert [value for name, value in request.headers if name == b"x"] == [b"1", b"2"]
     assert other.path == "/?q=2"
+
+
+@pytest.mark.parametrize("auth", [None, ("me", "secret")])
+async def test_credentials_in_the_url(
+    package: Any, auth: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    seen: list[WebSocketRequest] = []
+
+    async def handle(request: WebSocketRequest) -> None:
+        seen.append(request)
+        await request.accept()
+
+    async with serving(handle) as port, client_of(package) as client:
+        url = f"ws://n%61me:secr%65t@127.0.0.1:{port}/"
+        async with open_websocket(client, url, auth=auth):
+            pass
+    given = b"Basic " + b64encode(b"me:secret" if auth else b"name:secret")
+    assert seen[0].header("authorization") == given.decode()
+    assert "127.0.0.1" in caplog.text  # the client's log
+    assert "secr" not in caplog.text
 
 
 async def test_auth_redirects_and_what_is_glued_to_the_response(package: Any) -> None:
