@@ -48,7 +48,7 @@ class Client(Protocol):
         self, method: str, url: Any, *, headers: Any, timeout: Any
     ) -> Any: ...
 
-    async def send(self, request: Any, *, stream: bool) -> Any: ...
+    async def send(self, request: Any, *, stream: bool, auth: Any) -> Any: ...
 
 
 @with_options(ClientStreamOptions, ClientStreamSettings)
@@ -69,7 +69,8 @@ def open_websocket(
 
     Otherwise this is `~anyio_websocket.open_websocket_url`. The options are described
     in `~anyio_websocket.ClientStreamOptions` and `~anyio_websocket.ConnectionOptions`.
-    By default no ``User-Agent`` of ours is sent, but the client's.
+    By default no ``User-Agent`` of ours is sent, but the client's. The credentials of
+    ``auth``, of ``extra_headers`` or in the URL are sent instead of the client's.
 
     :param client: an ``AsyncClient`` of httpx or httpx2; it stays open
     :param url: a ``ws:``, ``wss:``, ``http:`` or ``https:`` URL, which may be relative
@@ -90,9 +91,10 @@ def open_websocket(
     options.setdefault("user_agent", None)
     settings = checked(ClientStreamSettings, open_websocket, options)
     try:
+        given = package.URL(str(url))
         request = client.build_request(
             "GET",
-            _with_scheme(package.URL(str(url)), _BACK),
+            _with_scheme(given, _BACK),
             headers=[("Accept-Encoding", "identity")],
             timeout=None,
         )
@@ -111,8 +113,14 @@ def open_websocket(
     resource = request.url.raw_path.decode("ascii")
     scheme = _SCHEMES[request.url.scheme]
     upgrade = Upgrade(f"{scheme}://{authority}{resource}", settings)
-    request.headers.update(upgrade.headers())
-    return _open(client, package, request, upgrade)
+    headers = upgrade.headers()
+    request.headers.update(headers)
+    auth = package.USE_CLIENT_DEFAULT
+    if any(name.lower() == b"authorization" for name, _ in headers):
+        auth = package.Auth()  # adds nothing to the request
+    elif given.userinfo:
+        auth = None  # that of the URL
+    return _open(client, package, request, upgrade, auth)
 
 
 def _package_of(client: object) -> Any:
@@ -137,12 +145,12 @@ def _with_scheme(url: Any, schemes: Mapping[str, str]) -> Any:
 
 @asynccontextmanager
 async def _open(
-    client: Client, package: Any, request: Any, upgrade: Upgrade
+    client: Client, package: Any, request: Any, upgrade: Upgrade, auth: Any
 ) -> AsyncGenerator[WebSocketConnection]:
     response: Any = None
     try:
         with move_on_after(upgrade.settings.connect_seconds) as scope:
-            response = await _send(client, package, request, upgrade.server)
+            response = await _send(client, package, request, upgrade.server, auth)
         if response is None:
             raise ConnectionTimeout(
                 f"the connection to the server at {upgrade.server} was not open within "
@@ -156,10 +164,12 @@ async def _open(
             await response.aclose()
 
 
-async def _send(client: Client, package: Any, request: Any, server: str) -> Any:
+async def _send(
+    client: Client, package: Any, request: Any, server: str, auth: Any
+) -> Any:
     text = f"the client could not connect to the server at {server}"
     try:
-        return await client.send(request, stream=True)
+        return await client.send(request, stream=True, auth=auth)
     except package.ProxyError as exc:
         # The clients say it by the status and the phrase of an HTTP proxy. The phrase
         # may be anything, and the status says whether it is worth another attempt.

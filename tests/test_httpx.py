@@ -140,6 +140,32 @@ async def test_auth_redirects_and_what_is_glued_to_the_response(package: Any) ->
                 assert await connection.get_message() == "second"
 
 
+async def test_credentials_of_the_call_win_over_those_of_the_client(
+    package: Any,
+) -> None:
+    seen: list[str | None] = []
+
+    async def handle(request: WebSocketRequest) -> None:
+        seen.append(request.header("authorization"))
+        await request.accept()
+
+    async with serving(handle) as port:
+        for auth in (("client", "word"), package.DigestAuth("client", "word"), None):
+            host = f"127.0.0.1:{port}"
+            base = f"ws://base:word@{host}/"
+            async with client_of(package, auth=auth, base_url=base) as client:
+                for url, options in (
+                    ("/", {"extra_headers": [("Authorization", "Bearer token")]}),
+                    (f"ws://url:word@{host}/", {}),
+                    (f"ws://url:word@{host}/", {"auth": ("a", "b")}),
+                    ("/", {"auth": ("a", "b")}),
+                ):
+                    async with open_websocket(client, url, **options):
+                        pass
+    basic = "Basic YTpi"  # a:b
+    assert seen == ["Bearer token", "Basic dXJsOndvcmQ=", basic, basic] * 3
+
+
 async def test_the_timeouts_of_the_client_do_not_count(package: Any) -> None:
     async with serving() as port:
         async with client_of(package, timeout=0.01) as client:
