@@ -198,7 +198,8 @@ class ClientStreamOptions(ConnectionOptions, total=False):
     """Called with the payload of each Ping of the server (RFC 6455 section 5.5.2), in
     the order in which it was received among the messages; default ``None``, nothing.
     It is a plain function, and must not wait: nothing is received meanwhile. If it
-    raises, the exception is logged, and the connection ends with code 1006.
+    raises, the exception is logged, and the connection ends with code 1006. It is the
+    ``__cause__`` of the `ConnectionClosed`, which is not worth another attempt.
 
     On a server, `WebSocketRequest.accept` takes it.
     """

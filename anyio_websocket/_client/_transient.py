@@ -15,6 +15,7 @@ from typing import Final
 
 from .._errors import (
     CloseCode,
+    CloseReason,
     ConnectionClosed,
     ConnectionRejected,
     ConnectionTimeout,
@@ -83,14 +84,18 @@ def is_transient(error: Exception) -> bool:
     certificate that cannot be verified, does not go away by itself. With close code
     1000, or without a code (1005), the peer has said that it is done. With others
     (1002, 1003, 1007 to 1010, and 3000 to 4999) it, or this side, has refused what it
-    was sent. `DisconnectionTimeout` comes when the work is done already.
+    was sent. `DisconnectionTimeout` comes when the work is done already. With 1006
+    because ``on_ping`` or ``on_pong`` raised, it would raise again.
 
     :param error: what was raised by an attempt to connect, or by a connection
     :return: ``False`` for whatever is not listed above
 
     """
     if isinstance(error, ConnectionClosed):
-        return error.reason is not None and error.reason.code in _TRANSIENT_CODES
+        reason = error.reason
+        if reason is None or _is_of_callback(reason, error.__cause__):
+            return False
+        return reason.code in _TRANSIENT_CODES
     if isinstance(error, ConnectionRejected | ProxyError) and (
         (status := error.status_code) is not None
     ):
@@ -105,6 +110,15 @@ def is_transient(error: Exception) -> bool:
         cause = system_error(error.__cause__)
         return cause is None or _is_network(cause)
     return isinstance(error, OSError) and _is_network(error)
+
+
+def _is_of_callback(reason: CloseReason, cause: BaseException | None) -> bool:
+    # What the network causes has no text, and this side's timeouts have no cause.
+    return (
+        reason.code == CloseCode.ABNORMAL_CLOSURE
+        and reason.reason is not None
+        and cause is not None
+    )
 
 
 def system_error(error: BaseException | None) -> OSError | None:

@@ -95,7 +95,7 @@ class CloseState:
         self.sent: CloseReason | None = None
         #: the peer's Close
         self.received: CloseReason | None = None
-        #: the network's error, if that is why the connection ended
+        #: the network's error or a callback's, if that is why the connection ended
         self.cause: BaseException | None = None
         #: whether the application closed first: received messages are dropped then
         self.by_us: bool = False
@@ -170,6 +170,13 @@ class CloseState:
         """Record that received bytes could not be decoded. The causes are the same."""
         self.connection_lost(f"receiving failed: {_name(error)}")
 
+    def callback_failed(self, name: str, error: Exception) -> None:
+        """Record that a function of the application raised, which must end this.
+
+        This is the only 1006 with both a text and a cause; see `is_transient`.
+        """
+        self.connection_lost(f"{name} raised {_name(error)}", error)
+
     async def read_unread_of_stream(self) -> None:
         """Read what a stream still has, after writing failed; see `Unread`."""
         self.stream_lost = True
@@ -207,7 +214,7 @@ class CloseState:
 
     def _detail(self) -> str:
         """Say in an error what the Closes do not tell."""
-        if self.cause is not None:
+        if self.reason == _LOST:
             return cause_in_words(self.cause)
         if self.by_us and self.received is None:
             if self.timed_out:

@@ -55,13 +55,15 @@ class ObservedReader(Reader):
                 super()._handle_control(event)
             else:
                 self._fairness.events = LIMIT  # as if there was a Pong
-            self._call(callbacks.on_ping, event.payload)
+            self._call("on_ping", callbacks.on_ping, event.payload)
         else:
             super()._handle_control(event)
             if isinstance(event, Pong):
-                self._call(callbacks.on_pong, event.payload)
+                self._call("on_pong", callbacks.on_pong, event.payload)
 
-    def _call(self, callback: Callable[[bytes], object] | None, payload: bytes) -> None:
+    def _call(
+        self, name: str, callback: Callable[[bytes], object] | None, payload: bytes
+    ) -> None:
         if callback is None:
             return
         try:
@@ -69,6 +71,12 @@ class ObservedReader(Reader):
         except Exception as exc:
             # Whichever task reads is not to blame, so it only sees that the connection
             # is closed.
-            self._fail(exc)
+            self._engine.fail()
+            self._ahead = ()
+            # Without this frame, which refers to what refers to the exception.
+            assert exc.__traceback__ is not None
+            traceback = exc.__traceback__.tb_next
+            self._state.callback_failed(name, exc)
+            exc.__traceback__ = traceback
             job = partial(self._state.fail, exc)
             self._background.start_soon(job, self._state.fail)

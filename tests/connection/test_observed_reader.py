@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from anyio_websocket import ConnectionClosed
+from anyio_websocket import ConnectionClosed, is_transient
 from anyio_websocket._settings import PingCallbacks
 
 from ..support.peer import linked
@@ -65,14 +65,18 @@ async def test_an_exception_of_a_callback_ends_that_connection(
         await server.pong(b"payload")
         await server.send_message("behind")
         assert await client.get_message() == "before"
-        with pytest.raises(ConnectionClosed, match="KeyError") as caught:
+        with pytest.raises(ConnectionClosed, match="on_pong raised KeyErr") as caught:
             await client.get_message()
+        assert isinstance(cause := caught.value.__cause__, KeyError)
+        assert cause.__traceback__ is not None  # from the callback on
+        assert cause.__traceback__.tb_frame.f_code is fail.__code__
+        assert not is_transient(caught.value)
         assert caught.value.reason is not None
         assert caught.value.reason.code == 1006
         await client.wait_closed()
     (record,) = said(caplog)
     assert record.exc_info is not None
-    assert isinstance(record.exc_info[1], KeyError)
+    assert record.exc_info[1] is cause
 
 
 async def coroutine(payload: bytes) -> None:
