@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from types import TracebackType
+from typing import cast
 
 from .._protocol import Engine, Ping, Pong
 from .._settings import ConnectionSettings, PingCallbacks
@@ -74,8 +76,7 @@ class ObservedReader(Reader):
             self._engine.fail()
             self._ahead = ()
             # Without this frame, which refers to what refers to the exception.
-            assert exc.__traceback__ is not None
-            traceback = exc.__traceback__.tb_next
+            traceback = cast("TracebackType", exc.__traceback__).tb_next
             self._state.callback_failed(name, exc)
             exc.__traceback__ = traceback
             job = partial(self._state.fail, exc)
