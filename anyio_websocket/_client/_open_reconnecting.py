@@ -92,7 +92,7 @@ def open_reconnecting(
         )
 
     waits = while_disconnected == "wait"
-    return _open(lambda: ReconnectingConnection(loop, on_connect, retry, waits))
+    return _open(lambda: _Connections(loop, on_connect, retry, waits))
 
 
 class ReconnectingConnection:
@@ -103,34 +103,13 @@ class ReconnectingConnection:
 
     """
 
-    def __init__(
-        self,
-        loop: Callable[[_Session, Callable[[Exception], bool]], Awaitable[None]],
-        on_connect: Callable[[WebSocketConnection], Awaitable[object]] | None,
-        retry: Callable[[Exception], bool],
-        waits: bool,
-    ) -> None:
-        self._loop = loop
-        self._on_connect = on_connect
-        self._retry = retry
-        self._waits = waits
-        self._connection: WebSocketConnection | None = None
-        self._reason: CloseReason | None = None  # of the last one that was lost
-        self._unread: deque[WebSocketConnection] = deque()  # the oldest first
-        self._is_read = False  # whether anybody wants messages
-        self._changed = Event()
-        # Why there will be no other connection, and whether a call has said it.
-        self._end: BaseException | None = None
-        self._traceback: TracebackType | None = None
-        self._is_told = False
-        self._until_lost: CancelScope | None = None
-        self._scope = CancelScope()
-        self._is_leaving = False
+    def __init__(self, connections: _Connections) -> None:
+        self._connections = connections
 
     @property
     def connection(self) -> WebSocketConnection | None:
         """The connection that there is now; ``None`` while there is none."""
-        return self._connection
+        return self._connections.current
 
     async def send_message(
         self,
@@ -163,14 +142,15 @@ class ReconnectingConnection:
                 f"{type(message).__name__}: a message in parts cannot be sent again, "
                 "so send it on .connection"
             )
+        connections = self._connections
         while True:
-            connection = await self._usable()
+            connection = await connections.usable()
             try:
                 await connection.send_message(message, text=text, compress=compress)
             except ConnectionClosed as exc:
-                if not (self._waits and exc.nothing_sent):
+                if not (connections.waits and exc.nothing_sent):
                     raise
-                self._lose(connection)
+                connections.lose(connection)
             else:
                 return
 
@@ -186,18 +166,16 @@ class ReconnectingConnection:
         :raises HandshakeError: if there will be no other connection for this reason
 
         """
-        self._is_read = True
+        connections = self._connections
+        connections.is_read = True
         while True:
-            if not self._unread:
-                if self._end is not None:
-                    self._raise_end()
-                await self._changed.wait()
-                continue
-            connection = self._unread[0]
+            if not connections.unread:
+                await connections.wait_unread()
+            connection = connections.unread[0]
             try:
                 return await connection.get_message()
             except ConnectionClosed:
-                self._forget(connection)
+                connections.forget(connection)
 
     def __aiter__(self) -> ReconnectingConnection:
         return self
@@ -214,11 +192,49 @@ class ReconnectingConnection:
         try:
             return await self.get_message()
         except ConnectionClosed as exc:
-            if exc.clean and not self._retry(exc):
+            if exc.clean and not self._connections.retry(exc):
                 raise StopAsyncIteration from None
             raise
 
-    # -- the connections -------------------------------------------------------
+
+class _Connections:
+    """The connections of one block, which are made one after the other.
+
+    :param loop: runs a session over each of them
+    :param on_connect: see `open_reconnecting`
+    :param retry: see `open_reconnecting`
+    :param waits: whether sending waits for a connection
+
+    """
+
+    def __init__(
+        self,
+        loop: Callable[[_Session, Callable[[Exception], bool]], Awaitable[None]],
+        on_connect: Callable[[WebSocketConnection], Awaitable[object]] | None,
+        retry: Callable[[Exception], bool],
+        waits: bool,
+    ) -> None:
+        self._loop = loop
+        self._on_connect = on_connect
+        #: says which errors are worth another attempt
+        self.retry: Callable[[Exception], bool] = retry
+        #: whether sending waits for a connection
+        self.waits: bool = waits
+        #: the one that there is now
+        self.current: WebSocketConnection | None = None
+        self._reason: CloseReason | None = None  # of the last one that was lost
+        #: this one, and lost ones with messages that nobody has fetched; oldest first
+        self.unread: deque[WebSocketConnection] = deque()
+        #: whether anybody wants messages
+        self.is_read: bool = False
+        self._changed = Event()
+        # Why there will be no other connection, and whether a call has said it.
+        self._end: BaseException | None = None
+        self._traceback: TracebackType | None = None
+        self._is_told = False
+        self._until_lost: CancelScope | None = None
+        self._scope = CancelScope()
+        self._is_leaving = False
 
     async def run(self) -> None:
         """Make connections until the block is left, or one error is the end."""
@@ -236,7 +252,7 @@ class ReconnectingConnection:
             # Whatever it is: trio takes what leaves such a task for an error of trio.
             end = exc
         finally:
-            self._connection = None
+            self.current = None
             if isinstance(end, ConnectionClosed):
                 end.nothing_sent = True
             self._end = end
@@ -246,57 +262,58 @@ class ReconnectingConnection:
     async def _serve(self, connection: WebSocketConnection) -> None:
         if self._on_connect is not None:
             await self._on_connect(connection)
-        self._connection = connection
-        self._unread.append(connection)
+        self.current = connection
+        self.unread.append(connection)
         self._change()
         with CancelScope() as self._until_lost:
             await connection.wait_closed()
         self._until_lost = None
-        self._lose(connection)
+        self.lose(connection)
         if self._is_leaving:
             return
         if not has_unread(connection):
-            self._forget(connection)
-        while len(self._unread) > MAX_UNREAD:
-            if self._is_read:
+            self.forget(connection)
+        while len(self.unread) > MAX_UNREAD:
+            if self.is_read:
                 await self._changed.wait()
             else:
-                self._forget(self._unread[0])
+                self.forget(self.unread[0])
         await connection.pong()  # raises what the connection ended with
 
     def _judge(self, error: Exception) -> bool:
-        return not self._is_leaving and self._retry(error)
+        return not self._is_leaving and self.retry(error)
 
-    def _lose(self, connection: WebSocketConnection) -> None:
-        if connection is self._connection:
-            self._connection = None
+    def lose(self, connection: WebSocketConnection) -> None:
+        """Do not use a connection for sending any more."""
+        if connection is self.current:
+            self.current = None
             self._reason = connection.closed
 
-    def _forget(self, connection: WebSocketConnection) -> None:
-        if connection in self._unread:
-            self._unread.remove(connection)
+    def forget(self, connection: WebSocketConnection) -> None:
+        """Receive nothing more from a lost connection."""
+        if connection in self.unread:
+            self.unread.remove(connection)
             self._change()
 
     def _change(self) -> None:
         self._changed.set()
         self._changed = Event()
 
-    # -- the calls -------------------------------------------------------------
-
-    async def _usable(self) -> WebSocketConnection:
-        while self._connection is None:
+    async def usable(self) -> WebSocketConnection:
+        """Return the connection to send on; wait or raise while there is none."""
+        while self.current is None:
             if self._end is not None:
                 self._raise_end()
-            if not self._waits:
+            if not self.waits:
                 error = ConnectionClosed(self._reason)
                 error.nothing_sent = True
                 raise error
             await self._changed.wait()
-        return self._connection
+        return self.current
 
-    async def wait_first(self) -> None:
-        """Return when there is, or was, a connection; raise if there will be none."""
-        while not self._unread:
+    async def wait_unread(self) -> None:
+        """Return when `unread` has a connection; raise if there will be none."""
+        while not self.unread:
             if self._end is not None:
                 self._raise_end()
             await self._changed.wait()
@@ -333,17 +350,17 @@ class ReconnectingConnection:
 
 @asynccontextmanager
 async def _open(
-    make: Callable[[], ReconnectingConnection],
+    make: Callable[[], _Connections],
 ) -> AsyncGenerator[ReconnectingConnection]:
-    reconnecting = make()
+    connections = make()
     async with PrivateNursery() as nursery:
-        nursery.start_soon(reconnecting.run)
+        nursery.start_soon(connections.run)
         try:
-            await reconnecting.wait_first()
-            yield reconnecting
+            await connections.wait_unread()
+            yield ReconnectingConnection(connections)
         except Exception:
             try:
-                await reconnecting.leave()
+                await connections.leave()
             except get_cancelled_exc_class():
                 # A cancelled scope cancels the task again when it waits again; see
                 # `open_websocket`.
@@ -351,7 +368,7 @@ async def _open(
                     raise
             raise
         except BaseException:
-            reconnecting.abort()
+            connections.abort()
             raise
-        await reconnecting.leave()
-    reconnecting.tell()
+        await connections.leave()
+    connections.tell()

@@ -308,6 +308,11 @@ async def test_a_task_that_is_cancelled_natively_while_it_leaves(
         tasks.cancel_scope.cancel()
 
 
+def test_what_users_see_is_what_they_call() -> None:
+    public = {name for name in vars(ReconnectingConnection) if name[0] != "_"}
+    assert public == {"connection", "get_message", "send_message"}
+
+
 async def test_mistakes() -> None:
     with pytest.raises(ValueError, match='must be "wait" or "raise", not \'queue\''):
         open_reconnecting("ws://example.org/", while_disconnected="queue")  # type: ignore[arg-type]
