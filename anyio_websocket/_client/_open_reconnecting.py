@@ -31,7 +31,7 @@ from .._connection import WebSocketConnection, has_unread
 from .._errors import CloseReason, ConnectionClosed
 from ._nursery import PrivateNursery
 from ._reconnect import reconnect_delays
-from ._reconnecting import Where, check_arguments, opener, reconnecting
+from ._reconnecting import Where, called, check_arguments, opener, reconnecting
 from ._transient import is_transient
 
 # Lost connections with messages that nobody has fetched. Each can hold a MiB. With more
@@ -261,7 +261,7 @@ class _Connections:
 
     async def _serve(self, connection: WebSocketConnection) -> None:
         if self._on_connect is not None:
-            await self._on_connect(connection)
+            await called(self._on_connect, "on_connect", connection)
         self.current = connection
         self.unread.append(connection)
         self._change()

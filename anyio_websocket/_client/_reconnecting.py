@@ -16,7 +16,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import anyio
 
@@ -35,6 +35,7 @@ from ._transient import asked_wait, is_transient
 _logger = logging.getLogger("anyio_websocket")
 
 _T = TypeVar("_T")
+_NO_SESSION: Final = "{name} must be an async function of a connection"
 Block = AbstractAsyncContextManager[WebSocketConnection]
 
 
@@ -130,7 +131,7 @@ async def reconnecting(
             try:
                 async with await opened(Attempt(number, error)) as connection:
                     try:
-                        result = await session(connection)
+                        result = await called(session, "session", connection)
                     finally:
                         useful = was_of_use(connection)
                 end = what_ended_the_loop(connection)
@@ -200,6 +201,23 @@ def _opener_of(
     return afresh
 
 
+def called(
+    function: Callable[[WebSocketConnection], Awaitable[_T]],
+    name: str,
+    connection: WebSocketConnection,
+) -> Awaitable[_T]:
+    """Call what a user passed as an async function.
+
+    :param name: of the argument
+    :raises TypeError: if it is not async, which cannot be seen before
+
+    """
+    awaitable = function(connection)
+    if not isinstance(awaitable, Awaitable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(_NO_SESSION.format(name=name))
+    return awaitable
+
+
 def check_arguments(
     delays: object, retry: object, attempts: float, **functions: object
 ) -> None:
@@ -213,7 +231,7 @@ def check_arguments(
     for name, function in functions.items():
         _check_was_not_called(function, name)
         if not callable(function):
-            raise TypeError(f"{name} must be an async function of a connection")
+            raise TypeError(_NO_SESSION.format(name=name))
     if not callable(delays):
         raise TypeError(
             "delays must be a function that gives the waits, such as reconnect_delays "

@@ -308,6 +308,12 @@ async def test_a_task_that_is_cancelled_natively_while_it_leaves(
         tasks.cancel_scope.cancel()
 
 
+async def test_on_connect_that_is_not_async() -> None:
+    with pytest.raises(TypeError, match=r"^on_connect must be an async function of"):
+        async with playing(says(), on_connect=str):
+            raise AssertionError
+
+
 def test_what_users_see_is_what_they_call() -> None:
     public = {name for name in vars(ReconnectingConnection) if name[0] != "_"}
     assert public == {"connection", "get_message", "send_message"}

@@ -360,6 +360,17 @@ async def test_functions_that_were_called_already() -> None:
         await reconnecting(URL, nothing(None))  # type: ignore[arg-type]
 
 
+@virtual
+async def test_a_session_that_is_not_async() -> None:
+    def session(connection: WebSocketConnection) -> None:
+        pass
+
+    async with anyio.create_task_group() as tasks:
+        scenes = Scenes(tasks, says())
+        with pytest.raises(TypeError, match=r"^session must be an async function of"):
+            await reconnecting(scenes.connect, session)  # type: ignore[arg-type]
+
+
 async def test_a_url_alone(port: int) -> None:
     with pytest.raises(HandshakeError):
         await reconnecting(
