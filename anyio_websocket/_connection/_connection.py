@@ -187,10 +187,11 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
 
         :param obj: the object
         :param dumps: makes a ``str`` or ``bytes`` in UTF-8 of it, such as `json.dumps`,
-            ``orjson.dumps``, ``msgspec.json.encode``; the default is `json.dumps`. What
-            it raises comes out, and nothing is sent
+            ``orjson.dumps``, ``msgspec.json.encode``; the default is `json.dumps`
+            with ``allow_nan=False``. What it raises comes out, and nothing is sent
         :raises ConnectionClosed: see `send_message`
-        :raises ValueError: if ``dumps`` returns something else; nothing is sent then
+        :raises ValueError: if ``dumps`` returns something else, or the object has NaN
+            or infinity, which JSON cannot have; nothing is sent then
 
         """
         message = dumps(obj)

@@ -9,10 +9,10 @@ from typing import Any
 
 
 def dumps(obj: Any) -> str:
-    """Do what `json.dumps` does."""
+    """Do what `json.dumps` does, and refuse NaN and infinity, which JSON has not."""
     import json
 
-    return json.dumps(obj)
+    return json.dumps(obj, allow_nan=False)
 
 
 def loads(message: str | bytes) -> Any:

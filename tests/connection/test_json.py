@@ -46,6 +46,8 @@ async def test_what_is_no_json_comes_out_and_the_connection_goes_on() -> None:
             await server.get_json()
         with pytest.raises(TypeError, match="not JSON serializable"):
             await client.send_json(object())
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            await client.send_json([float("nan")])
         wrongs: list[Any] = [1, ["{", "}"], {}]
         for wrong in wrongs:
             with pytest.raises(ValueError, match="dumps must return str or bytes"):
