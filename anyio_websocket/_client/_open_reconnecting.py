@@ -27,7 +27,7 @@ from anyio import (
     get_cancelled_exc_class,
 )
 
-from .._connection import WebSocketConnection, has_unread
+from .._connection import WebSocketConnection, has_unread, is_in_parts, payload_of
 from .._errors import CloseReason, ConnectionClosed
 from ._nursery import PrivateNursery
 from ._reconnect import reconnect_delays
@@ -132,16 +132,18 @@ class ReconnectingConnection:
         :raises ConnectionClosed: if the message may have been sent in part, or if there
             is no connection and this does not wait; ``nothing_sent`` tells which
         :raises ValueError: if the message cannot be sent
-        :raises TypeError: if it is not a whole message
+        :raises TypeError: if it is in parts
         :raises HandshakeError: if there will be no other connection for this reason
 
         """
         if not isinstance(message, str | bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(
-                "message must be str, bytes, bytearray or memoryview, not "
-                f"{type(message).__name__}: a message in parts cannot be sent again, "
-                "so send it on .connection"
-            )
+            if is_in_parts(message):
+                raise TypeError(
+                    "message must be str, bytes, bytearray or memoryview, not "
+                    f"{type(message).__name__}: a message in parts cannot be sent "
+                    "again, so send it on .connection"
+                )
+            payload_of(message, text)  # raises what it does on a connection
         connections = self._connections
         while True:
             connection = await connections.usable()

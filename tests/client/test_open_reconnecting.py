@@ -84,6 +84,8 @@ async def test_messages_come_over_many_connections() -> None:
         assert connection.connection is None
         with pytest.raises(TypeError, match="a message in parts cannot be sent again"):
             await connection.send_message(["a", "b"])  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"^message must be str, .*, not int$"):
+            await connection.send_message(5)  # type: ignore[arg-type]
         assert [message async for message in connection] == ["a", "b", "c", "d"]
         with pytest.raises(ConnectionClosed, match="code 1000"):
             await connection.get_message()
