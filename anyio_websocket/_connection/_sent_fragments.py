@@ -106,8 +106,8 @@ class SentFragments:
             self._kind = type(payload)
         elif type(payload) is not self._kind:
             raise ValueError(
-                "the parts of a message must be all texts or all bytes; text=True or "
-                "text=False makes the one of the other"
+                "the parts of a message must be all texts or all bytes; text=True "
+                "sends all of them as text, text=False as bytes"
             )
         if payload:  # there may be any number of parts with nothing in them
             self._parts.append(payload)

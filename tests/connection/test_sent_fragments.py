@@ -190,7 +190,7 @@ async def test_a_message_that_was_not_begun_leaves_no_trace(opener: Opener) -> N
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         cases: list[tuple[Any, str]] = [
-            (["a", b"b"], "all texts or all bytes"),
+            (["a", b"b"], "all texts or all bytes; text=True sends all"),
             ([b"a", 5], "not int"),
             ([5], "not int"),
             ({"a": 1}, "not dict"),
