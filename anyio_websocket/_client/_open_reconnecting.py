@@ -27,7 +27,7 @@ from anyio import (
     get_cancelled_exc_class,
 )
 
-from .._connection import WebSocketConnection, has_unread, is_in_parts, payload_of
+from .._connection import WebSocketConnection, has_unread, is_in_parts
 from .._errors import CloseReason, ConnectionClosed
 from ._nursery import PrivateNursery
 from ._reconnect import reconnect_delays
@@ -137,13 +137,7 @@ class ReconnectingConnection:
 
         """
         if not isinstance(message, str | bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
-            if is_in_parts(message):
-                raise TypeError(
-                    "message must be str, bytes, bytearray or memoryview, not "
-                    f"{type(message).__name__}: a message in parts cannot be sent "
-                    "again, so send it on .connection"
-                )
-            payload_of(message, text)  # raises what it does on a connection
+            raise _no_message(message)
         connections = self._connections
         while True:
             connection = await connections.usable()
@@ -348,6 +342,17 @@ class _Connections:
         assert self._end is not None
         self._is_told = True
         raise self._end.with_traceback(self._traceback)
+
+
+def _no_message(message: object) -> Exception:
+    text = (
+        "message must be str, bytes, bytearray or memoryview, not "
+        f"{type(message).__name__}"
+    )
+    if is_in_parts(message):
+        hint = "a message in parts cannot be sent again, so send it on .connection"
+        return TypeError(f"{text}: {hint}")
+    return ValueError(text)  # as on a connection
 
 
 @asynccontextmanager

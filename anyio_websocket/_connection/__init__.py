@@ -6,7 +6,6 @@ from ._afterwards import has_unread, was_of_use, what_ended_the_loop
 from ._background import BackgroundTask
 from ._connection import WebSocketConnection
 from ._core import ConnectionCore, open_core
-from ._payloads import payload_of
 from ._sent_fragments import is_in_parts
 
 __all__ = [
@@ -16,7 +15,6 @@ __all__ = [
     "has_unread",
     "is_in_parts",
     "open_core",
-    "payload_of",
     "was_of_use",
     "what_ended_the_loop",
 ]
