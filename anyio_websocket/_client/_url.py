@@ -27,6 +27,8 @@ _IPV6: Final = re.compile(r"\[[0-9A-Fa-f:.]+(?:%[^\[\]]+)?\](?::[0-9]*)?")
 _NOT_IN_NAME: Final = re.compile(r"[\x00-,/:-@\[-^`{-\x7f]")
 # RFC 1123, and the underscore, which names of services have.
 _LABEL: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+# Only for errors, so it is compiled when it is needed.
+_HOST_AND_PORT: Final = r"(?:[^:\[\]]+|\[[^\[\]]*\]?)(?::[0-9]*)?"
 
 
 class Target(NamedTuple):
@@ -57,10 +59,11 @@ def parse(url: object) -> Target:
 def _shown(url: str) -> str:
     """Show a URL in an error, without its query, and only if it has no secret."""
     scheme, _, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
-    # A user name and a password may be anywhere in front of an "@".
+    # A user name and a password may be anywhere in front of an "@"; and if that is
+    # missing, in the place of host and port.
     if (
-        rest
-        and scheme.isalpha()
+        scheme.isalpha()
+        and re.fullmatch(_HOST_AND_PORT, rest.partition("/")[0])
         and not re.search(r"[@\\\s]", url)
         and url.isprintable()
     ):

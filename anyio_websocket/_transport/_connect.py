@@ -19,7 +19,7 @@ from anyio.abc import ByteStreamConnectable
 from ._interface import Transport
 from ._readiness import can_wait_for_sockets
 from ._sockets import SocketTransport, configure_socket
-from ._streams import StreamTransport
+from ._streams import StreamTransport, transport_of
 
 # Seconds until the next address is tried while the one before has not answered
 # (RFC 8305 section 5, "Connection Attempt Delay").
@@ -119,12 +119,17 @@ async def connect_via(connectable: ByteStreamConnectable) -> Transport:
     """Let a user's object connect.
 
     :raises OSError: if it cannot
+    :raises TypeError: if it returns no stream
 
     """
     try:
-        return StreamTransport(await connectable.connect())
-    except (anyio.EndOfStream, anyio.BrokenResourceError) as exc:
-        raise ConnectionError("the stream broke while it was being made") from exc
+        return transport_of(await connectable.connect())
+    except (
+        anyio.EndOfStream,
+        anyio.BrokenResourceError,
+        anyio.ClosedResourceError,
+    ) as exc:
+        raise ConnectionError("the stream broke while it was made") from exc
 
 
 def _numeric(host: str) -> tuple[int, Any]:

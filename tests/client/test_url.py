@@ -81,7 +81,13 @@ def test_B8_invalid_urls(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ws://me:secret@x:0/", "http://me:secret@x/", "ws://me:secret@x:p/"]
+    "url",
+    [
+        "ws://me:secret@x:0/",
+        "http://me:secret@x/",
+        "ws://me:secret@x:p/",
+        "ws://me:secret/",  # "@x" is missing
+    ],
 )
 def test_B8_errors_do_not_show_the_password_of_a_url(url: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011

@@ -256,13 +256,14 @@ async def test_a_unix_socket_whose_queue_is_full(tmp_path: Path) -> None:
 class Connectable(anyio.abc.ByteStreamConnectable):
     """Makes a stream in memory, or fails."""
 
-    def __init__(self, made: anyio.abc.ByteStream | Exception) -> None:
+    def __init__(self, made: Any) -> None:
         self.made = made
 
     async def connect(self) -> anyio.abc.ByteStream:
         if isinstance(self.made, Exception):
             raise self.made
-        return self.made
+        made: anyio.abc.ByteStream = self.made
+        return made
 
 
 async def test_a_users_object() -> None:
@@ -270,8 +271,11 @@ async def test_a_users_object() -> None:
     transport = await connect_via(Connectable(mine))
     await send(transport, b"hello")
     assert await theirs.receive() == b"hello"
-    with pytest.raises(ConnectionError, match="broke while it was being made") as lost:
-        await connect_via(Connectable(anyio.BrokenResourceError()))
-    assert isinstance(lost.value.__cause__, anyio.BrokenResourceError)
+    for error in (anyio.BrokenResourceError(), anyio.ClosedResourceError()):
+        with pytest.raises(ConnectionError, match="broke while it was made") as lost:
+            await connect_via(Connectable(error))
+        assert lost.value.__cause__ is error
+    with pytest.raises(TypeError, match="not NoneType"):
+        await connect_via(Connectable(None))
     with pytest.raises(ConnectionRefusedError):
         await connect_via(Connectable(ConnectionRefusedError()))
