@@ -13,6 +13,7 @@ they are, and they come before those of the next one.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
@@ -25,6 +26,7 @@ from anyio import (
     Event,
     current_effective_deadline,
     get_cancelled_exc_class,
+    move_on_after,
 )
 
 from .._connection import WebSocketConnection, has_unread, is_in_parts
@@ -34,9 +36,14 @@ from ._reconnect import reconnect_delays
 from ._reconnecting import Where, called, check_arguments, opener, reconnecting
 from ._transient import is_transient
 
+_logger = logging.getLogger("anyio_websocket")
+
 # Lost connections with messages that nobody has fetched. Each can hold a MiB. With more
 # of them the next one has to wait, or the oldest is dropped if nobody fetches any.
 MAX_UNREAD: Final = 4
+# Seconds that the next one waits for another call that fetches a message. A program
+# that once reads an answer, and then only sends, must not wait for ever.
+PATIENCE: Final = 60.0
 
 _Session = Callable[[WebSocketConnection], Awaitable[None]]
 
@@ -64,7 +71,7 @@ def open_reconnecting(
     :param on_connect: an async function that is called with each new connection before
         anything else is sent on it, to log in and to subscribe. What it raises is
         judged by ``retry``. It may receive messages, which are then not received again.
-        ``None`` calls nothing
+        If the connection is lost meanwhile, it is cancelled. ``None`` calls nothing
     :param while_disconnected: whether `ReconnectingConnection.send_message` waits for
         the next connection, or raises `ConnectionClosed`
     :param delays: see `reconnecting`
@@ -157,6 +164,11 @@ class ReconnectingConnection:
         the server sent while there was none are not known here: ask for them in
         ``on_connect``.
 
+        Messages of up to four lost connections are kept. With more, those of the oldest
+        are dropped, with a warning in the log, if nobody has called this since it was
+        lost. If somebody has, no other connection is made until they are received, or
+        nobody has called this for a minute.
+
         :raises ConnectionClosed: if there will be no other connection, because of how
             the last one was closed
         :raises HandshakeError: if there will be no other connection for this reason
@@ -221,7 +233,7 @@ class _Connections:
         self._reason: CloseReason | None = None  # of the last one that was lost
         #: this one, and lost ones with messages that nobody has fetched; oldest first
         self.unread: deque[WebSocketConnection] = deque()
-        #: whether anybody wants messages
+        #: whether anybody has asked for a message since the oldest one was lost
         self.is_read: bool = False
         self._changed = Event()
         # Why there will be no other connection, and whether a call has said it.
@@ -257,7 +269,7 @@ class _Connections:
 
     async def _serve(self, connection: WebSocketConnection) -> None:
         if self._on_connect is not None:
-            await called(self._on_connect, "on_connect", connection)
+            await self._greet(self._on_connect, connection)
         self.current = connection
         self.unread.append(connection)
         self._change()
@@ -269,12 +281,41 @@ class _Connections:
             return
         if not has_unread(connection):
             self.forget(connection)
+        elif self.unread and connection is self.unread[0]:
+            self.is_read = False
         while len(self.unread) > MAX_UNREAD:
             if self.is_read:
-                await self._changed.wait()
+                self.is_read = False
+                with move_on_after(PATIENCE):
+                    await self._changed.wait()
             else:
+                _logger.warning(
+                    "dropping the messages of a lost connection: nobody receives them"
+                )
                 self.forget(self.unread[0])
         await connection.pong()  # raises what the connection ended with
+
+    async def _greet(
+        self,
+        on_connect: Callable[[WebSocketConnection], Awaitable[object]],
+        connection: WebSocketConnection,
+    ) -> None:
+        # It may wait for anything, and would not learn that the connection is lost.
+        async def watch() -> None:
+            with watching:
+                await connection.wait_closed()
+                greeting.cancel()
+
+        watching = CancelScope()
+        with CancelScope() as greeting:
+            async with PrivateNursery() as nursery:
+                nursery.start_soon(watch)
+                try:
+                    await called(on_connect, "on_connect", connection)
+                finally:
+                    watching.cancel()
+        if greeting.cancelled_caught:
+            await connection.pong()  # raises what the connection ended with
 
     def _judge(self, error: Exception) -> bool:
         return not self._is_leaving and self.retry(error)

@@ -103,7 +103,8 @@ async def reconnecting(
         before each attempt with an `Attempt`, and returns a URL and a mapping of
         options of `open_websocket_url`, so that tokens are fresh. It may also return
         what `open_websocket` or a function like it returns
-    :param session: an async function of a `WebSocketConnection`
+    :param session: an async function of a `WebSocketConnection`. It learns of a lost
+        connection by a call of it, such as `WebSocketConnection.wait_closed`
     :param delays: a function that gives the seconds to wait before each attempt; when
         these end, the last error comes out
     :param retry: a plain function that says whether an exception of ``connect``, of

@@ -20,7 +20,7 @@ from anyio_websocket import (
     WebSocketConnection,
     open_reconnecting,
 )
-from anyio_websocket._client._open_reconnecting import MAX_UNREAD
+from anyio_websocket._client._open_reconnecting import MAX_UNREAD, PATIENCE
 
 from ..support.backends import tasks_now
 from ..support.frames import CLOSE, TEXT
@@ -215,12 +215,53 @@ async def test_unread_messages_are_bounded() -> None:
 
     scenes = [says("first", "x"), *scenes]
     async with playing(*scenes, vanishes) as (connection, played):
+        await anyio.sleep(1)
         assert await connection.get_message() == "first"
-        await anyio.sleep(1000)  # somebody reads, but slowly: no more are made
+        await anyio.sleep(90)  # somebody reads, but slowly: no more are made
         assert len(played.attempts) == MAX_UNREAD + 1
         assert await connection.get_message() == "x"
         got = [await connection.get_message() for _ in range(MAX_UNREAD + 2)]
         assert got == [str(number) for number in range(MAX_UNREAD + 2)]
+
+
+async def test_a_program_that_read_once_goes_on_sending(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard: list[bytes] = []
+    scenes = [says(str(number), "x") for number in range(MAX_UNREAD + 3)]
+    async with playing(*scenes, hears(heard), closes) as (connection, played):
+        await anyio.sleep(1)
+        assert await connection.get_message() == "0"
+        await anyio.sleep(45 + PATIENCE)  # nobody reads any more
+        await anyio.sleep(45)
+        # It waited for a reader once, and not again.
+        waits = [10] * MAX_UNREAD + [10 + PATIENCE, 10, 10]
+        assert played.waits == pytest.approx(waits, abs=1)
+        await connection.send_message("hello")
+        await anyio.wait_all_tasks_blocked()
+        assert caplog.text.count("dropping the messages of a lost connection") == 3
+        assert await connection.get_message() == "3"
+    assert heard == [b"hello"]
+
+
+async def test_on_connect_is_cancelled_when_the_connection_is_lost() -> None:
+    heard: list[bytes] = []
+    greeted: list[WebSocketConnection] = []
+
+    async def greet(connection: WebSocketConnection) -> None:
+        greeted.append(connection)
+        if len(greeted) in (2, 3):
+            await anyio.sleep_forever()
+
+    scenes = (says(), says("x"), says(code=1012), hears(heard), closes)
+    async with playing(*scenes, on_connect=greet) as (connection, played):
+        await anyio.sleep(5)
+        await connection.send_message("hello")
+        await anyio.wait_all_tasks_blocked()
+        error = played.attempts[3].error
+        assert isinstance(error, ConnectionClosed)
+        assert error.reason == CloseReason(1012, None)
+    assert heard == [b"hello"]
 
 
 # -- leaving -------------------------------------------------------------------
