@@ -258,7 +258,8 @@ class ClientOptions(ClientStreamOptions, total=False):
 
     unix_path: str | os.PathLike[str] | None
     """The path of the UNIX socket to connect to; default ``None``, connect by TCP. The
-    URL, or host and port, are what the request is for, and whom TLS talks to.
+    URL, or host and port, are what the request is for, and whom TLS talks to. A path
+    that is too long for the system, with most about 100 bytes, raises `ValueError`.
     """
 
     local_host: str | None

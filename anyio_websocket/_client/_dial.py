@@ -16,7 +16,7 @@ from .._settings import ClientSettings, ClientStreamSettings
 from .._transport import (
     Transport,
     check_ssl_context,
-    check_unix_sockets,
+    check_unix_path,
     connect,
     connect_unix,
     connect_via,
@@ -96,7 +96,7 @@ class Dialer:
         self._host = host
         self._port = port
         if settings.unix_path is not None:
-            check_unix_sockets()
+            check_unix_path(str(settings.unix_path))
         name = None if is_redirected else settings.server_hostname
         self._tls_name = None if name is None else _url.tls_name(name)
         if name is not None and use_ssl is False:

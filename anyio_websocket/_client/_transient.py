@@ -76,7 +76,8 @@ def is_transient(error: Exception) -> bool:
       501 and 505;
     - `ConnectionTimeout`, and any other `HandshakeError` that the network causes, or a
       server or a proxy that is just ending: an address that does not answer, a name
-      that cannot be resolved, a response that is not valid;
+      that cannot be resolved, the file of a UNIX socket that is not there, a response
+      that is not valid;
     - the errors of the network that `connect_websocket` raises as they are:
       `ConnectionError`, `TimeoutError`, a failed look-up, an unreachable network.
 
@@ -108,7 +109,11 @@ def is_transient(error: Exception) -> bool:
         return False
     if isinstance(error, HandshakeError):
         cause = system_error(error.__cause__)
-        return cause is None or _is_network(cause)
+        # The file of a UNIX socket is gone while its server restarts. Where nothing
+        # connects, a file that is missing is another matter.
+        return (
+            cause is None or isinstance(cause, FileNotFoundError) or _is_network(cause)
+        )
     return isinstance(error, OSError) and _is_network(error)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._connect import check_unix_sockets, connect, connect_unix, connect_via
+from ._connect import check_unix_path, connect, connect_unix, connect_via
 from ._interface import Transport, TransportLost, send
 from ._readiness import can_wait_for_sockets
 from ._sockets import SocketTransport, SocketTransportListener
@@ -21,7 +21,7 @@ __all__ = [
     "can_wait_for_sockets",
     "check_alpn",
     "check_ssl_context",
-    "check_unix_sockets",
+    "check_unix_path",
     "connect",
     "connect_unix",
     "connect_via",

@@ -7,6 +7,7 @@ Over TCP it is decided here to which address a connection is made, by "Happy Eye
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from ipaddress import ip_address
 from itertools import chain, zip_longest
@@ -83,14 +84,25 @@ async def connect(host: str, port: int, local_host: str | None = None) -> Transp
             sock.close()
 
 
-def check_unix_sockets() -> None:
-    """Check that this system has UNIX sockets.
+def check_unix_path(path: str) -> None:
+    """Check that this system can connect to a UNIX socket with such a path.
 
-    :raises ValueError: if it has none, as Windows
+    :raises ValueError: if it has no UNIX sockets, as Windows, or if the path is too
+        long for them
 
     """
     if not hasattr(socket, "AF_UNIX"):
         raise ValueError("unix_path cannot work: Python has no UNIX sockets here")
+    sock = socket.socket(socket.AF_UNIX)
+    sock.close()
+    try:
+        # Each system has its own limit. Python compares with it before it finds that
+        # the socket is closed, so this connects to nothing.
+        sock.connect_ex(path)
+    except OSError:
+        raise ValueError(
+            f"unix_path is too long for a UNIX socket: {len(os.fsencode(path))} bytes"
+        ) from None
 
 
 async def connect_unix(path: str) -> Transport:

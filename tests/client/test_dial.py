@@ -26,6 +26,7 @@ from anyio_websocket import (
     __version__,
     connect_websocket,
     connect_websocket_url,
+    is_transient,
     open_websocket,
     open_websocket_url,
     wrap_server_stream,
@@ -260,16 +261,22 @@ async def echoing(listener: Listener[ByteStream]) -> AsyncGenerator[list[object]
         tasks.cancel_scope.cancel()
 
 
-@pytest.mark.skipif(
+needs_unix = pytest.mark.skipif(
     not hasattr(socket, "AF_UNIX"), reason="this system has no UNIX sockets"
 )
+
+
+@needs_unix
 async def test_a_unix_socket(
     tmp_path: Path, client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
 ) -> None:
     path = tmp_path / "socket"
-    with pytest.raises(HandshakeError, match=r"server at example\.org:80: .*ENOENT"):
+    with pytest.raises(
+        HandshakeError, match=r"server at example\.org:80: .*ENOENT"
+    ) as e:
         async with open_websocket_url("ws://example.org", unix_path=path):
             raise AssertionError
+    assert is_transient(e.value)  # between the end of a server and the start of another
     async with echoing(await anyio.create_unix_listener(path)) as hosts:
         async with open_websocket_url("ws://example.org/", unix_path=path) as ws:
             await ws.send_message(b"x" * 2**20)
@@ -289,6 +296,15 @@ def test_without_unix_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "AF_UNIX", raising=False)
     with pytest.raises(ValueError, match="no UNIX sockets"):
         open_websocket_url("ws://x", unix_path="/a")
+
+
+@needs_unix
+def test_a_path_that_is_too_long_for_a_unix_socket() -> None:
+    """Would that come out when it connects, a client could retry it for ever."""
+    for path in ("/" + "a" * 400, "/" + "\u00e9" * 60, "\0" + "a" * 400):
+        with pytest.raises(ValueError, match=r"unix_path is too long .*: \d+ bytes"):
+            open_websocket_url("ws://x", unix_path=path)
+    open_websocket_url("ws://x", unix_path="/" + "a" * 80)
 
 
 class Connectable(ByteStreamConnectable):
