@@ -133,16 +133,24 @@ class ProxyError(HandshakeError):
 
     :param message: what happened
     :param status_code: the HTTP status with which the proxy responded
+    :param refused: whether a SOCKS proxy refused
 
     """
 
     #: the HTTP status with which the proxy responded, such as 407 if it wants a user
     #: name and a password; ``None`` if it did not respond, or is a SOCKS proxy
     status_code: int | None
+    #: whether a SOCKS proxy refused, and would refuse again: it wants a user name and a
+    #: password, or other ones, or does not allow or know such a connection. An HTTP
+    #: proxy says that by its status
+    refused: bool
 
-    def __init__(self, message: str, status_code: int | None = None) -> None:
+    def __init__(
+        self, message: str, status_code: int | None = None, *, refused: bool = False
+    ) -> None:
         super().__init__(message)
         self.status_code = status_code
+        self.refused = refused
 
 
 class DisconnectionTimeout(HandshakeError):

@@ -223,7 +223,9 @@ class Dialer:
                 return Dialed(*await self._proxy.connect())
             except ProxyFailure as exc:
                 text = f"could not connect to the server at {self.server}: {exc}"
-                raise ProxyError(text, exc.status_code) from exc.__cause__
+                raise ProxyError(
+                    text, exc.status_code, refused=exc.refused
+                ) from exc.__cause__
         if settings.via is not None:
             return Dialed(await connect_via(settings.via), b"")
         if settings.unix_path is not None:

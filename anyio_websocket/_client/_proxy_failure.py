@@ -10,12 +10,16 @@ class ProxyFailure(Exception):
 
     :param reason: what happened, as a sentence that begins with "the proxy"
     :param status_code: the status with which an HTTP proxy responded
+    :param refused: whether a SOCKS proxy refused, and would refuse again
 
     """
 
-    def __init__(self, reason: str, status_code: int | None = None) -> None:
+    def __init__(
+        self, reason: str, status_code: int | None = None, *, refused: bool = False
+    ) -> None:
         super().__init__(reason)
         self.status_code = status_code
+        self.refused = refused
 
 
 def refusal(status_code: int) -> str:

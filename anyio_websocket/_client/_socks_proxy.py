@@ -36,6 +36,16 @@ from ._proxy_failure import ProxyFailure
 
 _SOCKS4_REPLY: Final = 8  # bytes
 
+# Replies that stay as they are. The others are about the network, or say nothing.
+_REFUSALS: Final = frozenset(
+    {
+        SOCKS4ReplyCode.AUTHENTICATION_FAILED,
+        SOCKS5ReplyCode.CONNECTION_NOT_ALLOWED_BY_RULESET,
+        SOCKS5ReplyCode.COMMAND_NOT_SUPPORTED,
+        SOCKS5ReplyCode.ADDRESS_TYPE_NOT_SUPPORTED,
+    }
+)
+
 # What an address of the proxy's, which nobody needs, takes in its reply: bytes.
 _ADDRESS_SIZES: Final = {
     SOCKS5AType.IPV4_ADDRESS.value: 4,
@@ -94,7 +104,7 @@ async def connect_by_socks4(
     except SOCKSError:
         raise ProxyFailure("the proxy's reply is not SOCKS 4") from None
     if code is not SOCKS4ReplyCode.REQUEST_GRANTED:
-        raise ProxyFailure(f"the proxy answered: {_in_words(code)}")
+        raise _failure(code)
 
 
 async def connect_by_socks5(
@@ -129,7 +139,7 @@ async def connect_by_socks5(
     except ValueError:
         raise ProxyFailure(f"the proxy answered with code {reply[1]}") from None
     if code is not SOCKS5ReplyCode.SUCCEEDED:
-        raise ProxyFailure(f"the proxy answered: {_in_words(code)}")
+        raise _failure(code)
     kind_of_address = reply[3:]
     if kind_of_address == SOCKS5AType.DOMAIN_NAME.value:
         (size,) = await _exactly(transport, 1)
@@ -151,14 +161,17 @@ async def _authenticate(transport: Transport, credentials: Credentials | None) -
     if method == SOCKS5AuthMethod.NO_AUTH_REQUIRED.value:
         return
     if credentials is None or method != SOCKS5AuthMethod.USERNAME_PASSWORD.value:
-        if credentials is None:
-            raise ProxyFailure("the proxy wants a user name and a password, in its URL")
-        raise ProxyFailure("the proxy wants other credentials than a password")
+        text = "the proxy wants a user name and a password, in its URL"
+        if credentials is not None:
+            text = "the proxy wants other credentials than a password"
+        raise ProxyFailure(text, refused=True)
     request = SOCKS5UsernamePasswordRequest(credentials.user, credentials.password)
     await send(transport, request.dumps())
     # Some proxies answer with the version of SOCKS, and not with that of RFC 1929.
     if (await _exactly(transport, 2))[1] != 0:
-        raise ProxyFailure("the proxy did not accept the user name and the password")
+        raise ProxyFailure(
+            "the proxy did not accept the user name and the password", refused=True
+        )
 
 
 def _check_version(reply: bytes) -> None:
@@ -176,5 +189,6 @@ async def _exactly(transport: Transport, size: int) -> bytes:
     return data
 
 
-def _in_words(code: SOCKS4ReplyCode | SOCKS5ReplyCode) -> str:
-    return code.name.lower().replace("_", " ")
+def _failure(code: SOCKS4ReplyCode | SOCKS5ReplyCode) -> ProxyFailure:
+    words = code.name.lower().replace("_", " ")
+    return ProxyFailure(f"the proxy answered: {words}", refused=code in _REFUSALS)

@@ -82,7 +82,8 @@ def is_transient(error: Exception) -> bool:
       `ConnectionError`, `TimeoutError`, a failed look-up, an unreachable network.
 
     It is not after anything else. A rejection with status 401, 403, 404 or 407, or a
-    certificate that cannot be verified, does not go away by itself. With close code
+    certificate that cannot be verified, or the refusal of a SOCKS proxy
+    (`ProxyError.refused`), does not go away by itself. With close code
     1000, or without a code (1005), the peer has said that it is done. With others
     (1002, 1003, 1007 to 1010, and 3000 to 4999) it, or this side, has refused what it
     was sent. `DisconnectionTimeout` comes when the work is done already. With 1006
@@ -106,6 +107,8 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, ConnectionTimeout):
         return True
     if isinstance(error, DisconnectionTimeout):
+        return False
+    if isinstance(error, ProxyError) and error.refused:
         return False
     if isinstance(error, HandshakeError):
         cause = system_error(error.__cause__)

@@ -104,9 +104,12 @@ def test_socks_4_knows_no_ipv6() -> None:
 
 
 def test_the_error_is_whole_after_pickling() -> None:
-    error = pickle.loads(pickle.dumps(ProxyError("no", 407)))
-    assert (str(error), error.status_code) == ("no", 407)
+    for given in (ProxyError("no", 407), ProxyError("no", refused=True)):
+        error = pickle.loads(pickle.dumps(given))
+        assert (str(error), error.status_code) == ("no", given.status_code)
+        assert error.refused is given.refused
     assert ProxyError("no").status_code is None
+    assert not ProxyError("no").refused
 
 
 @pytest.mark.sweep

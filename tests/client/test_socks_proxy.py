@@ -9,7 +9,12 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from anyio_websocket import HandshakeError, ProxyError, open_websocket_url
+from anyio_websocket import (
+    HandshakeError,
+    ProxyError,
+    is_transient,
+    open_websocket_url,
+)
 
 from ..support.forward_proxies import Asked, proxying, saying, socks_proxy
 from ..support.servers import serving
@@ -97,6 +102,8 @@ GRANTED = b"\5\0\0\1" + bytes(6)
         ("socks5h", [b"\5\2"], "the proxy wants a user name and a password, in its"),
         ("socks5h", [b"\5\0", b"\5\5\0\1"], "the proxy answered: connection refused"),
         ("socks5h", [b"\5\0", b"\5\2\0\1"], "connection not allowed by ruleset"),
+        ("socks5h", [b"\5\0", b"\5\7\0\1"], "answered: command not supported"),
+        ("socks5h", [b"\5\0", b"\5\x08\0\1"], "address type not supported"),
         ("socks5h", [b"\5\0", b"\5\x63\0\1"], "the proxy answered with code 99"),
         ("socks5h", [b"\5\0", b"\4\0\0\1"], "the proxy's reply is not SOCKS 5"),
         ("socks5h", [b"\5\0", b"\5\0\0\2"], "the proxy's reply is not SOCKS 5"),
@@ -110,6 +117,9 @@ async def test_a_proxy_that_does_not_connect(
     assert type(error) is ProxyError
     assert text in str(error)
     assert error.status_code is None
+    lasting = ("authentication failed", "wants a user name", "not allowed", "supported")
+    assert error.refused is any(words in str(error) for words in lasting)
+    assert is_transient(error) is not error.refused
 
 
 @pytest.mark.parametrize(
@@ -125,6 +135,7 @@ async def test_credentials_that_are_not_accepted(
     error = await error_of(steps(*answers), "socks5h", "me:secret@")
     assert type(error) is ProxyError
     assert text in str(error)
+    assert not is_transient(error)
 
 
 async def test_replies_in_pieces_and_early_bytes() -> None:

@@ -55,6 +55,7 @@ def test_statuses() -> None:
         (ProxyError("no answer"), True),
         (ProxyError("its server is down", 502), True),
         (ProxyError("a password", 407), False),
+        (ProxyError("a password", refused=True), False),
         (ConnectionTimeout(), True),
         (DisconnectionTimeout(), False),
         (HandshakeError("the server closed the connection before it responded"), True),
