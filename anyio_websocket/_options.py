@@ -189,8 +189,11 @@ class ClientStreamOptions(ConnectionOptions, total=False):
 
     cookies: Mapping[str, str] | None
     """Names and values to send as ``Cookie`` (RFC 6265); default ``None``, none. Values
-    are sent as they are, so what cookies cannot have, such as a semicolon, raises
-    `ValueError`. Cookies that the server sets are in
+    are sent as they are, so what cannot be sent in this way raises `ValueError`:
+    control characters, semicolons, spaces at either end, and what is not ASCII. Other
+    spaces, commas, quotes and backslashes are sent, although section 4.1.1 forbids
+    servers to set them: some do, and clients return what was set (section 5.4).
+    Cookies that the server sets are in
     `WebSocketConnection.handshake_headers`, and are not kept.
     """
 

@@ -18,7 +18,8 @@ from ._http import ExtraHeaders, is_token, validate_headers
 _CONTROL: Final = r"[\x00-\x1f\x7f]"
 _ORIGIN: Final = r"null|[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@\\]+"
 # RFC 6265 section 4.1.1, and what servers set besides: clients return values as they
-# came, so quotes, commas and spaces inside pass. A semicolon would begin another one.
+# came, so quotes, commas, backslashes and spaces inside pass. A semicolon would begin
+# another one.
 _COOKIE_VALUE: Final = r"(?:[!-:<-~](?:[ -:<-~]*[!-:<-~])?)?"
 
 Field = tuple[bytes, bytes]

@@ -23,8 +23,8 @@ def test_each_option_is_a_header() -> None:
     for origin in ("https://example.org:8443", "null", "chrome-extension://abc"):
         assert headers(origin=origin) == {b"Origin": origin.encode()}
     assert headers(cookies={}) == {}
-    cookies = {"a": "1", "b": "", "c": '"x, y" =z'}
-    assert headers(cookies=cookies) == {b"Cookie": b'a=1; b=; c="x, y" =z'}
+    cookies = {"a": "1", "b": "", "c": '"x, y" =\\z'}
+    assert headers(cookies=cookies) == {b"Cookie": b'a=1; b=; c="x, y" =\\z'}
     # The examples of RFC 7617 sections 2 and 2.1.
     for user, password, encoded in (
         ("Aladdin", "open sesame", b"QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
@@ -105,6 +105,7 @@ def test_what_the_url_says_is_used_if_nothing_else_is_said() -> None:
         ({"cookies": {"a": "secret\r\n"}}, ValueError, "value of cookie 'a' has"),
         ({"cookies": {"a": "s\u00e9cret"}}, ValueError, "percent-encode it"),
         ({"cookies": {"a": " secret"}}, ValueError, "value of cookie 'a' has"),
+        ({"cookies": {"a": "secret "}}, ValueError, "value of cookie 'a' has"),
         (
             {"auth": ("a", "secret"), "extra_headers": {"authorization": "secret"}},
             ValueError,
