@@ -197,6 +197,11 @@ class ClientSettings(ClientStreamSettings):
     def __post_init__(self) -> None:
         ClientStreamSettings.__post_init__(self)
         if self.proxy is not True:
+            if self.proxy is not None and not isinstance(self.proxy, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(
+                    "proxy must be a URL, None for no proxy, or True for that of the "
+                    "environment"
+                )
             _check_text("proxy", self.proxy)
         _check_text("server_hostname", self.server_hostname)
         if self.unix_path is not None:

@@ -70,7 +70,7 @@ def test_options_that_contradict_each_other(
         with pytest.raises(ValueError, match=text):
             open_websocket_url("ws://x.test", **options)
     for wrong in (False, 1, b"http://x"):
-        with pytest.raises(TypeError, match="proxy must be a str or None, not"):
+        with pytest.raises(TypeError, match="proxy must be a URL, None for no proxy, "):
             open_websocket_url("ws://x.test", proxy=wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="proxy_ssl must be an ssl"):
         open_websocket_url("ws://x.test", proxy_ssl=True)  # type: ignore[arg-type]
