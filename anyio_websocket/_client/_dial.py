@@ -96,7 +96,9 @@ class Dialer:
         self._host = host
         self._port = port
         if settings.unix_path is not None:
-            check_unix_path(str(settings.unix_path))
+            path = str(settings.unix_path)
+            check_unix_path(path)
+            self.server += f" over the UNIX socket {path!r}"
         name = None if is_redirected else settings.server_hostname
         self._tls_name = None if name is None else _url.tls_name(name)
         if name is not None and use_ssl is False:

@@ -119,12 +119,18 @@ async def connect_unix(path: str) -> Transport:
         sock.setblocking(False)
         while code := sock.connect_ex(path):
             if code not in _IN_PROGRESS:
-                raise OSError(code, f"{errno.errorcode.get(code, code)} from {path}")
+                raise OSError(code, _in_words(code))
             await anyio.sleep(FULL_QUEUE_DELAY)
         return SocketTransport(sock)
     except BaseException:
         sock.close()
         raise
+
+
+def _in_words(code: int) -> str:
+    # On Windows, os.strerror() does not know the errors of sockets.
+    windows: dict[int, str] = getattr(socket, "errorTab", {})
+    return windows.get(code, os.strerror(code)).rstrip(".")
 
 
 async def connect_via(connectable: ByteStreamConnectable) -> Transport:
@@ -184,7 +190,7 @@ async def _connect_one(family: int, address: Any, local: Any) -> socket.socket:
             await anyio.wait_writable(sock)
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            raise OSError(code, f"{errno.errorcode.get(code, code)} from {address[0]}")
+            raise OSError(code, f"{_in_words(code)}: {address[0]}")
         return sock
     except BaseException:
         sock.close()
