@@ -389,7 +389,7 @@ def checked(
     known: Mapping[str, object] = function.__signature__.parameters  # type: ignore[attr-defined]
     for name in options:
         if name not in known:
-            raise TypeError(_unexpected(function, name, known))
+            raise TypeError(_unexpected(settings, function, name, known))
     try:
         return settings(**options)
     except (TypeError, ValueError) as exc:
@@ -397,11 +397,17 @@ def checked(
         raise error(f"{_name(function)}(): {exc}") from exc.__cause__
 
 
-def _unexpected(function: Callable[..., Any], name: str, known: Iterable[str]) -> str:
+def _unexpected(
+    settings: type, function: Callable[..., Any], name: str, known: Iterable[str]
+) -> str:
     from difflib import get_close_matches  # costs time; few programs need it
 
     text = f"{_name(function)}() got an unexpected keyword argument {name!r}"
-    matches = get_close_matches(name, known, n=1)
+    if settings is ClientStreamSettings and name in ClientSettings.__dataclass_fields__:
+        return f"{text}. The stream or the HTTP client that you pass decides on the way"
+    # What others call it is often a part of our name, such as "ssl".
+    parts = [our_name for our_name in known if name in our_name.split("_")]
+    matches = get_close_matches(name, known, n=1) or parts[:1]
     return text + "".join(f". Did you mean {match!r}?" for match in matches)
 
 

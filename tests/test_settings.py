@@ -282,9 +282,21 @@ def test_options_of_the_other_side_do_not_exist() -> None:
         ClientStreamSettings
     ):
         with pytest.raises(
-            TypeError, match=rf"^wrap_client_stream\(\) got .* '{option}'"
+            TypeError,
+            match=rf"^wrap_client_stream\(\) got .* '{option}'\. The stream or the H",
         ):
             call(wrap_client_stream, **{option: None})
+
+
+def test_names_that_other_libraries_have() -> None:
+    for function, name, ours in (
+        (open_websocket_url, "ssl", "ssl_context"),
+        (connect_websocket_url, "ssl", "ssl_context"),
+        (open_websocket, "ssl", "use_ssl"),
+        (open_websocket_url, "additional_headers", "extra_headers"),
+    ):
+        with pytest.raises(TypeError, match=rf"'{name}'\. Did you mean '{ours}'\?$"):
+            call(function, **{name: None})
 
 
 @pytest.mark.parametrize(
