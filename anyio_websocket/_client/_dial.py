@@ -102,7 +102,7 @@ class Dialer:
         name = None if is_redirected else settings.server_hostname
         self._tls_name = None if name is None else _url.tls_name(name)
         if name is not None and use_ssl is False:
-            raise ValueError("server_hostname is for TLS: use wss:, or an SSL context")
+            raise ValueError("server_hostname is for TLS, and use_ssl is False")
 
     @classmethod
     def for_url(
@@ -122,6 +122,8 @@ class Dialer:
         if not target.is_secure:
             if ssl_context is not None:
                 raise ValueError("SSL context must be None for ws: URL scheme")
+            if settings.server_hostname is not None:
+                raise ValueError("server_hostname is for TLS: use a wss: URL")
         elif ssl_context is not None and ssl_context is not True:
             # False means "no TLS" above, so it must not get there: this is wss:.
             use_ssl = check_ssl_context(ssl_context)
@@ -161,10 +163,12 @@ class Dialer:
         :raises ConnectionRejected: if it is no redirect, or is not followed
 
         """
-        if self.redirects is None:
-            raise rejected
-        from ._redirects import is_same_origin
+        from ._redirects import REDIRECTS, is_same_origin
 
+        if self.redirects is None:
+            if rejected.status_code in REDIRECTS:
+                rejected.not_followed("max_redirects=1 would allow one")
+            raise rejected
         target = self.redirects.next(rejected, self.target)
         try:
             dialer = Dialer(

@@ -225,8 +225,10 @@ async def test_the_name_in_tls(authority: trustme.CA) -> None:
         with pytest.raises(HandshakeError, match=r"'other.test'"):
             async with open_websocket_url(url, trusting, server_hostname="other.test"):
                 raise AssertionError
-    with pytest.raises(ValueError, match="server_hostname is for TLS"):
+    with pytest.raises(ValueError, match="server_hostname is for TLS: use a wss: URL"):
         open_websocket_url("ws://x", server_hostname="y")
+    with pytest.raises(ValueError, match="server_hostname is for TLS, and use_ssl is"):
+        open_websocket("x", 80, "/", use_ssl=False, server_hostname="y")
     with pytest.raises(ValueError, match="host"):
         open_websocket_url("wss://x", server_hostname="a b")
 

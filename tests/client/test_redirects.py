@@ -19,7 +19,9 @@ from anyio_websocket import (
     open_websocket_url,
 )
 from anyio_websocket._client import _url
+from anyio_websocket._client._dial import Dialer
 from anyio_websocket._client._redirects import Redirects
+from anyio_websocket._settings import ClientSettings
 
 from ..support.forward_proxies import http_proxy, proxying
 from ..support.servers import answering, raw_server, serving, silent
@@ -103,6 +105,17 @@ def test_B5_what_is_never_followed(location: bytes, reason: str) -> None:
     assert "secret" not in text
 
 
+def test_B5_none_is_followed_by_default() -> None:
+    dialer = Dialer.for_url(_url.parse("ws://x/"), None, ClientSettings())
+    for status in range(200, 600):
+        with pytest.raises(ConnectionRejected) as caught:
+            dialer.follow(ConnectionRejected(status).from_server("x:80", "/"))
+        text = f"the server at x:80 answered {status} to the request for /"
+        if status in (301, 302, 303, 307, 308):
+            text += ". The redirect was not followed: max_redirects=1 would allow one"
+        assert str(caught.value) == text
+
+
 def test_B5_what_is_no_redirect() -> None:
     for status, headers in (
         (200, ((b"location", b"/"),)),
@@ -166,7 +179,7 @@ async def test_B5_a_chain() -> None:
         async with anyio.create_task_group() as tasks:
             with pytest.raises(ConnectionRejected) as caught:
                 await connect_websocket_url(tasks, url, **options)
-        assert str(caught.value).endswith(" to the request for /a")
+        assert " to the request for /a. The redirect was not f" in str(caught.value)
 
 
 async def test_B5_credentials_stay_with_the_first_server(
