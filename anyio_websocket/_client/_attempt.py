@@ -129,6 +129,10 @@ async def start_connection(
             trailing=accepted.trailing,
             callbacks=settings.ping_callbacks,
         )
+    except BaseException:  # the nursery has ended meanwhile, or memory is short
+        await transport.abort()
+        raise
+    try:
         connection = WebSocketConnection(
             core,
             path=target,
@@ -136,7 +140,7 @@ async def start_connection(
             compression=accepted.extensions.deflate,
             handshake_headers=accepted.headers,
         )
-    except BaseException:  # the nursery has ended meanwhile, or memory is short
-        await transport.abort()
+    except BaseException:  # memory is short
+        await core.abort()  # the background task ends with it
         raise
     return core, connection
