@@ -63,11 +63,15 @@ class Upgrade:
         trailing: bytes,
     ) -> tuple[ConnectionCore, WebSocketConnection]:
         """Check the response and start the connection; see `ClientUpgrade.finish`."""
-        if self._is_finished:
-            raise RuntimeError("make a new ClientUpgrade for each attempt to connect")
-        self._is_finished = True
         transport = transport_of(stream)
         try:
+            if self._is_finished:
+                raise RuntimeError(
+                    "make a new ClientUpgrade for each attempt to connect"
+                )
+            check_is_nursery(nursery, "finish", "its first argument")
+            _check_types(status, trailing)
+            self._is_finished = True
             fields = [(_lower(name), _to_bytes(value)) for name, value in headers]
             if status != 101:
                 raise self.rejected(status, fields, trailing)
@@ -160,11 +164,18 @@ class ClientUpgrade:
         :raises TypeError: if an argument has the wrong type
 
         """
-        check_is_nursery(nursery, "finish", "its first argument")
         _, connection = await self._upgrade.finish(
             nursery, stream, status, headers, trailing
         )
         return connection
+
+
+def _check_types(status: object, trailing: object) -> None:
+    if not isinstance(status, int):
+        raise TypeError(f"status must be an int, not {type(status).__name__}")
+    if not isinstance(trailing, bytes | bytearray | memoryview):
+        # bytes(3) would be three NULs.
+        raise TypeError(f"trailing must be bytes, not {type(trailing).__name__}")
 
 
 def _to_bytes(text: str | bytes) -> bytes:

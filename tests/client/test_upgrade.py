@@ -116,10 +116,11 @@ async def test_one_object_serves_one_attempt() -> None:
     stream, _ = stream_pair()
     async with anyio.create_task_group() as tasks:
         await finished(upgrade, tasks, accepting(upgrade))
+        assert not stream.closed
         with pytest.raises(RuntimeError, match="a new ClientUpgrade for each attempt"):
             await upgrade.finish(tasks, stream, 101, accepting(upgrade))
         tasks.cancel_scope.cancel()
-    await stream.aclose()
+    assert stream.closed
 
 
 async def test_mistakes() -> None:
@@ -127,5 +128,19 @@ async def test_mistakes() -> None:
         ClientUpgrade("http://example.org/")
     with pytest.raises(TypeError, match="unexpected keyword"):
         ClientUpgrade(URL, proxy=None)  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match="needs an anyio task group"):
+    with pytest.raises(TypeError, match="the stream must be"):
         await ClientUpgrade(URL).finish(None, None, 101, [])  # type: ignore[arg-type]
+    async with anyio.create_task_group() as tasks:
+        wrong: list[tuple[Any, Any, Any, str]] = [
+            (None, 101, b"", "needs an anyio task group"),
+            (tasks, "101", b"", "^status must be an int, not str$"),
+            (tasks, 101, 3, "^trailing must be bytes, not int$"),
+        ]
+        for nursery, status, trailing, text in wrong:
+            stream: MemoryStream
+            stream, _ = stream_pair()
+            upgrade = ClientUpgrade(URL)
+            headers = accepting(upgrade)
+            with pytest.raises(TypeError, match=text):
+                await upgrade.finish(nursery, stream, status, headers, trailing)
+            assert stream.closed
