@@ -120,6 +120,9 @@ class HandshakeError(WebSocketError):
 
     """
 
+    # Whether it would happen again: how the program uses another library is wrong.
+    _is_mistake: bool = False
+
 
 class ConnectionTimeout(HandshakeError):
     """The connection was not open within ``connect_timeout``."""

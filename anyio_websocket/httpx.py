@@ -23,7 +23,7 @@ from anyio import CancelScope, EndOfStream, move_on_after
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute
 
-from ._client import Upgrade, refusal, system_error
+from ._client import Upgrade, mistake, refusal, system_error
 from ._connection import WebSocketConnection
 from ._errors import ConnectionTimeout, HandshakeError, ProxyError
 from ._options import ClientStreamOptions
@@ -180,7 +180,10 @@ async def _send(
     except package.ProtocolError as exc:
         # What the client says may have a header's value in it.
         hint = "" if request.url.scheme == "http" else f". {_HTTP2}"
-        raise HandshakeError(f"{text}: {type(exc).__name__}{hint}") from exc
+        # Servers reset a request over HTTP/2 that has the headers of HTTP/1.1.
+        is_ours = isinstance(exc, package.LocalProtocolError)
+        error = mistake if is_ours or "<StreamReset" in str(exc) else HandshakeError
+        raise error(f"{text}: {type(exc).__name__}{hint}") from exc
     except package.RequestError as exc:
         # On trio the client's own error has no text.
         why = str(exc) or system_error(exc) or type(exc).__name__
@@ -195,7 +198,7 @@ async def _stream_of(response: Any, upgrade: Upgrade, deadline: float) -> ByteSt
 
     """
     if response.http_version == "HTTP/2":
-        raise HandshakeError(
+        raise mistake(
             f"the client speaks HTTP/2 with the server at {upgrade.server}. {_HTTP2}"
         )
     if response.status_code != 101:
@@ -204,7 +207,7 @@ async def _stream_of(response: Any, upgrade: Upgrade, deadline: float) -> ByteSt
         raise upgrade.rejected(response.status_code, fields, body)
     stream = response.extensions.get("network_stream")
     if stream is None:
-        raise HandshakeError("the client's transport gives no access to its stream")
+        raise mistake("the client's transport gives no access to its stream")
     return _ClientStream(stream)
 
 

@@ -251,6 +251,7 @@ async def test_failures(package: Any, port: int, client_tls: ssl.SSLContext) -> 
     transport = package.MockTransport(lambda _: package.Response(101))
     error = await failure(client={"transport": transport})
     assert "gives no access to its stream" in str(error)
+    assert not is_transient(error)
     async with raw_server(silent) as port:
         url = f"ws://127.0.0.1:{port}/"
         error = await failure(url, connect_timeout=0.05)
@@ -258,6 +259,7 @@ async def test_failures(package: Any, port: int, client_tls: ssl.SSLContext) -> 
         assert "0.05 seconds" in str(error)
         error = await failure(url, client={"headers": {"X": "secret\n"}})
         assert "LocalProtocolError" in str(error)
+        assert not is_transient(error)
     async with raw_server(answering(b"HTTP/1.1 407 secret\r\n\r\n")) as port:
         proxy = {"proxy": f"http://127.0.0.1:{port}"}
         error = await failure("wss://localhost/", client=proxy)
@@ -267,6 +269,7 @@ async def test_failures(package: Any, port: int, client_tls: ssl.SSLContext) -> 
     async with raw_server(answering(b"HTTP/1.1 101 Other\r\n\r\n")) as port:
         error = await failure(f"ws://127.0.0.1:{port}/")
         assert "Upgrade header is not websocket" in str(error)
+        assert is_transient(error)
 
 
 @asynccontextmanager
@@ -318,9 +321,10 @@ async def test_tls_and_http2(package: Any, authority: Any, client_tls: Any) -> N
         url = f"wss://localhost:{port}/"
         for _ in range(2):
             async with client_of(package, http2=True, verify=client_tls) as client:
-                with pytest.raises(HandshakeError, match="HTTP/2 cannot upgrade"):
+                with pytest.raises(HandshakeError, match="HTTP/2 cannot") as caught:
                     async with open_websocket(client, url):
                         raise AssertionError
+            assert not is_transient(caught.value)
         async with client_of(package, verify=True) as client:
             with pytest.raises(HandshakeError, match="CERTIFICATE_VERIFY") as caught:
                 async with open_websocket(client, url):

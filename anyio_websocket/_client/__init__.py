@@ -13,7 +13,7 @@ from ._open_reconnecting import ReconnectingConnection, open_reconnecting
 from ._proxy_failure import refusal
 from ._reconnect import reconnect_delays
 from ._reconnecting import Attempt, reconnecting
-from ._transient import is_transient, system_error
+from ._transient import is_transient, mistake, system_error
 from ._upgrade import ClientUpgrade, Upgrade
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "connect_websocket",
     "connect_websocket_url",
     "is_transient",
+    "mistake",
     "open_reconnecting",
     "open_websocket",
     "open_websocket_url",

@@ -87,7 +87,8 @@ def is_transient(error: Exception) -> bool:
     1000, or without a code (1005), the peer has said that it is done. With others
     (1002, 1003, 1007 to 1010, and 3000 to 4999) it, or this side, has refused what it
     was sent. `DisconnectionTimeout` comes when the work is done already. With 1006
-    because ``on_ping`` or ``on_pong`` raised, it would raise again.
+    because ``on_ping`` or ``on_pong`` raised, it would raise again. So would a client
+    of httpx that speaks HTTP/2, or that has a header that cannot be sent.
 
     :param error: what was raised by an attempt to connect, or by a connection
     :return: ``False`` for whatever is not listed above
@@ -111,6 +112,8 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, ProxyError) and error.refused:
         return False
     if isinstance(error, HandshakeError):
+        if error._is_mistake:  # pyright: ignore[reportPrivateUsage]
+            return False
         cause = system_error(error.__cause__)
         # The file of a UNIX socket is gone while its server restarts. Where nothing
         # connects, a file that is missing is another matter.
@@ -118,6 +121,13 @@ def is_transient(error: Exception) -> bool:
             cause is None or isinstance(cause, FileNotFoundError) or _is_network(cause)
         )
     return isinstance(error, OSError) and _is_network(error)
+
+
+def mistake(text: str) -> HandshakeError:
+    """Make the error for a client of another library that cannot work as it is."""
+    error = HandshakeError(text)
+    error._is_mistake = True  # pyright: ignore[reportPrivateUsage]
+    return error
 
 
 def _is_of_callback(reason: CloseReason, cause: BaseException | None) -> bool:
