@@ -34,6 +34,7 @@ __all__ = ["open_websocket"]
 _PACKAGES: Final = ("httpx", "httpx2")
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _BACK: Final = {"ws": "http", "wss": "https"}
+_PORTS: Final = {"http": 80, "https": 443}
 _HTTP2: Final = (
     "HTTP/2 cannot upgrade to a WebSocket: if the client was made with http2=True, use "
     "one with http2=False"
@@ -156,12 +157,22 @@ async def _open(
                 f"the connection to the server at {upgrade.server} was not open within "
                 f"{upgrade.settings.connect_timeout} seconds (connect_timeout)"
             )
+        if response.history:
+            upgrade.redirected(*_place_of(response.url))
         stream = await _stream_of(response, upgrade, scope.deadline)
         async with upgrade.open(stream, response.headers.raw) as connection:
             yield connection
     finally:
         if response is not None:
             await response.aclose()
+
+
+def _place_of(url: Any) -> tuple[str, str]:
+    """Return the address of the server, and path and query."""
+    server = url.netloc.decode("ascii")
+    if url.port is None:
+        server += f":{_PORTS[url.scheme]}"
+    return server, url.raw_path.decode("ascii")
 
 
 async def _send(

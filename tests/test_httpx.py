@@ -115,11 +115,15 @@ async def test_auth_redirects_and_what_is_glued_to_the_response(package: Any) ->
             if b"token" not in head:
                 await stream.send(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
             elif head.startswith(b"GET /old"):
+                place = b"/no?secret" if b"?no" in head else b"/new?q"
                 await stream.send(
-                    b"HTTP/1.1 307 There\r\nLocation: /new\r\nContent-Length: 0\r\n\r\n"
+                    b"HTTP/1.1 307 There\r\nLocation: %s\r\n"
+                    b"Content-Length: 0\r\n\r\n" % place
                 )
+            elif head.startswith(b"GET /no?secret"):
+                await stream.send(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
             else:
-                assert head.startswith(b"GET /new ")
+                assert head.startswith(b"GET /new?q ")
                 glued = peer.frame(TEXT, b"first") + peer.frame(TEXT, b"second")
                 await stream.send(response(head) + glued)
                 frame = await peer.receive()
@@ -135,9 +139,29 @@ async def test_auth_redirects_and_what_is_glued_to_the_response(package: Any) ->
     async with raw_server(answer) as port:
         async with client_of(package, auth=Auth(), follow_redirects=True) as client:
             url = f"http://127.0.0.1:{port}/old"
+            with pytest.raises(ConnectionRejected, match="403") as caught:
+                async with open_websocket(client, f"{url}?no"):
+                    raise AssertionError
+            assert str(caught.value).endswith(
+                f":{port} answered 403 to the request for /no"
+            )
             async with open_websocket(client, url) as connection:
+                assert connection.path == "/new?q"
                 assert await connection.get_message() == "first"
                 assert await connection.get_message() == "second"
+
+
+async def test_a_redirect_to_a_default_port(package: Any) -> None:
+    def answer(request: Any) -> Any:
+        if request.url.path == "/":
+            return package.Response(302, headers={"Location": "https://y/new"})
+        return package.Response(403)
+
+    transport = package.MockTransport(answer)
+    async with client_of(package, transport=transport, follow_redirects=True) as client:
+        with pytest.raises(ConnectionRejected, match=r"at y:443 .* for /new$"):
+            async with open_websocket(client, "ws://x/"):
+                raise AssertionError
 
 
 async def test_credentials_of_the_call_win_over_those_of_the_client(

@@ -54,6 +54,11 @@ class Upgrade:
         """Return the headers to send, without the Host, which the client writes."""
         return self._handshake.fields()[1:]
 
+    def redirected(self, server: str, target: str) -> None:
+        """Note where the last request went, if the other client followed redirects."""
+        self.server = server
+        self._handshake.target = target
+
     async def finish(
         self,
         nursery: Nursery,
