@@ -45,6 +45,9 @@ _MAX_BODY: Final = 65_536  # bytes of the body that a rejection keeps
 class Client(Protocol):
     """An ``httpx.AsyncClient`` or an ``httpx2.AsyncClient``."""
 
+    @property
+    def auth(self) -> Any: ...
+
     def build_request(
         self, method: str, url: Any, *, headers: Any, timeout: Any
     ) -> Any: ...
@@ -110,7 +113,8 @@ def open_websocket(
     if userinfo := request.url.userinfo.decode("ascii"):
         # The client would log it, and send it in place of auth.
         request.url = request.url.copy_with(username=None, password=None)
-        authority = f"{userinfo}@{authority}"
+        if given.userinfo or client.auth is None:
+            authority = f"{userinfo}@{authority}"
     resource = request.url.raw_path.decode("ascii")
     scheme = _SCHEMES[request.url.scheme]
     upgrade = Upgrade(f"{scheme}://{authority}{resource}", settings)
@@ -119,8 +123,6 @@ def open_websocket(
     auth = package.USE_CLIENT_DEFAULT
     if any(name.lower() == b"authorization" for name, _ in headers):
         auth = package.Auth()  # adds nothing to the request
-    elif given.userinfo:
-        auth = None  # that of the URL
     return _open(client, package, request, upgrade, auth)
 
 

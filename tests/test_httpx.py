@@ -183,11 +183,14 @@ async def test_credentials_of_the_call_win_over_those_of_the_client(
                     (f"ws://url:word@{host}/", {}),
                     (f"ws://url:word@{host}/", {"auth": ("a", "b")}),
                     ("/", {"auth": ("a", "b")}),
+                    ("/", {}),
                 ):
                     async with open_websocket(client, url, **options):
                         pass
-    basic = "Basic YTpi"  # a:b
-    assert seen == ["Bearer token", "Basic dXJsOndvcmQ=", basic, basic] * 3
+    ab = "Basic YTpi"  # a:b
+    own = ["Bearer token", "Basic dXJsOndvcmQ=", ab, ab]
+    client_word, base_word = "Basic Y2xpZW50OndvcmQ=", "Basic YmFzZTp3b3Jk"
+    assert seen == [*own, client_word, *own, None, *own, base_word]
 
 
 async def test_the_timeouts_of_the_client_do_not_count(package: Any) -> None:
