@@ -48,6 +48,9 @@ class Client(Protocol):
     @property
     def auth(self) -> Any: ...
 
+    @property
+    def base_url(self) -> Any: ...
+
     def build_request(
         self, method: str, url: Any, *, headers: Any, timeout: Any
     ) -> Any: ...
@@ -96,6 +99,8 @@ def open_websocket(
     settings = checked(ClientStreamSettings, open_websocket, options)
     try:
         given = package.URL(str(url))
+        if not (given.scheme or client.base_url.scheme):
+            raise ValueError("the URL is relative, and the client has no base_url")
         request = client.build_request(
             "GET",
             _with_scheme(given, _BACK),

@@ -409,7 +409,9 @@ async def test_mistakes(package: Any) -> None:
             open_websocket(client, "ws://example.org/")
     with pytest.raises(TypeError, match="AsyncClient of httpx or httpx2, not str"):
         open_websocket("ws://example.org/", "x")  # type: ignore[arg-type]
-    async with client_of(package) as client:
+    async with client_of(package, cookies={"a": "b"}) as client:
+        with pytest.raises(ValueError, match=r"is relative, and .* has no base_url"):
+            open_websocket(client, "/chat")
         for url in ("ftp://example.org/secret", "feed", "ws://secret:\n@x"):
             with pytest.raises(ValueError, match="the URL") as caught:
                 open_websocket(client, url)
