@@ -132,6 +132,8 @@ class ConnectionOptions(_BufferOptions, _LifeOptions, total=False):
     All are optional. They can be passed as keyword arguments, one by one or
     together: ``open_websocket_url(url, **options)``.
 
+    ``help()`` does not list them; docs/reference/options.rst describes each.
+
     """
 
 
@@ -139,6 +141,8 @@ class ClientStreamOptions(ConnectionOptions, total=False):
     """The options of `wrap_client_stream`, which all functions for clients have.
 
     These are besides those of `ConnectionOptions`. All are optional.
+
+    ``help()`` does not list them; docs/reference/options.rst describes each.
 
     """
 
@@ -227,6 +231,8 @@ class ClientOptions(ClientStreamOptions, total=False):
     These are besides those of `ClientStreamOptions` and `ConnectionOptions`. All are
     optional.
 
+    ``help()`` does not list them; docs/reference/options.rst describes each.
+
     """
 
     proxy: str | Literal[True] | None
@@ -306,6 +312,8 @@ class ServerStreamOptions(_LifeOptions, total=False):
 
     These are besides those of `ConnectionOptions`. All are optional.
 
+    ``help()`` does not list them; docs/reference/options.rst describes each.
+
     """
 
     origins: Iterable[str] | str | None
@@ -330,6 +338,8 @@ class ServerOptions(_BufferOptions, ServerStreamOptions, total=False):
 
     These are besides those of `ConnectionOptions` and `ServerStreamOptions`. All are
     optional.
+
+    ``help()`` does not list them; docs/reference/options.rst describes each.
 
     """
 

@@ -175,6 +175,14 @@ def test_keys_are_the_fields_of_the_settings() -> None:
     assert ServerStreamOptions.__optional_keys__ < ServerOptions.__optional_keys__
 
 
+def test_the_classes_name_the_page_that_describes_their_keys() -> None:
+    name = "docs/reference/options.rst"
+    page = Path(__file__).parents[1].joinpath(name).read_text()
+    for options in (anyio_websocket.ConnectionOptions, *(row[1] for row in FUNCTIONS)):
+        assert name in str(options.__doc__)
+        assert f".. autoclass:: {options.__name__}()" in page
+
+
 @pytest.mark.parametrize(("function", "options", "settings"), FUNCTIONS)
 def test_signatures_show_every_option(
     function: Callable[..., Any], options: Any, settings: type[ConnectionSettings]
