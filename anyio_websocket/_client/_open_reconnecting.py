@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Final, Literal, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
 from anyio import (
     CancelScope,
@@ -29,7 +29,14 @@ from anyio import (
     move_on_after,
 )
 
-from .._connection import WebSocketConnection, has_unread, is_in_parts
+from .._connection import (
+    WebSocketConnection,
+    encoded,
+    has_unread,
+    is_in_parts,
+    json_dumps,
+    json_loads,
+)
 from .._errors import CloseReason, ConnectionClosed
 from ._nursery import PrivateNursery
 from ._reconnect import reconnect_delays
@@ -184,6 +191,34 @@ class ReconnectingConnection:
                 return await connection.get_message()
             except ConnectionClosed:
                 connections.forget(connection)
+
+    async def send_json(
+        self, obj: Any, *, dumps: Callable[[Any], str | bytes] = json_dumps
+    ) -> None:
+        """Send an object as JSON, see `WebSocketConnection.send_json`.
+
+        Otherwise it is `send_message`. ``dumps`` is called once, at the beginning.
+
+        :param obj: the object
+        :param dumps: see `WebSocketConnection.send_json`
+        :raises WebSocketError: see `send_message`
+        :raises ValueError: see `WebSocketConnection.send_json`
+
+        """
+        await self.send_message(encoded(obj, dumps), text=True)
+
+    async def get_json(
+        self, *, loads: Callable[[str | bytes], Any] = json_loads
+    ) -> Any:
+        """Return the object in the next message, which has to be JSON.
+
+        Otherwise it is `get_message`.
+
+        :param loads: see `WebSocketConnection.get_json`
+        :raises WebSocketError: see `get_message`
+
+        """
+        return loads(await self.get_message())
 
     def __aiter__(self) -> ReconnectingConnection:
         return self

@@ -6,14 +6,20 @@ from ._afterwards import has_unread, was_of_use, what_ended_the_loop
 from ._background import BackgroundTask
 from ._connection import WebSocketConnection
 from ._core import ConnectionCore, open_core
+from ._json import dumps as json_dumps
+from ._json import encoded
+from ._json import loads as json_loads
 from ._sent_fragments import is_in_parts
 
 __all__ = [
     "BackgroundTask",
     "ConnectionCore",
     "WebSocketConnection",
+    "encoded",
     "has_unread",
     "is_in_parts",
+    "json_dumps",
+    "json_loads",
     "open_core",
     "was_of_use",
     "what_ended_the_loop",

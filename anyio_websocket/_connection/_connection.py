@@ -23,6 +23,7 @@ from .._protocol import (
 )
 from ._facts import ConnectionFacts
 from ._json import dumps as json_dumps
+from ._json import encoded
 from ._json import loads as json_loads
 from ._payloads import Buffer, control_payload, payload_of
 from ._sent_fragments import Parts, is_in_parts
@@ -194,13 +195,7 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
             or infinity, which JSON cannot have; nothing is sent then
 
         """
-        message = dumps(obj)
-        if not isinstance(message, str | bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
-            # An iterable would be sent in parts.
-            raise ValueError(
-                f"dumps must return str or bytes, not {type(message).__name__}"
-            )
-        await self.send_message(message, text=True)
+        await self.send_message(encoded(obj, dumps), text=True)
 
     async def get_json(
         self, *, loads: Callable[[str | bytes], Any] = json_loads

@@ -5,6 +5,7 @@ The import takes 1.5 ms, and few programs with their own parser need it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -13,6 +14,21 @@ def dumps(obj: Any) -> str:
     import json
 
     return json.dumps(obj, allow_nan=False)
+
+
+def encoded(obj: Any, dumps: Callable[[Any], str | bytes]) -> str | bytes:
+    """Make a message of an object.
+
+    :raises ValueError: if ``dumps`` returns what is no message
+
+    """
+    message = dumps(obj)
+    if not isinstance(message, str | bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
+        # An iterable would be sent in parts.
+        raise ValueError(
+            f"dumps must return str or bytes, not {type(message).__name__}"
+        )
+    return message
 
 
 def loads(message: str | bytes) -> Any:

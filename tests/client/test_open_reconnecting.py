@@ -96,6 +96,22 @@ async def test_messages_come_over_many_connections() -> None:
     assert len(played.attempts) == 4
 
 
+async def test_json_over_two_connections() -> None:
+    heard: list[bytes] = []
+    scenes = (says('{"a": 1}'), hears(heard), closes)
+    async with playing(*scenes) as (connection, _):
+        assert await connection.get_json() == {"a": 1}
+        await anyio.sleep(1)
+        for wrong in (float("inf"), object()):
+            with pytest.raises((TypeError, ValueError), match="not JSON"):
+                await connection.send_json(wrong)
+        with pytest.raises(ValueError, match="dumps must return"):
+            await connection.send_json(1, dumps=lambda obj: [obj])  # type: ignore[arg-type,return-value]
+        await connection.send_json([1])
+        await anyio.wait_all_tasks_blocked()
+    assert heard == [b"[1]"]
+
+
 async def test_sending_waits_for_a_connection() -> None:
     heard: list[bytes] = []
     async with playing(says(), away, hears(heard), closes) as (connection, _):
@@ -359,7 +375,13 @@ async def test_on_connect_that_is_not_async() -> None:
 
 def test_what_users_see_is_what_they_call() -> None:
     public = {name for name in vars(ReconnectingConnection) if name[0] != "_"}
-    assert public == {"connection", "get_message", "send_message"}
+    assert public == {
+        "connection",
+        "get_json",
+        "get_message",
+        "send_json",
+        "send_message",
+    }
 
 
 async def test_mistakes() -> None:
