@@ -275,6 +275,13 @@ async def test_failures(package: Any, port: int, client_tls: ssl.SSLContext) -> 
     assert is_transient(refused)
     proxy = {"proxy": f"http://127.0.0.1:{port}"}
     assert isinstance(await failure(client=proxy), HandshakeError)
+
+    def refuse(_: Any) -> Any:
+        raise package.ProxyError("no answer")
+
+    error = await failure(client={"transport": package.MockTransport(refuse)})
+    assert isinstance(error, ProxyError)
+    assert str(error).endswith(f"127.0.0.1:{port}: no answer")
     transport = package.MockTransport(lambda _: package.Response(101))
     error = await failure(client={"transport": transport})
     assert "gives no access to its stream" in str(error)
