@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import NoReturn
 
-from .._connection import WebSocketConnection
+from .._connection import WebSocketConnection, is_in_parts
 
 
 def check_is_no_port(ssl_context: object, function: str) -> None:
@@ -24,6 +24,22 @@ def check_is_no_port(ssl_context: object, function: str) -> None:
             f"{function}() takes no port after the URL: write it into the URL, as in "
             f'"ws://host:{int(ssl_context)}/"'
         )
+
+
+def no_whole_message(message: object) -> Exception:
+    """Make the exception for what cannot be sent by a client that reconnects.
+
+    It is the one that a connection raises, unless a connection would send it in parts.
+
+    """
+    text = (
+        "message must be str, bytes, bytearray or memoryview, not "
+        f"{type(message).__name__}"
+    )
+    if is_in_parts(message):
+        hint = "a message in parts cannot be sent again, so send it on .connection"
+        return TypeError(f"{text}: {hint}")
+    return ValueError(text)
 
 
 class Opening(AbstractAsyncContextManager[WebSocketConnection]):

@@ -33,11 +33,11 @@ from .._connection import (
     WebSocketConnection,
     encoded,
     has_unread,
-    is_in_parts,
     json_dumps,
     json_loads,
 )
 from .._errors import CloseReason, ConnectionClosed
+from ._misuse import no_whole_message
 from ._nursery import PrivateNursery
 from ._reconnect import reconnect_delays
 from ._reconnecting import Where, called, check_arguments, opener, reconnecting
@@ -151,7 +151,7 @@ class ReconnectingConnection:
 
         """
         if not isinstance(message, str | bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise _no_message(message)
+            raise no_whole_message(message)
         connections = self._connections
         while True:
             connection = await connections.usable()
@@ -418,17 +418,6 @@ class _Connections:
         assert self._end is not None
         self._is_told = True
         raise self._end.with_traceback(self._traceback)
-
-
-def _no_message(message: object) -> Exception:
-    text = (
-        "message must be str, bytes, bytearray or memoryview, not "
-        f"{type(message).__name__}"
-    )
-    if is_in_parts(message):
-        hint = "a message in parts cannot be sent again, so send it on .connection"
-        return TypeError(f"{text}: {hint}")
-    return ValueError(text)  # as on a connection
 
 
 @asynccontextmanager

@@ -6,9 +6,7 @@ from ._afterwards import has_unread, was_of_use, what_ended_the_loop
 from ._background import BackgroundTask
 from ._connection import WebSocketConnection
 from ._core import ConnectionCore, open_core
-from ._json import dumps as json_dumps
-from ._json import encoded
-from ._json import loads as json_loads
+from ._json import encoded, json_dumps, json_loads
 from ._sent_fragments import is_in_parts
 
 __all__ = [

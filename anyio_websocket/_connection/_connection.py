@@ -22,9 +22,7 @@ from .._protocol import (
     close_reason_to_send,
 )
 from ._facts import ConnectionFacts
-from ._json import dumps as json_dumps
-from ._json import encoded
-from ._json import loads as json_loads
+from ._json import encoded, json_dumps, json_loads
 from ._payloads import Buffer, control_payload, payload_of
 from ._sent_fragments import Parts, is_in_parts
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def dumps(obj: Any) -> str:
+def json_dumps(obj: Any) -> str:
     """Do what `json.dumps` does, and refuse NaN and infinity, which JSON has not."""
     import json
 
@@ -31,7 +31,7 @@ def encoded(obj: Any, dumps: Callable[[Any], str | bytes]) -> str | bytes:
     return message
 
 
-def loads(message: str | bytes) -> Any:
+def json_loads(message: str | bytes) -> Any:
     """Do what `json.loads` does."""
     import json
 
