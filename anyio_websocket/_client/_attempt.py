@@ -75,6 +75,7 @@ class Attempt:
         raise ConnectionTimeout(
             f"the connection to the server at {self.server} was not open within "
             f"{self.settings.connect_timeout} seconds (connect_timeout)"
+            + self._dialer.what_is_late()
         )
 
     async def _try(self) -> tuple[Transport, Accepted]:

@@ -185,6 +185,12 @@ class Dialer:
         dialer.redirects = self.redirects
         return dialer
 
+    def what_is_late(self) -> str:
+        """Say what did not come in time, if that is known; for errors."""
+        if self._proxy is not None and self._proxy.is_asked:
+            return ": the proxy gave no answer"
+        return ""
+
     async def dial(self) -> Dialed:
         """Connect, with TLS if it is used.
 
@@ -267,6 +273,9 @@ class ConnectedStream:
     def follow(self, rejected: ConnectionRejected) -> NoReturn:
         """Follow no redirect: there is no way to connect to another place."""
         raise rejected
+
+    def what_is_late(self) -> str:
+        return ""
 
     async def dial(self) -> Dialed:
         return Dialed(self._transport, b"")

@@ -55,6 +55,8 @@ class Proxy:
         authority = _url.authority(self._host, self._port)
         #: its address, for errors
         self.address = f"{self._scheme}://{authority}"
+        #: whether it was asked to connect, and has not answered yet
+        self.is_asked = False
         self._server = _url.plain_host(target.host)
         self._server_port = target.port
         self._settings = settings
@@ -115,9 +117,11 @@ class Proxy:
             if self._credentials is not None:
                 headers.append((b"Proxy-Authorization", self._credentials.basic()))
             limit = self._settings.max_head_size
-            return await open_tunnel(
-                transport, TunnelRequest(self._authority, headers, limit)
-            )
+            request = TunnelRequest(self._authority, headers, limit)
+            self.is_asked = True
+            received = await open_tunnel(transport, request)
+            self.is_asked = False
+            return received
         from ._socks_proxy import connect_by_socks4, connect_by_socks5, resolve
 
         server = await resolve(self._scheme, self._server, self._server_port)
@@ -126,9 +130,11 @@ class Proxy:
             if self._scheme.startswith("socks4")
             else connect_by_socks5
         )
+        self.is_asked = True
         await by_socks(
             transport, server or self._server, self._server_port, self._credentials
         )
+        self.is_asked = False
         return b""
 
 

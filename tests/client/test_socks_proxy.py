@@ -10,11 +10,13 @@ import pytest
 from anyio.abc import ByteStream
 
 from anyio_websocket import (
+    ConnectionTimeout,
     HandshakeError,
     ProxyError,
     is_transient,
     open_websocket_url,
 )
+from anyio_websocket._client import _attempt
 
 from ..support.forward_proxies import Asked, proxying, saying, socks_proxy
 from ..support.servers import serving
@@ -136,6 +138,33 @@ async def test_credentials_that_are_not_accepted(
     assert type(error) is ProxyError
     assert text in str(error)
     assert not is_transient(error)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "answers", "text"),
+    [
+        ("socks5h", [], "seconds (connect_timeout): the proxy gave no answer"),
+        ("http", [], "seconds (connect_timeout): the proxy gave no answer"),
+        ("socks5h", [b"\5\0", GRANTED], "seconds (connect_timeout)"),
+        ("http", [b"HTTP/1.1 200 OK\r\n\r\n"], "seconds (connect_timeout)"),
+    ],
+)
+async def test_who_does_not_answer_in_time(
+    scheme: str, answers: list[bytes], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An HTTP proxy waits for the rest of what it takes for a line, if it is SOCKS."""
+    time_is_up = anyio.CancelScope()
+    monkeypatch.setattr(_attempt, "move_on_after", lambda seconds: time_is_up)
+
+    async def answer(stream: ByteStream, asked: list[Any]) -> None:
+        await steps(*answers)(stream, asked)
+        await stream.receive()
+        time_is_up.cancel()
+        await anyio.sleep_forever()
+
+    error = await error_of(answer, scheme)
+    assert isinstance(error, ConnectionTimeout)
+    assert str(error).endswith(text)
 
 
 async def test_replies_in_pieces_and_early_bytes() -> None:
