@@ -70,6 +70,8 @@ def open_reconnecting(
     attempt, how long it waits before one, and what is logged is the same as with
     `reconnecting`. Any other error ends it: the calls of `ReconnectingConnection` raise
     it, and leaving the block does if no call has, unless it is a `ConnectionClosed`.
+    What is no `Exception`, such as a `SystemExit` of ``on_connect``, also comes out in
+    place of an exception of the block; it does not cancel the block.
 
     Leaving the block closes the connection with code 1000. If the block is cancelled,
     the connection is closed at once.
@@ -171,10 +173,9 @@ class ReconnectingConnection:
         the server sent while there was none are not known here: ask for them in
         ``on_connect``.
 
-        Messages of up to four lost connections are kept. With more, those of the oldest
-        are dropped, with a warning in the log, if nobody has called this since it was
-        lost. If somebody has, no other connection is made until they are received, or
-        nobody has called this for a minute.
+        Messages of up to four lost connections are kept. With more, the next one waits.
+        If nobody calls this for a minute, or has since the oldest was lost, the oldest
+        messages are dropped, with a warning in the log.
 
         :raises ConnectionClosed: if there will be no other connection, because of how
             the last one was closed
@@ -303,8 +304,7 @@ class _Connections:
             self._change()
 
     async def _serve(self, connection: WebSocketConnection) -> None:
-        if self._on_connect is not None:
-            await self._greet(self._on_connect, connection)
+        await self._greet(connection)
         self.current = connection
         self.unread.append(connection)
         self._change()
@@ -324,17 +324,14 @@ class _Connections:
                 with move_on_after(PATIENCE):
                     await self._changed.wait()
             else:
-                _logger.warning(
-                    "dropping the messages of a lost connection: nobody receives them"
-                )
+                _logger.warning("messages of a lost connection are dropped unread")
                 self.forget(self.unread[0])
         await connection.pong()  # raises what the connection ended with
 
-    async def _greet(
-        self,
-        on_connect: Callable[[WebSocketConnection], Awaitable[object]],
-        connection: WebSocketConnection,
-    ) -> None:
+    async def _greet(self, connection: WebSocketConnection) -> None:
+        if self._on_connect is None:
+            return
+
         # It may wait for anything, and would not learn that the connection is lost.
         async def watch() -> None:
             with watching:
@@ -346,7 +343,7 @@ class _Connections:
             async with PrivateNursery() as nursery:
                 nursery.start_soon(watch)
                 try:
-                    await called(on_connect, "on_connect", connection)
+                    await called(self._on_connect, "on_connect", connection)
                 finally:
                     watching.cancel()
         if greeting.cancelled_caught:
@@ -414,6 +411,11 @@ class _Connections:
         if not (self._is_told or isinstance(self._end, ConnectionClosed)):
             self._raise_end()
 
+    def tell_exit(self) -> None:
+        """Raise what ended it if that is to end the program, as `SystemExit` is."""
+        if not isinstance(self._end, Exception):
+            self._raise_end()
+
     def _raise_end(self) -> NoReturn:
         assert self._end is not None
         self._is_told = True
@@ -438,6 +440,8 @@ async def _open(
                 # `open_websocket`.
                 if current_effective_deadline() > -math.inf:
                     raise
+            else:
+                connections.tell_exit()
             raise
         except BaseException:
             connections.abort()

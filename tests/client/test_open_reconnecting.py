@@ -196,6 +196,22 @@ async def test_what_on_connect_raises_is_the_end(error: BaseException) -> None:
     assert caught.value is error
 
 
+async def test_an_exit_comes_out_in_place_of_the_error_of_the_block() -> None:
+    async def leave(connection: WebSocketConnection) -> None:
+        greeted.append(connection)
+        if len(greeted) > 1:
+            raise error
+
+    greeted: list[WebSocketConnection] = []
+    error, other = SystemExit(3), KeyError()
+    with pytest.raises(SystemExit) as caught:
+        async with playing(says(), vanishes, on_connect=leave):
+            await anyio.sleep(30)
+            raise other
+    assert caught.value is error
+    assert caught.value.__context__ is other
+
+
 async def test_a_future_that_was_cancelled_is_no_close(anyio_backend_name: str) -> None:
     if anyio_backend_name != "asyncio":
         pytest.skip("trio has no futures")
@@ -255,7 +271,7 @@ async def test_a_program_that_read_once_goes_on_sending(
         assert played.waits == pytest.approx(waits, abs=1)
         await connection.send_message("hello")
         await anyio.wait_all_tasks_blocked()
-        assert caplog.text.count("dropping the messages of a lost connection") == 3
+        assert caplog.text.count("are dropped unread") == 3
         assert await connection.get_message() == "3"
     assert heard == [b"hello"]
 
