@@ -288,9 +288,8 @@ class _Connections:
                 await self._loop(self._serve, self._judge)
         except get_cancelled_exc_class() as exc:
             # Not by this class. On asyncio it comes out of a cancelled future.
-            if not self._is_leaving:
-                end = RuntimeError("what on_connect or connect awaited was cancelled")
-                end.__cause__ = exc
+            end = RuntimeError("what on_connect or connect awaited was cancelled")
+            end.__cause__ = exc
             raise
         except BaseException as exc:
             # Whatever it is: trio takes what leaves such a task for an error of trio.
