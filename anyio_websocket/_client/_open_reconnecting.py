@@ -174,7 +174,7 @@ class ReconnectingConnection:
         ``on_connect``.
 
         Messages of up to four lost connections are kept. With more, the next one waits.
-        If nobody calls this for a minute, or has since the oldest was lost, the oldest
+        If nobody has called this since the oldest was lost, or for a minute, the oldest
         messages are dropped, with a warning in the log.
 
         :raises ConnectionClosed: if there will be no other connection, because of how
