@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import socket
 import ssl
 import traceback
 from typing import Any
 
 import anyio
 import pytest
-from anyio.abc import ByteStream, SocketAttribute
+from anyio.abc import ByteStream
 
 from anyio_websocket import (
     ConnectionRejected,
@@ -28,6 +27,7 @@ from anyio_websocket._transport import _connect
 from ..support.forward_proxies import http_proxy, proxying, saying
 from ..support.peer import RawPeer
 from ..support.servers import serving
+from ..support.sockets import resetting_server
 
 SECRET = base64.b64encode(b"me:secret").decode()
 
@@ -197,14 +197,8 @@ async def test_tls_with_the_proxy_fails(
 
 
 async def test_a_reset_by_the_proxy() -> None:
-    async def answer(stream: ByteStream, asked: list[Any]) -> None:
-        await stream.receive()
-        raw = stream.extra(SocketAttribute.raw_socket)
-        linger = b"\1\0\0\0\0\0\0\0"
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-
-    async with proxying(answer) as proxy:
-        error = await error_of(proxy.port)
+    async with resetting_server(lambda asked: b"") as port:
+        error = await error_of(port)
         assert type(error) is ProxyError
         assert "the connection to the proxy was lost" in str(error)
         assert isinstance(error.__cause__, OSError)

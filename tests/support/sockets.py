@@ -50,19 +50,20 @@ def reset(sock: socket.socket) -> None:
 
 @asynccontextmanager
 async def resetting_server(answer: Callable[[bytes], bytes]) -> AsyncGenerator[int]:
-    """Serve one client: read once, answer, and reset the connection.
+    """Serve one client after another: read once, answer, and reset the connection.
 
     The sockets are plain ones, as some versions of anyio send a FIN before they close.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         async def serve() -> None:
-            await anyio.wait_readable(listener)
-            theirs, _ = listener.accept()
-            with theirs:
-                await anyio.wait_readable(theirs)
-                theirs.sendall(answer(theirs.recv(65_536)))
-                reset(theirs)
+            while True:
+                await anyio.wait_readable(listener)
+                theirs, _ = listener.accept()
+                with theirs:
+                    await anyio.wait_readable(theirs)
+                    theirs.sendall(answer(theirs.recv(65_536)))
+                    reset(theirs)
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(serve)
