@@ -144,16 +144,16 @@ def package(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True)
 def quick(session: nox.Session) -> None:
-    """What to run while working: most tests on one Python, in less than a minute.
+    """What to run while working: most tests on one Python, in a minute.
 
-    On asyncio, uvloop and trio, without sweeps and without what measures memory or
-    time. It tests the checkout, so the second run has nothing to install.
+    On asyncio and trio, without sweeps and without what measures memory or time. It
+    tests the checkout, so the second run has nothing to install.
     """
     groups = nox.project.dependency_groups(PYPROJECT, "test", "uvloop", "parity")
     session.install("-e", ".[trio]", *groups)
     session.run(
-        *("pytest", *PARALLEL, OTHERS, "-m", "not sweep and not measured"),
-        *("--loops", "asyncio,uvloop,trio", *session.posargs),
+        *("pytest", *PARALLEL, *MORE, OTHERS, "-m", "not sweep and not measured"),
+        *("--loops", "asyncio,trio", *session.posargs),
         env=COMPILED,
     )
 
