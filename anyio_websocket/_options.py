@@ -267,8 +267,9 @@ class ClientOptions(ClientStreamOptions, total=False):
 
     unix_path: str | os.PathLike[str] | None
     """The path of the UNIX socket to connect to; default ``None``, connect by TCP. The
-    URL, or host and port, are what the request is for, and whom TLS talks to. A path
-    that is too long for the system, with most about 100 bytes, raises `ValueError`.
+    URL, or host and port, still give the ``Host`` header and the name that TLS
+    verifies. A path that is too long for the system, which is at about 100 bytes on
+    most, raises `ValueError`.
     """
 
     local_host: str | None

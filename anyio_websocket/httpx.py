@@ -62,7 +62,7 @@ class Client(Protocol):
 def open_websocket(
     client: Client, url: str, **options: Unpack[ClientStreamOptions]
 ) -> AbstractAsyncContextManager[WebSocketConnection]:
-    """Open a connection through an HTTP client, for the duration of a block.
+    """Open a connection through an httpx client for the duration of a block.
 
     The client connects and sends the request, so its proxies, certificates, cookies,
     headers, auth and event hooks count, and it follows redirects if it was made with

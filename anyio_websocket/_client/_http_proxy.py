@@ -54,8 +54,8 @@ class TunnelRequest:
     def receive_data(self, data: bytes) -> TunnelResponse | None:
         """Add received bytes; return the response once its head is complete.
 
-        A body is not waited for: if the tunnel is open there is none, whatever the
-        headers say, and otherwise nobody needs it.
+        This does not wait for a body. If the tunnel is open, there is none, whatever
+        the headers say (RFC 9110 section 9.3.6); otherwise nobody needs it.
 
         :raises HandshakeFailure: if the bytes are not a valid response
 

@@ -119,9 +119,9 @@ class Reader(WaitingTasks):
         self.pings: Pings = Pings()
         #: whether a task is in receive(), and how many times one was
         self.reading: bool = False
-        #: whether a message was received
-        self.has_received: bool = False
         self.reads_begun: int = 0
+        #: whether a message was received, for clients that connect again
+        self.has_received: bool = False
         # Messages that come after those in the inbox, which has a free slot for each.
         self._ahead: list[Message] | tuple[()] = ()
         # What is decoded at once for a task that takes the first of it.

@@ -87,7 +87,7 @@ class Identity:
 
     :param auth: a user's name and password
     :param user_agent: the name of the program
-    :param origin: the origin of the page, for what acts as a browser
+    :param origin: the web page that a browser would name, for servers that check it
     :param cookies: names and values
     :param extra_headers: the user's own headers
     :raises ValueError: if a value cannot be sent, or if a header is given twice
@@ -140,7 +140,7 @@ class Identity:
         self._is_authorized = auth is not None or b"authorization" in given
 
     def headers(self, from_url: Credentials | None = None) -> list[Field]:
-        """Return all headers, for the server that they were meant for.
+        """Return all headers, for the server that the user named.
 
         :param from_url: the credentials in the server's URL, which are used if the
             user passed no others

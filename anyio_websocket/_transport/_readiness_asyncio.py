@@ -149,7 +149,7 @@ class AsyncioReadiness(AdaptiveReads):
         super().__init__(sock)
         self._loop = loop
         self._is_registered = False
-        self._watcher: Watcher | None = None  # whom to call if no task waits
+        self._watcher: Watcher | None = None  # is called while no task waits
         self._look_is_scheduled = False
         self._writer: asyncio.Future[bool] | None = None  # of the task that waits
         # Bytes that the waiting task asks for; 0 if it only waits for readiness.

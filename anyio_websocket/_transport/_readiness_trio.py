@@ -70,7 +70,7 @@ class TrioReadiness(AdaptiveReads):
         #: see `Unattended`
         self.is_listed: bool = False
         self._watch: SocketWatch | None = None
-        self._watcher: Watcher | None = None  # whom to call if no task waits
+        self._watcher: Watcher | None = None  # is called while no task waits
 
     async def receive(self, size: int) -> bytes | None:
         if self._is_closed:  # trio would keep the task, for file descriptor -1
