@@ -2,7 +2,7 @@
 
 In: a URL, or host, port and resource, or a stream. Out: a `WebSocketConnection`.
 
-Each function checks its arguments, makes an `Attempt` and lets it connect. What
+Each function checks its arguments, makes a `Connector` and lets it connect. What
 differs is where the connection lives: for a block, or in a nursery.
 """
 
@@ -20,8 +20,8 @@ from .._settings import ClientSettings, ClientStreamSettings, checked, with_opti
 from .._transport import AnyStream, transport_of
 from .._types import Nursery, in_a_nursery
 from . import _url
-from ._attempt import Attempt
 from ._block import open_in_block
+from ._connector import Connector
 from ._dial import ConnectedStream, Dialer
 from ._encrypt import hint
 from ._misuse import Opening, check_is_no_port
@@ -71,8 +71,8 @@ def open_websocket(
     """
     settings = checked(ClientSettings, open_websocket, options)
     target = _url.target(host, port, resource, use_ssl)
-    attempt = Attempt(Dialer(target, use_ssl, settings), settings)
-    return Opening(lambda: _open(attempt), "open_websocket")
+    connector = Connector(Dialer(target, use_ssl, settings), settings)
+    return Opening(lambda: _open(connector), "open_websocket")
 
 
 @_with_client_options
@@ -99,8 +99,8 @@ def open_websocket_url(
     check_is_no_port(ssl_context, "open_websocket_url")
     settings = checked(ClientSettings, open_websocket_url, options)
     target = _url.parse(url)
-    attempt = Attempt(Dialer.for_url(target, ssl_context, settings), settings)
-    return Opening(lambda: _open(attempt), "open_websocket_url")
+    connector = Connector(Dialer.for_url(target, ssl_context, settings), settings)
+    return Opening(lambda: _open(connector), "open_websocket_url")
 
 
 @in_a_nursery
@@ -143,8 +143,8 @@ async def connect_websocket(
     """
     settings = checked(ClientSettings, connect_websocket, options)
     target = _url.target(host, port, resource, use_ssl)
-    attempt = Attempt(Dialer(target, use_ssl, settings), settings)
-    return await attempt.connect(nursery)
+    connector = Connector(Dialer(target, use_ssl, settings), settings)
+    return await connector.connect(nursery)
 
 
 @in_a_nursery
@@ -175,8 +175,8 @@ async def connect_websocket_url(
     check_is_no_port(ssl_context, "connect_websocket_url")
     settings = checked(ClientSettings, connect_websocket_url, options)
     target = _url.parse(url)
-    attempt = Attempt(Dialer.for_url(target, ssl_context, settings), settings)
-    return await attempt.connect(nursery)
+    connector = Connector(Dialer.for_url(target, ssl_context, settings), settings)
+    return await connector.connect(nursery)
 
 
 @in_a_nursery
@@ -211,21 +211,21 @@ async def wrap_client_stream(
     """
     settings = checked(ClientStreamSettings, wrap_client_stream, options)
     dialer = ConnectedStream(transport_of(stream), host, resource, settings)
-    return await Attempt(dialer, settings).connect(nursery)
+    return await Connector(dialer, settings).connect(nursery)
 
 
 @asynccontextmanager
-async def _open(attempt: Attempt) -> AsyncGenerator[WebSocketConnection]:
+async def _open(connector: Connector) -> AsyncGenerator[WebSocketConnection]:
     """Keep a connection open while a block runs; see `open_websocket`."""
     try:
-        established = await attempt.establish()
+        established = await connector.establish()
     except OSError as exc:
-        text = f"could not connect to the server at {attempt.server}: {exc}"
+        text = f"could not connect to the server at {connector.server}: {exc}"
         raise HandshakeError(text + hint(exc)) from exc
 
     async with open_in_block(
-        lambda nursery: attempt.start(nursery, *established),
-        attempt.server,
-        attempt.settings,
+        lambda nursery: connector.start(nursery, *established),
+        connector.server,
+        connector.settings,
     ) as connection:
         yield connection

@@ -22,8 +22,8 @@ from .._settings import ClientStreamSettings, checked, with_options
 from .._transport import AnyStream, transport_of
 from .._types import Header, Nursery, check_is_nursery
 from . import _url
-from ._attempt import start_connection
 from ._block import open_in_block
+from ._connector import start_connection
 from ._handshake import rejection
 
 

@@ -29,7 +29,7 @@ from anyio_websocket import (
     open_websocket_url,
     wrap_client_stream,
 )
-from anyio_websocket._client import _attempt
+from anyio_websocket._client import _connector
 from anyio_websocket._connection import ConnectionCore
 from anyio_websocket._connection._close_state import CloseState
 
@@ -388,7 +388,7 @@ async def test_G10_no_memory_for_the_connection(
 
     async with serving(handler) as port:
         with monkeypatch.context() as patch:
-            patch.setattr(_attempt, "WebSocketConnection", no_memory)
+            patch.setattr(_connector, "WebSocketConnection", no_memory)
             # The background task ends, too, and not only when its Ping cannot be sent.
             with anyio.move_on_after(5) as soon:
                 async with anyio.create_task_group() as tasks:

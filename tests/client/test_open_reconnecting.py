@@ -20,7 +20,7 @@ from anyio_websocket import (
     WebSocketConnection,
     open_reconnecting,
 )
-from anyio_websocket._client._open_reconnecting import MAX_UNREAD, PATIENCE
+from anyio_websocket._client._connections import MAX_UNREAD, PATIENCE
 
 from ..support.backends import tasks_now
 from ..support.frames import CLOSE, TEXT

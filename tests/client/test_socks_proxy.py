@@ -16,7 +16,7 @@ from anyio_websocket import (
     is_transient,
     open_websocket_url,
 )
-from anyio_websocket._client import _attempt
+from anyio_websocket._client import _connector
 
 from ..support.forward_proxies import Asked, proxying, saying, socks_proxy
 from ..support.servers import serving
@@ -154,7 +154,7 @@ async def test_who_does_not_answer_in_time(
 ) -> None:
     """An HTTP proxy waits for the rest of what it takes for a line, if it is SOCKS."""
     time_is_up = anyio.CancelScope()
-    monkeypatch.setattr(_attempt, "move_on_after", lambda seconds: time_is_up)
+    monkeypatch.setattr(_connector, "move_on_after", lambda seconds: time_is_up)
 
     async def answer(stream: ByteStream, asked: list[Any]) -> None:
         await steps(*answers)(stream, asked)

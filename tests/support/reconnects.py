@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from anyio_websocket import Attempt, WebSocketConnection
-from anyio_websocket._client._attempt import Attempt as AnAttempt
+from anyio_websocket._client._connector import Connector
 from anyio_websocket._client._dial import ConnectedStream
 from anyio_websocket._client._open import _open
 from anyio_websocket._settings import ClientSettings
@@ -29,7 +29,7 @@ def open_in_memory(
     """Do over a stream in memory what `open_websocket` does."""
     settings = ClientSettings(**options)
     dialer = ConnectedStream(transport_of(stream), "example.org", "/", settings)
-    return _open(AnAttempt(dialer, settings))
+    return _open(Connector(dialer, settings))
 
 
 class Scenes:

@@ -1,4 +1,4 @@
-"""One attempt to open a connection as a client, from dialing to the open connection.
+"""Opens one connection as a client, from dialing to the open connection.
 
 In: where to connect, and the options. Out: a connection; or an exception, and then
 nothing is left open.
@@ -19,8 +19,8 @@ from ._dial import ConnectedStream, Dialer
 from ._handshake import rejection, request_upgrade
 
 
-class Attempt:
-    """One attempt to open a connection.
+class Connector:
+    """Opens one connection.
 
     :param dialer: makes the transport, and knows what to request
     :param settings: the options, checked
