@@ -29,7 +29,8 @@ from ._origins import Origins
 from ._permessage_deflate import PerMessageDeflate
 from ._printable import name_of
 from ._responses import HandshakeFailure, ResponseReader
-from ._server_handshake import Rejection, Request, ServerHandshake
+from ._server_handshake import Rejection, ServerHandshake
+from ._upgrade_request import Request
 
 __all__ = [
     "MAX_CONTROL_PAYLOAD",

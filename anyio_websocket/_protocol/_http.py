@@ -83,13 +83,17 @@ class BadHead(Exception):
 
     :param status_code: the status with which a server responds
     :param reason: what is wrong, in a text without bytes of the peer's
+    :param headers: what such a response must have besides
 
     """
 
-    def __init__(self, status_code: int, reason: str) -> None:
+    def __init__(
+        self, status_code: int, reason: str, *headers: tuple[bytes, bytes]
+    ) -> None:
         super().__init__(status_code, reason)
         self.status_code = status_code
         self.reason = reason
+        self.headers = headers
 
 
 class HeadReader:

@@ -1,0 +1,78 @@
+"""The head of a client's request: from bytes to its parts, which nobody checked yet.
+
+h11 parses a head once `HeadReader` has found it to be complete, within the limits and
+strictly formed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import h11
+
+from ._http import (
+    COMMON_NAMES,
+    MAX_HEAD_SIZE,
+    REQUEST_LINE,
+    REQUEST_START,
+    BadHead,
+    HeadReader,
+)
+
+
+class RequestHead(NamedTuple):
+    """The parts of the head of a request, whoever parsed it."""
+
+    method: bytes
+    target: bytes
+    http_version: bytes  # such as 1.1
+    headers: list[tuple[bytes, bytes]]  # in order, the names in lower case
+
+
+class RequestReader:
+    """Collects the head of a request, and parses it.
+
+    :param max_head_size: bytes of the head
+
+    """
+
+    __slots__ = ("_head",)
+
+    def __init__(self, max_head_size: int = MAX_HEAD_SIZE) -> None:
+        self._head = HeadReader(
+            REQUEST_LINE, REQUEST_START, blank_line=True, max_size=max_head_size
+        )
+
+    def feed(self, data: bytes) -> RequestHead | None:
+        """Add received bytes; return ``None`` until the head is complete.
+
+        :raises BadHead: as soon as the bytes cannot become the head of a request
+
+        """
+        head = self._head.feed(data)
+        return None if head is None else _parse(head)
+
+    @property
+    def is_head(self) -> bool:
+        """Whether the method is HEAD, whose response has no body."""
+        return self._head.starts_with(b"HEAD ")
+
+    @property
+    def trailing(self) -> bytes:
+        """The bytes that were received after the head."""
+        return self._head.trailing
+
+
+def _parse(head: bytes) -> RequestHead:
+    connection = h11.Connection(h11.SERVER)
+    connection.receive_data(head)
+    try:
+        event = connection.next_event()
+    except h11.RemoteProtocolError:
+        if head.lower().count(b"\nhost:") != 1:  # h11 names no cause
+            raise BadHead(400, "there must be one Host header") from None
+        raise BadHead(400, "this is not an HTTP/1.1 request") from None
+    assert isinstance(event, h11.Request)  # the head is complete
+    lowered = ((raw.lower(), value) for raw, value in event.headers.raw_items())
+    headers = [(COMMON_NAMES.get(name, name), value) for name, value in lowered]
+    return RequestHead(event.method, event.target, event.http_version, headers)
