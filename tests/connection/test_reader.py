@@ -10,8 +10,8 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import CloseReason
+from anyio_websocket._connection._decoding import LAST_EVENTS
 from anyio_websocket._connection._fairness import LIMIT
-from anyio_websocket._connection._reader import LAST_EVENTS
 from anyio_websocket._protocol import Close
 
 from ..support.frames import (
