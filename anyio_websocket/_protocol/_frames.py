@@ -39,23 +39,16 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from ._close import (
-    INVALID_DATA,
-    POLICY_VIOLATION,
-    PROTOCOL_ERROR,
-    message_too_big,
-    parse_close,
-)
-from ._codec import (
-    MAX_CONTROL_PAYLOAD,
-    TURN,
-    Paused,
-    Ping,
-    Pong,
-    ProtocolViolation,
-    Received,
-)
+from ._close import POLICY_VIOLATION, message_too_big, parse_close
+from ._codec import TURN, Paused, Ping, Pong, ProtocolViolation, Received
 from ._deflate import INPUT_STEP, Inflater
+from ._frame_checks import (
+    check_control,
+    check_extended_length,
+    decode_text,
+    invalid_text,
+    protocol_error,
+)
 from ._frame_writer import FrameWriter
 from ._kernels import mask, take_messages
 from ._kernels_py import BLOCK, MASKED
@@ -65,7 +58,6 @@ from ._permessage_deflate import PerMessageDeflate
 _CONTINUATION: Final = 0
 _TEXT: Final = 1
 _BINARY: Final = 2
-_CLOSE: Final = 8
 _PING: Final = 9
 _PONG: Final = 10
 
@@ -221,7 +213,7 @@ class FrameCodec(FrameWriter):
             length = second & 0x7F
             start += 2
             if opcode > _BINARY:
-                _check_control(opcode, first, length)
+                check_control(opcode, first, length)
             else:
                 if length > 125:  # an extended length follows
                     size = 2 if length == 126 else 8
@@ -230,7 +222,7 @@ class FrameCodec(FrameWriter):
                         return None
                     length = int.from_bytes(buffer[start : start + size], "big")
                     start += size
-                    _check_extended_length(length, size)
+                    check_extended_length(length, size)
                 if length > self._max_length(first):
                     raise message_too_big(self._max_message_size)
                 if self._fragments >= self._max_fragments:
@@ -238,10 +230,10 @@ class FrameCodec(FrameWriter):
                         POLICY_VIOLATION, f"more than {self._max_fragments} fragments"
                     )
             if first & _RSV and not self._is_compressed(first):
-                raise _protocol_error("a reserved bit is set")
+                raise protocol_error("a reserved bit is set")
             key = b""
             if second & MASKED != self._mask_bit:
-                raise _protocol_error(
+                raise protocol_error(
                     "a frame from the client is not masked"
                     if self._mask_bit
                     else "a frame from the server is masked"
@@ -270,9 +262,9 @@ class FrameCodec(FrameWriter):
                 return parse_close(control)
             if opcode == _CONTINUATION:
                 if not self._opcode:
-                    raise _protocol_error("there is no message to continue")
+                    raise protocol_error("there is no message to continue")
             elif self._opcode:
-                raise _protocol_error("a message starts inside another message")
+                raise protocol_error("a message starts inside another message")
             elif whole and length <= BLOCK and first & ~opcode == _FIN:
                 self._offset = end
                 self._work += length >> _BYTES
@@ -412,35 +404,3 @@ class FrameCodec(FrameWriter):
     def _long_text(self, payload: bytes) -> str | bytes:
         """Return the text whose pieces were joined; the decoder has seen them."""
         return decode_text(payload)
-
-
-def _check_control(opcode: int, first: int, length: int) -> None:
-    if opcode not in (_CLOSE, _PING, _PONG):
-        raise _protocol_error(f"opcode {opcode} is unknown")
-    if not first & _FIN:
-        raise _protocol_error("a control frame is fragmented")
-    if length > MAX_CONTROL_PAYLOAD:
-        raise _protocol_error("a control frame is longer than 125 bytes")
-
-
-def _check_extended_length(length: int, size: int) -> None:
-    # RFC 6455 section 5.2: the shortest form, and 63 bits.
-    if length < (126 if size == 2 else 65536):
-        raise _protocol_error("a length is not in its shortest form")
-    if length >> 63:
-        raise _protocol_error("a length has its most significant bit set")
-
-
-def decode_text(payload: bytes | bytearray) -> str:
-    try:
-        return payload.decode()
-    except UnicodeDecodeError:
-        raise invalid_text() from None
-
-
-def _protocol_error(reason: str) -> ProtocolViolation:
-    return ProtocolViolation(PROTOCOL_ERROR, reason)
-
-
-def invalid_text() -> ProtocolViolation:
-    return ProtocolViolation(INVALID_DATA, "a text message is not UTF-8")

@@ -6,7 +6,8 @@ decodes texts does not ask for each message whether it should.
 
 from __future__ import annotations
 
-from ._frames import FrameCodec, decode_text, invalid_text
+from ._frame_checks import decode_text, invalid_text
+from ._frames import FrameCodec
 from ._kernels import take_undecoded
 
 
