@@ -179,12 +179,16 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def alone(session: nox.Session) -> None:
-    """The tests where trio is not installed: nothing may need it on asyncio."""
-    _install(session, "test", "uvloop", extra="")
+    """The tests where trio is not installed: nothing may need it on asyncio.
+
+    Neither uvloop nor the tests of the protocol have a part in that.
+    """
+    _install(session, "test", extra="")
     session.run(
         *("python", "-c", "import importlib.util as u; assert not u.find_spec('trio')")
     )
-    _pytest(session, OTHERS, *UNMEASURED, env=THIN)
+    chosen = (OTHERS, "--ignore=tests/protocol", "--loops", "asyncio")
+    _pytest(session, *chosen, *UNMEASURED, env=THIN)
 
 
 @nox.session
