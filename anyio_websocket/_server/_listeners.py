@@ -20,7 +20,12 @@ from anyio.streams.stapled import MultiListener
 from anyio.streams.tls import TLSListener
 
 from .._endpoint import Endpoint, endpoint_of
-from .._transport import SocketTransport, check_ssl_context, transport_of
+from .._transport import (
+    SocketTransport,
+    check_ssl_context,
+    socket_listener,
+    transport_of,
+)
 from .._types import Nursery
 from ._admission import Admission, Slot
 from ._log import LogThrottle
@@ -115,7 +120,8 @@ class Acceptor:
 
         """
         if hasattr(self._listener, "accept"):
-            await self._accept(handle, handlers, admission)
+            listener = socket_listener(self._listener) or self._listener
+            await self._accept(listener, handle, handlers, admission)
         else:
             admitted = self._admitted(handle, admission)
             await self._listener.serve(admitted, handlers)
@@ -127,13 +133,13 @@ class Acceptor:
             await self._listener.aclose()
 
     async def _accept(
-        self, handle: Handle, handlers: Nursery, admission: Admission
+        self, listener: Any, handle: Handle, handlers: Nursery, admission: Admission
     ) -> None:
         failures = 0  # in a row
         while True:
             await admission.wait_for_slot()
             try:
-                stream = await self._listener.accept()
+                stream = await listener.accept()
             except _closed_errors():
                 return
             except Exception as exc:

@@ -21,7 +21,6 @@ from anyio import (
     create_task_group,
     move_on_after,
 )
-from anyio.streams.stapled import MultiListener
 from anyio.streams.tls import TLSListener
 
 from .._connection import BackgroundTask
@@ -41,8 +40,6 @@ from .._settings import (
 )
 from .._transport import (
     AnyStream,
-    SocketTransportListener,
-    can_wait_for_sockets,
     check_ssl_context,
     transport_of,
 )
@@ -164,10 +161,6 @@ async def serve_websocket(
     if ssl_context is not None:
         check_ssl_context(ssl_context, server_side=True)
     listener: Any = await _listen(host, port)
-    if can_wait_for_sockets():
-        listener = MultiListener(
-            [SocketTransportListener(part) for part in listener.listeners]
-        )
     if ssl_context is not None:
         listener = TLSListener(listener, ssl_context, standard_compatible=False)
     server = WebSocketServer.__new__(WebSocketServer)
@@ -200,7 +193,9 @@ class WebSocketServer:
     :param handler: called with a `WebSocketRequest`, in a task for each client; see
         `serve_websocket`
     :param listeners: anyio listeners, trio listeners, or any objects with ``accept()``
-        or ``serve()``; the server closes them when it ends
+        or ``serve()``; the server closes them when it ends. The sockets of anyio's and
+        trio's socket listeners are used directly, as fast as those of
+        `serve_websocket`; what another ``accept()`` returns is used as it is
     :param handler_nursery: where the handlers run; see `serve_websocket`
     :raises ValueError: if there is no listener, or an option has a value that cannot
         work

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ._connect import check_unix_path, connect, connect_unix, connect_via
 from ._interface import Transport, TransportLost, send
 from ._readiness import can_wait_for_sockets
-from ._sockets import SocketTransport, SocketTransportListener
+from ._socket_listeners import SocketTransportListener, socket_listener
+from ._sockets import SocketTransport
 from ._start_tls import start_tls
 from ._streams import AnyStream, StreamTransport, transport_of
 from ._tls import TlsTransport, check_alpn, check_ssl_context
@@ -26,6 +27,7 @@ __all__ = [
     "connect_unix",
     "connect_via",
     "send",
+    "socket_listener",
     "start_tls",
     "transport_of",
 ]

@@ -1,7 +1,8 @@
-"""A transport over a TCP socket, and a listener that accepts such transports.
+"""A transport over a TCP socket or a UNIX socket.
 
 Sending tries the socket first and waits only if the socket is full. What could not be
-sent is kept, so a cancelled send can be completed later. `connect` is in `_connect`.
+sent is kept, so a cancelled send can be completed later. `connect` is in `_connect`,
+and what accepts connections in `_socket_listeners`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
-from anyio.abc import SocketAttribute, SocketListener
 from anyio.lowlevel import checkpoint
 
 from .._endpoint import Endpoint, endpoint_of
@@ -27,7 +27,7 @@ CAN_GATHER: Final = hasattr(socket.socket, "sendmsg")
 
 
 class SocketTransport:
-    """A transport over a TCP socket.
+    """A transport over a TCP socket or a UNIX socket.
 
     :param sock: a connected socket; the transport closes it
     :param remote: the peer's address, ``None`` to ask the socket for it
@@ -180,46 +180,14 @@ def _address(method: Callable[[], Any]) -> Any:
         return None
 
 
-class SocketTransportListener(SocketListener):
-    """Accepts connections on the socket of an anyio listener, as `SocketTransport`.
-
-    :param listener: the listener; it must not be used to accept any more, and is closed
-        with this one
-
-    """
-
-    def __init__(self, listener: SocketListener) -> None:
-        self._listener = listener
-        self._socket: socket.socket = listener.extra(SocketAttribute.raw_socket)
-        self._readiness = readiness_of(self._socket)
-
-    @property
-    def _raw_socket(self) -> socket.socket:
-        return self._socket
-
-    async def accept(self) -> SocketTransport:  # type: ignore[override]
-        while True:
-            # Wait even if there may be a connection already: a flood of connections
-            # must not keep other tasks from running.
-            await self._readiness.readable()
-            try:
-                sock, address = self._socket.accept()
-            except BlockingIOError:
-                continue  # the client has left, or another process accepted it
-            configure_socket(sock)
-            return SocketTransport(sock, address)
-
-    async def aclose(self) -> None:
-        self._readiness.close()
-        await self._listener.aclose()
-
-
 def configure_socket(sock: socket.socket) -> None:
-    """Set the options of a new TCP socket; close it if that fails."""
+    """Set the options of a new socket; close it if that fails."""
     try:
         sock.setblocking(False)
         # A frame is written in one piece and must not be delayed until the next one.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # UNIX sockets delay nothing, and have no such option.
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError:  # EINVAL on macOS if the peer is gone already
         sock.close()
         raise

@@ -6,21 +6,14 @@ import socket
 import sys
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-from anyio.abc import SocketListener, SocketStream
 
 from anyio_websocket import Endpoint
 from anyio_websocket._transport._interface import TransportLost, send
-from anyio_websocket._transport._sockets import (
-    CAN_GATHER,
-    SocketTransport,
-    SocketTransportListener,
-)
+from anyio_websocket._transport._sockets import CAN_GATHER, SocketTransport
 
 from ..support.sockets import pair, read, reset
 
@@ -367,80 +360,6 @@ async def test_closing_wakes_the_tasks_that_wait() -> None:
         ):
             with pytest.raises(TransportLost):
                 await call()
-
-
-async def test_a_listener_that_is_closed_while_it_waits() -> None:
-    multi: Any = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    (listener,) = (SocketTransportListener(part) for part in multi.listeners)
-    async with anyio.create_task_group() as tasks:
-
-        async def accept() -> None:
-            with pytest.raises(anyio.ClosedResourceError):
-                await listener.accept()
-
-        tasks.start_soon(accept)
-        await anyio.wait_all_tasks_blocked()
-        await listener.aclose()
-
-
-class _Shared(SocketListener):
-    """A listening socket that two listeners share."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-
-    @property
-    def _raw_socket(self) -> socket.socket:
-        return self._socket
-
-    async def accept(self) -> SocketStream:
-        raise NotImplementedError
-
-    async def aclose(self) -> None:
-        self._socket.close()
-
-
-async def test_two_listeners_accept_on_one_socket() -> None:
-    # Both are told that there is a client, and one of them comes too late.
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.setblocking(False)
-        both = [SocketTransportListener(_Shared(listening.dup())) for _ in range(2)]
-        accepted: list[SocketTransport] = []
-
-        async def accept(listener: SocketTransportListener) -> None:
-            with anyio.CancelScope() as scope:
-                scopes.append(scope)
-                accepted.append(await listener.accept())
-
-        scopes: list[anyio.CancelScope] = []
-        async with anyio.create_task_group() as tasks:
-            for listener in both:
-                tasks.start_soon(accept, listener)
-            await anyio.sleep(0.05)
-            with socket.create_connection(listening.getsockname()):
-                while not accepted:
-                    await anyio.sleep(0.01)
-                await anyio.sleep(0.05)
-                assert len(accepted) == 1
-                for scope in scopes:
-                    scope.cancel()
-        for transport in accepted:
-            await transport.aclose()
-        for listener in both:
-            await listener.aclose()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no UNIX sockets")
-async def test_G1_a_socket_that_takes_no_options(tmp_path: Path) -> None:
-    # Some systems raise the same if the peer is gone already. The socket is closed.
-    path = str(tmp_path / "socket")
-    listener = SocketTransportListener(await anyio.create_unix_listener(path))
-    async with listener:
-        async with await anyio.connect_unix(path) as stream:
-            with pytest.raises(OSError, match="not supported"):
-                await listener.accept()
-            with anyio.fail_after(5), pytest.raises(anyio.EndOfStream):
-                await stream.receive()
 
 
 async def test_a_closed_socket_keeps_its_addresses() -> None:
