@@ -40,6 +40,7 @@ from ._protocol import PerMessageDeflate
 from ._server import (
     WebSocketRequest,
     WebSocketServer,
+    accept_upgrade,
     serve_websocket,
     wrap_server_stream,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "WebSocketError",
     "WebSocketRequest",
     "WebSocketServer",
+    "accept_upgrade",
     "connect_websocket",
     "connect_websocket_url",
     "is_transient",

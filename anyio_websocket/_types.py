@@ -66,6 +66,18 @@ def in_a_nursery(
     return checked_first
 
 
+def bytes_of(name: str, data: object) -> bytes:
+    """Return the bytes that a user passed.
+
+    :param name: the name of the argument
+    :raises TypeError: if they are none; ``bytes(3)`` would be three NULs
+
+    """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"{name} must be bytes, not {type(data).__name__}")
+    return bytes(cast("bytes", data))
+
+
 def check_is_nursery(nursery: object, function: str, argument: str) -> None:
     """Check that tasks can be started in a nursery once it is entered.
 

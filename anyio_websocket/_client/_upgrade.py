@@ -20,7 +20,7 @@ from .._options import ClientStreamOptions
 from .._protocol import ClientHandshake, HandshakeFailure, Rejected
 from .._settings import ClientStreamSettings, checked, with_options
 from .._transport import AnyStream, transport_of
-from .._types import Header, Nursery, check_is_nursery
+from .._types import Header, Nursery, bytes_of, check_is_nursery
 from . import _url
 from ._block import open_in_block
 from ._connector import start_connection
@@ -75,13 +75,15 @@ class Upgrade:
                     "make a new ClientUpgrade for each attempt to connect"
                 )
             check_is_nursery(nursery, "finish", "its first argument")
-            _check_types(status, trailing)
+            if not isinstance(status, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(f"status must be an int, not {type(status).__name__}")
+            trailing = bytes_of("trailing", trailing)
             self._is_finished = True
             fields = [(_lower(name), _to_bytes(value)) for name, value in headers]
             if status != 101:
                 raise self.rejected(status, fields, trailing)
             try:
-                accepted = self._handshake.check_upgrade(fields, bytes(trailing))
+                accepted = self._handshake.check_upgrade(fields, trailing)
             except HandshakeFailure as exc:
                 text = f"the handshake with the server at {self.server} failed: {exc}"
                 raise HandshakeError(text) from None
@@ -96,7 +98,7 @@ class Upgrade:
         self, status: int, headers: list[tuple[bytes, bytes]], body: bytes
     ) -> HandshakeError:
         """Make the exception for a response that is not 101."""
-        response = Rejected(status, tuple(headers), bytes(body))
+        response = Rejected(status, tuple(headers), body)
         return rejection(response, self._handshake, self.server)
 
     def open(
@@ -173,14 +175,6 @@ class ClientUpgrade:
             nursery, stream, status, headers, trailing
         )
         return connection
-
-
-def _check_types(status: object, trailing: object) -> None:
-    if not isinstance(status, int):
-        raise TypeError(f"status must be an int, not {type(status).__name__}")
-    if not isinstance(trailing, bytes | bytearray | memoryview):
-        # bytes(3) would be three NULs.
-        raise TypeError(f"trailing must be bytes, not {type(trailing).__name__}")
 
 
 def _to_bytes(text: str | bytes) -> bytes:

@@ -26,6 +26,7 @@ from ._extensions import Extension, Extensions
 from ._http import MAX_HEAD_SIZE, validate_headers
 from ._identity import Credentials, Identity, check_basic, credentials_of_url
 from ._origins import Origins
+from ._parsed_request import parsed_head
 from ._permessage_deflate import PerMessageDeflate
 from ._printable import name_of
 from ._responses import HandshakeFailure, ResponseReader
@@ -64,5 +65,6 @@ __all__ = [
     "credentials_of_url",
     "name_of",
     "open_engine",
+    "parsed_head",
     "validate_headers",
 ]

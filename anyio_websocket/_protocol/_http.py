@@ -54,7 +54,7 @@ _LEAST_LINE: Final = 8192
 _LEAST_HEADERS: Final = 100
 
 # RFC 9110 section 5.5: visible bytes with spaces and tabs between them
-_FIELD_VALUE: Final = re.compile(
+FIELD_VALUE: Final = re.compile(
     rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?"
 )
 
@@ -268,14 +268,15 @@ def validate_headers(headers: ExtraHeaders) -> list[tuple[bytes, bytes]]:
 
     """
     checked: list[tuple[bytes, bytes]] = []
-    for index, (name, value) in enumerate(_pairs(headers)):
+    pairs = header_pairs({} if headers is None else headers, "extra_headers")
+    for index, (name, value) in enumerate(pairs):
         key = _encoded(name, "a header's name")
         if not TOKEN.fullmatch(key):  # not shown: it may be a whole line, with a token
             raise ValueError(
                 f"the name of header {index} in extra_headers is not a token of HTTP"
             )
         data = _encoded(value, f"the value of header {name!r}").strip(b" \t")
-        if not _FIELD_VALUE.fullmatch(data):
+        if not FIELD_VALUE.fullmatch(data):
             raise ValueError(f"the value of header {name!r} has control characters")
         lower = key.lower()
         if lower in _RESERVED_NAMES or lower.startswith(b"sec-websocket-"):
@@ -285,29 +286,35 @@ def validate_headers(headers: ExtraHeaders) -> list[tuple[bytes, bytes]]:
     return checked
 
 
-def _pairs(headers: object) -> Iterator[tuple[object, object]]:
-    if headers is None:
-        return
+def header_pairs(headers: object, argument: str) -> Iterator[tuple[object, object]]:
+    """Take apart what a user passed as headers: names and values, not checked.
+
+    :param argument: its name, for errors
+    :raises TypeError: if it is no mapping and not made of pairs
+
+    """
     if isinstance(headers, Mapping):
         yield from cast("Mapping[object, object]", headers).items()
         return
     # Of what is wrong, only the type is shown: a value may be a secret.
     kind = type(headers).__name__
     if isinstance(headers, str | bytes) or not isinstance(headers, Iterable):
-        raise _wrong_shape(kind)
+        raise _wrong_shape(argument, kind)
     for pair in cast("Iterable[object]", headers):
         # A str of two characters could be unpacked, too.
         if isinstance(pair, str | bytes) or not isinstance(pair, Iterable):
-            raise _wrong_shape(f"{kind} with a {type(pair).__name__} in it")
+            given = f"{kind} with a {type(pair).__name__} in it"
+            raise _wrong_shape(argument, given)
         items = tuple(cast("Iterable[object]", pair))
         if len(items) != 2:
-            raise _wrong_shape(f"{kind} with {len(items)} items instead of a pair")
+            given = f"{kind} with {len(items)} items instead of a pair"
+            raise _wrong_shape(argument, given)
         yield items[0], items[1]
 
 
-def _wrong_shape(given: str) -> TypeError:
+def _wrong_shape(argument: str, given: str) -> TypeError:
     return TypeError(
-        'extra_headers must be like [("Name", "value")] or {"Name": "value"}, '
+        f'{argument} must be like [("Name", "value")] or {{"Name": "value"}}, '
         f"not {given}"
     )
 

@@ -18,6 +18,7 @@ from ._http import (
     validate_headers,
 )
 from ._origins import Origins
+from ._parsed_request import check_fields
 from ._request_head import RequestHead, RequestReader
 from ._upgrade_request import ForeignOrigin, Request, check_upgrade
 
@@ -53,6 +54,7 @@ class ServerHandshake:
         self._extensions = extensions
         self._is_ssl = is_ssl
         self._reader = RequestReader(max_head_size)
+        self._trailing = b""
         self._key = b""
         self._subprotocols: tuple[str, ...] = ()
         self._offers: list[str] = []  # of extensions
@@ -66,6 +68,19 @@ class ServerHandshake:
         except BadHead as exc:
             return self._rejection(exc, is_head=self._reader.is_head)
         return None if head is None else self.check(head)
+
+    def check_parsed(self, head: RequestHead, trailing: bytes) -> Request | Rejection:
+        """Check a request that somebody else parsed.
+
+        :param trailing: the bytes that were received after its head
+
+        """
+        self._trailing = trailing
+        try:
+            check_fields(head.headers)
+        except BadHead as exc:
+            return self._rejection(exc, is_head=head.method == b"HEAD")
+        return self.check(head)
 
     def check(self, head: RequestHead) -> Request | Rejection:
         """Check a request whose head was parsed, here or by somebody else."""
@@ -85,7 +100,7 @@ class ServerHandshake:
     @property
     def trailing(self) -> bytes:
         """The bytes that were received after the request: the first frames."""
-        return self._reader.trailing
+        return self._trailing or self._reader.trailing
 
     def accept(
         self,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ._request import WebSocketRequest
 from ._serve import WebSocketServer, serve_websocket, wrap_server_stream
+from ._upgrade import accept_upgrade
 
 __all__ = [
     "WebSocketRequest",
     "WebSocketServer",
+    "accept_upgrade",
     "serve_websocket",
     "wrap_server_stream",
 ]

@@ -40,6 +40,7 @@ async def read_request(
     transport: Transport,
     handshake: ServerHandshake,
     warnings: LogThrottle = _of_single_streams,
+    initial_data: bytes = b"",
 ) -> Request:
     """Read a client's request, and reject it if it is not valid.
 
@@ -48,11 +49,14 @@ async def read_request(
     :param transport: a new connection from a client
     :param handshake: parses the request and checks it
     :param warnings: how often to warn about origins; shared by the clients of a server
+    :param initial_data: what was received from the client already
     :raises HandshakeError: if the client disconnects, or its request was rejected
 
     """
     try:
         request: Request | Rejection | None = None
+        if initial_data:
+            request = handshake.receive_data(initial_data)
         while request is None:
             data = await transport.receive(HANDSHAKE_RECEIVE_SIZE)
             if not data:
@@ -64,6 +68,21 @@ async def read_request(
         raise HandshakeError(
             "the connection was lost during the handshake"
         ) from exc.__cause__
+    return await accept_or_refuse(transport, request, warnings)
+
+
+async def accept_or_refuse(
+    transport: Transport,
+    request: Request | Rejection,
+    warnings: LogThrottle = _of_single_streams,
+) -> Request:
+    """Return a request that is valid, and answer one that is not.
+
+    The caller closes the transport after any exception.
+
+    :raises HandshakeError: if it is not valid
+
+    """
     if isinstance(request, Rejection):
         text = f"rejected with status {request.status_code}: {request.reason}"
         # Only the operator can let a page in, and the page's author sees no reason.

@@ -21,6 +21,7 @@ from anyio import (
     create_task_group,
     move_on_after,
 )
+from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSListener
 
 from .._connection import BackgroundTask
@@ -43,7 +44,13 @@ from .._transport import (
     check_ssl_context,
     transport_of,
 )
-from .._types import Nursery, TaskStatus, check_is_nursery, in_a_nursery
+from .._types import (
+    Nursery,
+    TaskStatus,
+    bytes_of,
+    check_is_nursery,
+    in_a_nursery,
+)
 from ._admission import Admission
 from ._check_handler import check_handler
 from ._clients import ClientTasks, Handler
@@ -62,6 +69,8 @@ async def wrap_server_stream(
     message_queue_size: float = MESSAGE_QUEUE_SIZE,
     max_message_size: float = MAX_MESSAGE_SIZE,
     receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
+    *,
+    initial_data: bytes = b"",
     **options: Unpack[ServerStreamOptions],
 ) -> WebSocketRequest:
     """Read a client's request from a stream that is already connected.
@@ -78,6 +87,8 @@ async def wrap_server_stream(
     :param message_queue_size: see `ConnectionOptions`
     :param max_message_size: see `ConnectionOptions`
     :param receive_buffer_size: see `ConnectionOptions`
+    :param initial_data: what you have read from the stream already, such as the
+        beginning of the request, or the whole request and the first frames
     :raises ValueError: if an argument has a value that cannot work
     :raises TypeError: if an argument has the wrong type, or does not exist
     :raises RuntimeError: if the nursery takes no tasks; nothing was read
@@ -97,11 +108,16 @@ async def wrap_server_stream(
             **options,
         },
     )
+    initial_data = bytes_of("initial_data", initial_data)
     transport = transport_of(stream)
     handshake = handshake_of(transport, settings)
     try:
         with move_on_after(settings.connect_seconds):
-            request = await read_request(transport, handshake)
+            if initial_data:
+                await checkpoint()  # it may be all that is needed
+            request = await read_request(
+                transport, handshake, initial_data=initial_data
+            )
             background = BackgroundTask(nursery, settings)
             return WebSocketRequest(
                 PendingRequest(transport, handshake, request, background, settings)

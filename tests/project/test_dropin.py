@@ -46,7 +46,12 @@ NEW = {
     "connect_websocket": {"connect_timeout", "disconnect_timeout", *CLIENT},
     "connect_websocket_url": {"connect_timeout", "disconnect_timeout", *CLIENT},
     "wrap_client_stream": {"connect_timeout", "disconnect_timeout", *CLIENT_STREAM},
-    "wrap_server_stream": {"connect_timeout", "disconnect_timeout", *SERVER},
+    "wrap_server_stream": {
+        "connect_timeout",
+        "disconnect_timeout",
+        "initial_data",
+        *SERVER,
+    },
     "serve_websocket": {"handler_errors", *LIMITS, *SERVER},
     "WebSocketServer": {"handler_errors", *LIMITS, *SERVER},
     "accept": {"extensions", *PINGS},

@@ -16,11 +16,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
 from anyio_websocket import (
     CloseReason,
     ConnectionClosed,
+    ConnectionRejected,
     WebSocketRequest,
     __version__,
     open_websocket_url,
@@ -252,6 +254,33 @@ def test_over_httpx() -> None:
     run_with(server)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_inside_h11(backend: str) -> None:
+    async def client(port: int) -> None:
+        async with open_websocket_url(f"ws://127.0.0.1:{port}/") as ws:
+            await ws.send_message("hello")
+            assert await ws.get_message() == "hello"
+        with pytest.raises(ConnectionRejected, match="answered 403"):
+            async with open_websocket_url(f"ws://127.0.0.1:{port}/", origin="http://x"):
+                pass
+        async with httpx.AsyncClient(trust_env=False) as pages:
+            page = await pages.get(f"http://127.0.0.1:{port}/")
+        assert (page.status_code, page.text) == (200, "This is a page.\n")
+
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "examples" / "inside_h11.py"), backend],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        anyio.run(client, int(server.stdout.readline().rpartition(" ")[2]))
+        assert server.poll() is None
+    finally:
+        server.kill()
+        server.communicate(timeout=10)
+
+
 def test_market_data() -> None:
     async def server(backend: str) -> None:
         async def exchange(request: WebSocketRequest) -> None:
@@ -274,6 +303,7 @@ def test_every_example_has_a_test() -> None:
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == {
         "aliases.py",  # in test_dropin
         "echo.py",
+        "inside_h11.py",
         "json_rpc.py",
         "login.py",
         "market_data.py",  # and in test_market_data

@@ -1,0 +1,185 @@
+"""Requests that somebody else parsed, held against those that are parsed here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h11
+import pytest
+
+from anyio_websocket._protocol import (
+    Extensions,
+    Origins,
+    Rejection,
+    Request,
+    ServerHandshake,
+    parsed_head,
+)
+
+from ..support.peer import KEY, request
+
+
+def new_handshake() -> ServerHandshake:
+    return ServerHandshake(
+        origins=Origins(None), extensions=Extensions.from_arguments(True)
+    )
+
+
+def checked(
+    headers: Any, method: Any = "GET", target: Any = "/", http_version: Any = "1.1"
+) -> tuple[ServerHandshake, Request | Rejection]:
+    handshake = new_handshake()
+    head = parsed_head(method, target, headers, http_version)
+    return handshake, handshake.check_parsed(head, b"")
+
+
+def good_headers(*more: tuple[Any, Any]) -> list[tuple[Any, Any]]:
+    return [
+        ("Host", "example.org"),
+        ("UPGRADE", "websocket"),
+        ("Connection", "keep-alive, Upgrade"),
+        ("Sec-WebSocket-Key", KEY.decode()),
+        ("Sec-WebSocket-Version", "13"),
+        *more,
+    ]
+
+
+REQUESTS = {
+    "plain": request(),
+    "all": request(
+        b"Cookie: a=b",
+        b"Sec-WebSocket-Protocol: a, b",
+        b"Sec-WebSocket-Extensions: permessage-deflate",
+        b"Origin: http://example.org",
+        b"X-Latin: \xe9 \xff",
+        line=b"GET /a%20b?c=d HTTP/1.1",
+    ),
+    "absolute": request(line=b"GET ws://other.test:81/x HTTP/1.1"),
+    "HTTP/1.0": request(line=b"GET / HTTP/1.0"),
+    "POST": request(line=b"POST / HTTP/1.1"),
+    "HEAD": request(line=b"HEAD / HTTP/1.1"),
+    "CONNECT": request(line=b"CONNECT example.org:80 HTTP/1.1"),
+    "body": request(b"Content-Length: 1"),
+    "chunks": request(b"Transfer-Encoding: chunked"),
+    "no upgrade": request(upgrade=None),
+    "h2c": request(upgrade=b"h2c"),
+    "no connection": request(connection=b"keep-alive"),
+    "no version": request(version=None),
+    "old version": request(version=b"8"),
+    "two versions": request(b"Sec-WebSocket-Version: 13"),
+    "joined versions": request(version=b"13, 13"),
+    "no key": request(key=None),
+    "short key": request(key=b"AAAA"),
+    "two keys": request(b"Sec-WebSocket-Key: " + KEY),
+    "joined keys": request(key=KEY + b", " + KEY),
+    "foreign origin": request(b"Origin: http://evil.test"),
+    "two origins": request(b"Origin: http://a", b"Origin: http://b"),
+    "bad subprotocol": request(b"Sec-WebSocket-Protocol: a b"),
+    "obs-text in Origin": request(b"Origin: http://\xe9"),
+    "bad host": request(host=b"a b"),
+    "bad target": request(line=b"GET * HTTP/1.1"),
+}
+
+
+@pytest.mark.parametrize("data", REQUESTS.values(), ids=REQUESTS)
+@pytest.mark.parametrize("as_text", [True, False])
+def test_the_outcome_is_that_of_our_own_parser(data: bytes, as_text: bool) -> None:
+    connection = h11.Connection(h11.SERVER)
+    connection.receive_data(data)
+    event = connection.next_event()
+    assert isinstance(event, h11.Request)
+    headers: Any = event.headers.raw_items()
+    if as_text:
+        headers = ((k.decode(), v.decode("latin-1")) for k, v in headers)
+    ours, theirs = new_handshake(), new_handshake()
+    head = parsed_head(event.method, event.target, headers, event.http_version)
+    outcome = theirs.check_parsed(head, b"frames")
+    assert outcome == ours.receive_data(data + b"frames")
+    assert theirs.rejected == ours.rejected == isinstance(outcome, Rejection)
+    if not theirs.rejected:
+        assert theirs.accept() == ours.accept()
+        assert theirs.trailing == ours.trailing == b"frames"
+
+
+@pytest.mark.parametrize(
+    ("value", "received"),
+    [
+        ("  spaces\t ", b"spaces"),
+        (b" \xe9 ", b"\xe9"),
+        ("é", b"\xe9"),
+        ("€ é", "€ é".encode()),  # decoded as UTF-8
+        ("€ \udcff", "€ ".encode() + b"\xff"),  # as far as it was UTF-8
+        (bytearray(b"x"), b"x"),
+        (memoryview(b"x"), b"x"),
+        ("", b""),
+    ],
+)
+def test_values(value: Any, received: bytes) -> None:
+    _, outcome = checked(good_headers(("X-It", value)))
+    assert isinstance(outcome, Request)
+    assert outcome.headers[-1] == (b"x-it", received)
+
+
+def test_parts_of_any_kind() -> None:
+    mapping = dict(good_headers())
+    for parts in ((b"GET", b"/a?b", b"1.1"), ("GET", "/a?b", "HTTP/1.1")):
+        _, outcome = checked(mapping, *parts)
+        assert isinstance(outcome, Request)
+        assert outcome.target == "/a?b"
+
+
+@pytest.mark.parametrize(
+    ("field", "reason"),
+    [
+        (("X", "a\r\nEvil: b"), "control characters"),
+        (("X", b"a\0"), "control characters"),
+        (("X: y", "a"), "name"),
+        (("", "a"), "name"),
+        (("Host", "example.org"), "one Host header"),
+        (("Content-Length", "nonsense"), "body"),
+    ],
+)
+def test_what_a_lenient_parser_lets_through(
+    field: tuple[Any, Any], reason: str
+) -> None:
+    handshake, outcome = checked(good_headers(field))
+    assert isinstance(outcome, Rejection)
+    assert outcome.status_code == 400
+    assert reason in outcome.reason
+    assert b"Evil" not in outcome.response
+    assert handshake.rejected
+
+
+@pytest.mark.parametrize(
+    ("target", "version", "status_code"),
+    [
+        ("/a b", "1.1", 400),
+        ("/é", "1.1", 400),
+        ("a", "1.1", 400),
+        ("", "1.1", 400),
+        ("/", "1.0", 505),
+        ("/", "0.9", 505),
+    ],
+)
+def test_bad_targets_and_versions(target: str, version: str, status_code: int) -> None:
+    _, outcome = checked(good_headers(), "GET", target, version)
+    assert isinstance(outcome, Rejection)
+    assert outcome.status_code == status_code
+
+
+@pytest.mark.parametrize(
+    ("parts", "error", "text"),
+    [
+        ((None, "/", [], "1.1"), TypeError, "method must be bytes or str, not NoneTy"),
+        (("GET", 1, [], "1.1"), TypeError, "target must be bytes or str, not int"),
+        (("GET", "/", [], 1.1), TypeError, "http_version must be .*, not float"),
+        (("GET", "/", None, "1.1"), TypeError, "headers must be like .*, not NoneType"),
+        (("GET", "/", ["ab"], "1.1"), TypeError, "headers must be like .* a str in it"),
+        (("GET", "/", [("a", 1)], "1.1"), TypeError, "a header must be .*, not int"),
+        (("GET", "/", [(1, "a")], "1.1"), TypeError, "name must be .*, not int"),
+        (("GET", "/", [("a", "\ud800")], "1.1"), ValueError, "surrogates"),
+    ],
+)
+def test_wrong_types(parts: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        parsed_head(*parts)
