@@ -248,6 +248,8 @@ class ConnectionClosed(WebSocketError):
     nothing_sent: bool = False
     _peer_first: bool = False
     _detail: str = ""  # what the Closes do not tell
+    # Whether it would happen again: this side failed, and not the network.
+    _failed_here: bool = False
 
     def __init__(self, reason: CloseReason | None) -> None:
         super().__init__(reason)
@@ -260,11 +262,13 @@ class ConnectionClosed(WebSocketError):
         *,
         peer_first: bool,
         detail: str,
+        failed_here: bool = False,
     ) -> Self:
         self.sent = sent
         self.received = received
         self._peer_first = peer_first
         self._detail = detail
+        self._failed_here = failed_here
         return self
 
     @property

@@ -15,7 +15,6 @@ from typing import Final
 
 from .._errors import (
     CloseCode,
-    CloseReason,
     ConnectionClosed,
     ConnectionRejected,
     ConnectionTimeout,
@@ -55,6 +54,15 @@ _TRANSIENT_TLS: Final = (
     ssl.SSLZeroReturnError,
 )
 
+# What no network causes. A stream of the user's, or an extension, that raises one of
+# these has a bug. Other libraries have classes of their own for a lost connection, and
+# uvloop raises RuntimeError for one.
+_BUGS: Final = (
+    *(ArithmeticError, AssertionError, AttributeError, BufferError, ImportError),
+    *(LookupError, MemoryError, NameError, NotImplementedError, RecursionError),
+    *(ReferenceError, SyntaxError, TypeError, ValueError),
+)
+
 # Seconds. IANA's registry refers to the text that registered the codes: after 1012 a
 # client should wait for a random time between 5 and 30 seconds. For 1013 it has no
 # number, only that the server is overloaded.
@@ -83,22 +91,25 @@ def is_transient(error: Exception) -> bool:
 
     It is not after anything else. A rejection with status 401, 403, 404 or 407, or a
     certificate that cannot be verified, or the refusal of a SOCKS proxy
-    (`ProxyError.refused`), does not go away by itself. With close code
-    1000, or without a code (1005), the peer has said that it is done. With others
-    (1002, 1003, 1007 to 1010, and 3000 to 4999) it, or this side, has refused what it
-    was sent. `DisconnectionTimeout` comes when the work is done already. With 1006
-    because ``on_ping`` or ``on_pong`` raised, it would raise again. So would a client
-    of httpx that speaks HTTP/2, or that has a header that cannot be sent.
+    (`ProxyError.refused`), does not go away by itself. With close code 1000, or without
+    a code (1005), the peer has said that it is done. With others (1002, 1003, 1007 to
+    1010, and 3000 to 4999) it, or this side, has refused what it was sent.
+    `DisconnectionTimeout` comes when the work is done already.
+
+    Nor is it if this side failed, because it would fail again. That is 1006 because
+    ``on_ping`` or ``on_pong`` raised, or because framing or decoding messages did, as
+    an extension may, or for lack of memory; a stream of yours that raised an exception
+    like `TypeError` or `ValueError` (``__cause__``), which no network causes; and a
+    client of httpx that speaks HTTP/2, or that has a header that cannot be sent.
 
     :param error: what was raised by an attempt to connect, or by a connection
     :return: ``False`` for whatever is not listed above
 
     """
     if isinstance(error, ConnectionClosed):
-        reason = error.reason
-        if reason is None or _is_of_callback(reason, error.__cause__):
+        if error._failed_here or _is_bug(error.__cause__):  # pyright: ignore[reportPrivateUsage]
             return False
-        return reason.code in _TRANSIENT_CODES
+        return error.reason is not None and error.reason.code in _TRANSIENT_CODES
     if isinstance(error, ConnectionRejected | ProxyError) and (
         (status := error.status_code) is not None
     ):
@@ -112,7 +123,7 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, ProxyError) and error.refused:
         return False
     if isinstance(error, HandshakeError):
-        if error._is_mistake:  # pyright: ignore[reportPrivateUsage]
+        if error._is_mistake or _is_bug(error.__cause__):  # pyright: ignore[reportPrivateUsage]
             return False
         cause = system_error(error.__cause__)
         # The file of a UNIX socket is gone while its server restarts. Where nothing
@@ -130,13 +141,9 @@ def mistake(text: str) -> HandshakeError:
     return error
 
 
-def _is_of_callback(reason: CloseReason, cause: BaseException | None) -> bool:
-    # What the network causes has no text, and this side's timeouts have no cause.
-    return (
-        reason.code == CloseCode.ABNORMAL_CLOSURE
-        and reason.reason is not None
-        and cause is not None
-    )
+def _is_bug(cause: BaseException | None) -> bool:
+    # If an error of the network is behind it, a library has put its own around that.
+    return isinstance(cause, _BUGS) and system_error(cause) is None
 
 
 def system_error(error: BaseException | None) -> OSError | None:

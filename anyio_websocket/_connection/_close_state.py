@@ -23,6 +23,7 @@ fact             is set                                   by
 ``sent``         with our Close                           the part that makes it
 ``received``     with the peer's Close                    ``close_received``
 ``stream_lost``  if the stream failed or cannot be used   any part, at any time
+``failed_here``  with the first step, if a bug caused it  this module
 ``_claimed``     when a task starts on the second step    ``Closing.run``
 ``ended_loop``   when an ``async for`` ends quietly       ``__anext__``
 ``timed_out``    if the closing handshake took too long   ``Closing.run``
@@ -76,6 +77,7 @@ class CloseState:
         "cause",
         "closed",
         "ended_loop",
+        "failed_here",
         "reason",
         "received",
         "sent",
@@ -101,6 +103,8 @@ class CloseState:
         self.by_us: bool = False
         #: whether the stream can no longer be used
         self.stream_lost: bool = False
+        #: whether it ended because this side failed, and would fail again
+        self.failed_here: bool = False
         #: whether the transport is closed
         self.closed: bool = False
         #: what ended an ``async for`` over the messages, which does not show it
@@ -164,18 +168,20 @@ class CloseState:
         Memory was short, or an extension raised. A part of the message may be on its
         way, or in a compressor, so the next one could be taken for something else.
         """
-        self.connection_lost(f"sending failed: {_name(error)}")
+        self._fail_here(f"sending failed: {_name(error)}")
 
     def receiving_failed(self, error: BaseException) -> None:
         """Record that received bytes could not be decoded. The causes are the same."""
-        self.connection_lost(f"receiving failed: {_name(error)}")
+        self._fail_here(f"receiving failed: {_name(error)}")
 
     def callback_failed(self, name: str, error: Exception) -> None:
-        """Record that a function of the application raised, which must end this.
+        """Record that a function of the application raised, which must end this."""
+        self._fail_here(f"{name} raised {_name(error)}", error)
 
-        This is the only 1006 with both a text and a cause; see `is_transient`.
-        """
-        self.connection_lost(f"{name} raised {_name(error)}", error)
+    def _fail_here(self, text: str, cause: BaseException | None = None) -> None:
+        if self.reason is None:
+            self.failed_here = True
+        self.connection_lost(text, cause)
 
     async def read_unread_of_stream(self) -> None:
         """Read what a stream still has, after writing failed; see `Unread`."""
@@ -205,6 +211,7 @@ class CloseState:
             self.received,
             peer_first=not self.by_us,
             detail=self._detail(),
+            failed_here=self.failed_here,
         )
         error.nothing_sent = nothing_sent
         try:
@@ -281,7 +288,7 @@ class CloseState:
             exc_info=error,
         )
         with suppress(Exception):
-            self.connection_lost(f"it failed in the background: {_name(error)}")
+            self._fail_here(f"it failed in the background: {_name(error)}")
         with suppress(Exception):
             await self.abort()
 

@@ -27,8 +27,10 @@ from anyio_websocket import (
 )
 
 from ..support.backends import tasks_now
+from ..support.frames import TEXT
 from ..support.peer import RawPeer, response
 from ..support.reconnects import Scenes, rejects, says, vanishes
+from ..support.streams import failing
 
 virtual = pytest.mark.virtual_time
 
@@ -187,6 +189,40 @@ async def test_a_nursery_in_the_session(together: Exception, again: bool) -> Non
     if again:
         assert 5 <= scenes.waits[0] <= 30  # of one of the two
         assert isinstance(scenes.attempts[1].error, ExceptionGroup)
+
+
+async def test_a_bug_in_a_stream_of_the_user_comes_out() -> None:
+    """It would be raised again by the next stream."""
+    ends: list[tuple[str, Exception]] = [
+        ("before_receive", TypeError("a bug")),
+        ("before_send", ValueError("a bug")),
+        ("before_receive", anyio.BrokenResourceError()),
+    ]
+
+    async def breaks(peer: RawPeer) -> None:
+        hook, error = ends[0]
+        setattr(scenes.streams[-1], hook, failing(error, after=3))
+        await peer.stream.send(response(await peer.receive_head()))
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.EndOfStream):
+            while True:
+                await peer.send(TEXT, b"x")
+                await peer.receive()
+
+    async def echo(connection: WebSocketConnection) -> None:
+        async for message in connection:
+            await connection.send_message(message)
+
+    async with anyio.create_task_group() as tasks:
+        while ends:
+            scenes = Scenes(tasks, breaks, rejects(403))
+            with pytest.raises((ConnectionClosed, ConnectionRejected)) as caught:
+                await reconnecting(scenes.connect, echo, delays=lambda: iter([0]))
+            error = ends.pop(0)[1]
+            if ends:
+                assert caught.value.__cause__ is error
+                assert len(scenes.attempts) == 1
+        assert len(scenes.attempts) == 2
+        tasks.cancel_scope.cancel()
 
 
 @virtual

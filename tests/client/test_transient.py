@@ -8,6 +8,7 @@ import ssl
 import time
 from email.utils import formatdate
 
+import anyio
 import pytest
 
 from anyio_websocket import (
@@ -37,6 +38,37 @@ def test_close_codes() -> None:
     }
     assert transient == {1001, 1006, 1011, 1012, 1013, 1014}
     assert not is_transient(ConnectionClosed(None))
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (None, True),  # the stream ended
+        (ConnectionResetError(), True),
+        (anyio.BrokenResourceError(), True),
+        (RuntimeError("unable to perform operation, the handler is closed"), True),
+        (type("TunnelLost", (Exception,), {})(), True),  # of another library
+        (ssl.SSLError("bad record mac"), True),
+        (ssl.SSLCertVerificationError(), True),  # which is a ValueError as well
+        (TypeError("a bug"), False),
+        (ValueError("a bug"), False),
+        (NotImplementedError(), False),
+        (MemoryError(), False),
+    ],
+)
+def test_what_broke_the_stream(cause: Exception | None, expected: bool) -> None:
+    closed = ConnectionClosed(CloseReason(1006, None))
+    closed.__cause__ = cause
+    assert is_transient(closed) is expected
+    if not isinstance(cause, OSError | None):
+        assert is_transient(caused_by(cause)) is expected
+
+
+def test_an_error_of_the_network_in_the_middle() -> None:
+    """Some streams put an exception of their own around it."""
+    wrapped = ValueError("the tunnel is closed")
+    wrapped.__cause__ = BrokenPipeError()
+    assert is_transient(caused_by(wrapped))
 
 
 def test_statuses() -> None:

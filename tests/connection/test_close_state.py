@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import anyio
 import pytest
 
-from anyio_websocket import CloseReason, ConnectionClosed
+from anyio_websocket import CloseReason, ConnectionClosed, is_transient
 from anyio_websocket._connection._close_state import CloseState
 from anyio_websocket._transport import transport_of
 
@@ -142,10 +144,40 @@ async def test_G10_what_fails_in_the_background_is_logged(
     assert state.reason == CloseReason(
         1006, "it failed in the background: ZeroDivisionError"
     )
+    with pytest.raises(ConnectionClosed) as caught:
+        await state.raise_closed()
+    assert not is_transient(caught.value)
     (record,) = caplog.records
     assert record.levelname == "ERROR"
     assert record.exc_info is not None
     assert record.exc_info[2] is not None
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        lambda state: state.sending_failed(MemoryError()),
+        lambda state: state.receiving_failed(ZeroDivisionError()),
+        lambda state: state.callback_failed("on_ping", OSError()),
+    ],
+)
+async def test_a_failure_of_this_side_is_not_transient(
+    fail: Callable[[CloseState], None],
+) -> None:
+    state, _, _ = opened()
+    fail(state)
+    with pytest.raises(ConnectionClosed) as caught:
+        await state.raise_closed()
+    assert caught.value.reason is not None
+    assert caught.value.reason.code == 1006
+    assert not is_transient(caught.value)
+    # What was the end already, stays the end.
+    state, _, _ = opened()
+    state.close_received(CloseReason(1001, None))
+    fail(state)
+    with pytest.raises(ConnectionClosed) as caught:
+        await state.raise_closed()
+    assert is_transient(caught.value)
 
 
 async def test_G10_and_closed_even_if_that_fails_too(
