@@ -77,8 +77,12 @@ class Connections:
         self._scope = CancelScope()
         self._is_leaving = False
 
-    async def run(self) -> None:
-        """Make connections until the block is left, or one error is the end."""
+    async def run(self, interrupt: Callable[[], None]) -> None:
+        """Make connections until the block is left, or one error is the end.
+
+        :param interrupt: cancels the block if that error is to end the program
+
+        """
         end: BaseException = ConnectionClosed(CloseReason(1000, None))
         try:
             with self._scope:
@@ -98,6 +102,8 @@ class Connections:
             self._end = end
             self._traceback = end.__traceback__
             self._change()
+            if self._is_exit():
+                interrupt()
 
     async def _serve(self, connection: WebSocketConnection) -> None:
         await self._greet(connection)
@@ -204,13 +210,17 @@ class Connections:
 
     def tell(self) -> None:
         """Raise what ended it, if no call has, and it is more than a close."""
+        self.tell_exit()
         if not (self._is_told or isinstance(self._end, ConnectionClosed)):
             self._raise_end()
 
     def tell_exit(self) -> None:
         """Raise what ended it if that is to end the program, as `SystemExit` is."""
-        if not isinstance(self._end, Exception):
+        if self._is_exit():
             self._raise_end()
+
+    def _is_exit(self) -> bool:
+        return self._end is not None and not isinstance(self._end, Exception)
 
     def _raise_end(self) -> NoReturn:
         assert self._end is not None

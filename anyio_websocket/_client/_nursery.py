@@ -25,6 +25,62 @@ from anyio import CancelScope, Event, get_cancelled_exc_class
 from anyio.lowlevel import current_token
 
 
+def _has_plain_tasks(loop: object) -> bool:
+    """Say whether this is a loop of asyncio, and not trio's."""
+    return hasattr(loop, "create_task")
+
+
+def _current_task_of_asyncio() -> Any:
+    asyncio: Any = sys.modules["asyncio"]
+    return asyncio.current_task()
+
+
+class Interruption:
+    """Cancels a block from a background task, where a task group would.
+
+    It only does so if the program is to end, so what is said above matters less. Yet on
+    asyncio it puts no cancel scope into the task that enters the block, because another
+    task may leave it. Trio has no other way, and its users nest blocks.
+
+    """
+
+    def __init__(self) -> None:
+        self._scope: CancelScope | None = None
+        self._task: Any = None
+        self._is_cancelled = False
+
+    def __enter__(self) -> Self:
+        if _has_plain_tasks(current_token().native_token):
+            self._task = _current_task_of_asyncio()
+        else:
+            self._scope = CancelScope()
+            self._scope.__enter__()
+        if self._is_cancelled:
+            self.cancel()
+        return self
+
+    def cancel(self) -> None:
+        """Cancel the block, also if it begins later; do nothing if it was left."""
+        self._is_cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
+        elif self._task is not None:
+            self._task.cancel()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        if self._scope is not None:
+            return self._scope.__exit__(kind, error, traceback)
+        task, self._task = self._task, None
+        if self._is_cancelled and task is _current_task_of_asyncio():
+            task.uncancel()
+        return None
+
+
 class PrivateNursery:
     """Runs a background task beside a block.
 
@@ -49,7 +105,7 @@ class PrivateNursery:
         self._ended.append(ended)
         run = partial(self._run, func, args, ended)
         loop: Any = current_token().native_token
-        if hasattr(loop, "create_task"):
+        if _has_plain_tasks(loop):
             self._tasks.add(loop.create_task(run()))
         else:
             trio: Any = sys.modules["trio"]

@@ -24,7 +24,7 @@ from .._connection import (
 from .._errors import ConnectionClosed
 from ._connections import Connections, Session
 from ._misuse import no_whole_message
-from ._nursery import PrivateNursery
+from ._nursery import Interruption, PrivateNursery
 from ._reconnect import reconnect_delays
 from ._reconnecting import Where, check_arguments, opener, reconnecting
 from ._transient import is_transient
@@ -45,8 +45,8 @@ def open_reconnecting(
     attempt, how long it waits before one, and what is logged is the same as with
     `reconnecting`. Any other error ends it: the calls of `ReconnectingConnection` raise
     it, and leaving the block does if no call has, unless it is a `ConnectionClosed`.
-    What is no `Exception`, such as a `SystemExit` of ``on_connect``, also comes out in
-    place of an exception of the block; it does not cancel the block.
+    What is no `Exception`, such as a `SystemExit` of ``on_connect``, cancels the block
+    and comes out of it, also in place of an exception of the block.
 
     Leaving the block closes the connection with code 1000. If the block is cancelled,
     the connection is closed at once.
@@ -222,10 +222,12 @@ async def _open(
 ) -> AsyncGenerator[ReconnectingConnection]:
     connections = make()
     async with PrivateNursery() as nursery:
-        nursery.start_soon(connections.run)
+        interruption = Interruption()
+        nursery.start_soon(connections.run, interruption.cancel)
         try:
             await connections.wait_unread()
-            yield ReconnectingConnection(connections)
+            with interruption:
+                yield ReconnectingConnection(connections)
         except Exception:
             try:
                 await connections.leave()
@@ -236,6 +238,10 @@ async def _open(
                     raise
             else:
                 connections.tell_exit()
+            raise
+        except get_cancelled_exc_class():
+            connections.abort()
+            connections.tell_exit()
             raise
         except BaseException:
             connections.abort()

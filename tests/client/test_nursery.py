@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
 import anyio
@@ -18,7 +19,7 @@ from anyio_websocket import (
     WebSocketRequest,
     open_websocket_url,
 )
-from anyio_websocket._client._nursery import PrivateNursery
+from anyio_websocket._client._nursery import Interruption, PrivateNursery
 
 from ..support.backends import under_asyncio
 from ..support.servers import serving
@@ -292,3 +293,44 @@ async def test_F6_an_error_of_the_background_task_is_not_lost_by_a_cancellation(
                 scope.cancel()
                 await anyio.sleep_forever()
     assert [str(exc) for exc in caught.value.exceptions] == ["a bug"]
+
+
+async def test_an_interruption_cancels_its_block_and_nothing_else() -> None:
+    for is_early in (True, False):
+        interruption = Interruption()
+        if is_early:
+            interruption.cancel()
+        async with anyio.create_task_group() as tasks:
+            # On trio, its scope ends the cancellation; on asyncio, what uses it does.
+            with contextlib.suppress(anyio.get_cancelled_exc_class()), interruption:
+                if not is_early:
+                    tasks.start_soon(call, interruption.cancel)
+                await anyio.sleep_forever()
+            interruption.cancel()  # the block was left
+            await anyio.sleep(0.01)
+        assert not tasks.cancel_scope.cancelled_caught
+
+
+async def call(function: Callable[[], object]) -> None:
+    function()
+
+
+async def test_F19_another_task_leaves_a_block_that_may_be_interrupted(
+    anyio_backend_name: str,
+) -> None:
+    if anyio_backend_name != "asyncio":
+        pytest.skip("on trio it is a cancel scope")
+
+    async def leave() -> None:
+        with pytest.raises(KeyError), stack:
+            raise KeyError
+        await anyio.sleep(0.01)
+
+    stack = contextlib.ExitStack()
+    interruption = Interruption()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call, lambda: stack.enter_context(interruption))
+    interruption.cancel()  # of a task that has ended
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(leave)
+    await anyio.sleep(0.01)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from anyio_websocket import (
@@ -196,7 +197,7 @@ async def test_what_on_connect_raises_is_the_end(error: BaseException) -> None:
     assert caught.value is error
 
 
-async def test_an_exit_comes_out_in_place_of_the_error_of_the_block() -> None:
+async def test_an_exit_cancels_the_block() -> None:
     async def leave(connection: WebSocketConnection) -> None:
         greeted.append(connection)
         if len(greeted) > 1:
@@ -206,10 +207,30 @@ async def test_an_exit_comes_out_in_place_of_the_error_of_the_block() -> None:
     error, other = SystemExit(3), KeyError()
     with pytest.raises(SystemExit) as caught:
         async with playing(says(), vanishes, on_connect=leave):
-            await anyio.sleep(30)
-            raise other
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(anyio.sleep_forever)
+            finally:
+                raise other
     assert caught.value is error
     assert caught.value.__context__ is other
+    assert anyio.current_time() < 30
+
+
+async def test_an_exit_matters_more_than_a_cancellation() -> None:
+    async def leave(connection: WebSocketConnection) -> None:
+        greeted.append(connection)
+        if len(greeted) > 1:
+            scope.cancel()
+            raise SystemExit(3)
+
+    greeted: list[WebSocketConnection] = []
+    with anyio.CancelScope() as scope:
+        with pytest.raises(SystemExit):
+            async with playing(says(), vanishes, on_connect=leave):
+                await anyio.sleep_forever()
+        await anyio.lowlevel.checkpoint()
+    assert scope.cancelled_caught
 
 
 async def test_a_future_that_was_cancelled_is_no_close(anyio_backend_name: str) -> None:
