@@ -17,8 +17,17 @@ connection goes on.
 from __future__ import annotations
 
 import codecs
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+)
 from typing import Final, TypeGuard, cast
+
+from anyio.lowlevel import checkpoint
 
 from .._errors import ConnectionClosed
 from .._protocol import Engine, Frame
@@ -27,6 +36,9 @@ from ._outbox import Outbox
 from ._payloads import Buffer, payload_of
 
 FRAGMENT_SIZE: Final = 16_384  # bytes or characters
+# Parts after which other tasks run, if no fragment was sent meanwhile: they may be
+# empty, and without an end. At 1 us each, other tasks wait for a millisecond.
+PARTS_PER_TURN: Final = 1000
 
 Parts = Iterable[str | Buffer] | AsyncIterable[str | Buffer]
 
@@ -70,6 +82,7 @@ class SentFragments:
         self._decoder = codecs.getincrementaldecoder("utf-8")() if text else None
         self._parts: list[str | bytes] = []  # for the next fragment
         self._size = 0  # of these
+        self._turn = 0  # parts since other tasks ran
         self._frame: Callable[[str | bytes, bool], Frame] | None = None
         self._is_half = False  # whether fragments may have left, but not the last
 
@@ -83,12 +96,12 @@ class SentFragments:
         try:
             if isinstance(parts, AsyncIterable):
                 async for part in parts:
-                    if self._add(part):
-                        await self._send_fragment()
+                    if (job := self._add(part)) is not None:
+                        await job
             else:
                 for part in parts:
-                    if self._add(part):
-                        await self._send_fragment()
+                    if (job := self._add(part)) is not None:
+                        await job
             await self._finish()
         finally:
             if self._is_half:
@@ -96,8 +109,8 @@ class SentFragments:
             if isinstance(parts, AsyncGenerator):
                 await parts.aclose()  # nobody else has it, as a rule
 
-    def _add(self, part: str | Buffer) -> bool:
-        """Add a part; say whether there is enough for a fragment."""
+    def _add(self, part: str | Buffer) -> Awaitable[None] | None:
+        """Add a part; return what to wait for before the next one, if anything."""
         payload = payload_of(part, None if self._text is None else False)
         if self._decoder is not None:
             assert isinstance(payload, bytes)
@@ -112,7 +125,14 @@ class SentFragments:
         if payload:  # there may be any number of parts with nothing in them
             self._parts.append(payload)
             self._size += len(payload)
-        return self._size >= FRAGMENT_SIZE
+        self._turn += 1
+        if self._size >= FRAGMENT_SIZE:
+            self._turn = 0
+            return self._send_fragment()
+        if self._turn >= PARTS_PER_TURN:
+            self._turn = 0
+            return checkpoint()
+        return None
 
     async def _finish(self) -> None:
         if self._decoder is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from anyio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 from anyio_websocket._connection._sent_fragments import FRAGMENT_SIZE
@@ -116,6 +117,25 @@ async def test_parts_with_nothing_in_them_are_not_kept() -> None:
         finally:
             tracemalloc.stop()
         assert await server.get_message() == b""
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_endless_parts_with_nothing_in_them_let_others_run(
+    is_async: bool,
+) -> None:
+    async def repeat() -> AsyncIterator[bytes]:
+        for part in itertools.repeat(b""):
+            yield part
+
+    async with linked() as (client, server):
+        async with anyio.create_task_group() as tasks:
+            parts = repeat() if is_async else itertools.repeat(b"")
+            tasks.start_soon(client.send_message, parts)
+            for _ in range(3):
+                await checkpoint()
+            tasks.cancel_scope.cancel()
+        await client.send_message("next")
+        assert await server.get_message() == "next"
 
 
 async def test_control_frames_go_between_and_messages_wait(opener: Opener) -> None:
