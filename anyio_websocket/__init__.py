@@ -42,6 +42,7 @@ from ._server import (
     WebSocketServer,
     accept_upgrade,
     serve_websocket,
+    serve_websocket_unix,
     wrap_server_stream,
 )
 from ._version import __version__ as __version__
@@ -79,6 +80,7 @@ __all__ = [
     "reconnect_delays",
     "reconnecting",
     "serve_websocket",
+    "serve_websocket_unix",
     "wrap_client_stream",
     "wrap_server_stream",
 ]

@@ -335,7 +335,7 @@ class ServerStreamOptions(_LifeOptions, total=False):
 
 
 class ServerOptions(_BufferOptions, ServerStreamOptions, total=False):
-    """The options of `serve_websocket` and `WebSocketServer`.
+    """The options of ``serve_websocket*`` and `WebSocketServer`.
 
     These are besides those of `ConnectionOptions` and `ServerStreamOptions`. All are
     optional.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ._open import serve_websocket, serve_websocket_unix
 from ._request import WebSocketRequest
-from ._serve import WebSocketServer, serve_websocket, wrap_server_stream
+from ._serve import WebSocketServer, wrap_server_stream
 from ._upgrade import accept_upgrade
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "WebSocketServer",
     "accept_upgrade",
     "serve_websocket",
+    "serve_websocket_unix",
     "wrap_server_stream",
 ]

@@ -1,4 +1,4 @@
-"""The public functions and the class for servers.
+"""The class for servers on listeners, and the function for a single stream.
 
 In: listeners, or a stream. Out: a `WebSocketRequest` for the handler, which makes a
 `WebSocketConnection` of it.
@@ -7,13 +7,10 @@ In: listeners, or a stream. Out: a `WebSocketRequest` for the handler, which mak
 from __future__ import annotations
 
 import math
-import socket
-import ssl
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Unpack
 
-import anyio
 from anyio import (
     TASK_STATUS_IGNORED,
     CancelScope,
@@ -22,7 +19,6 @@ from anyio import (
     move_on_after,
 )
 from anyio.lowlevel import checkpoint
-from anyio.streams.tls import TLSListener
 
 from .._connection import BackgroundTask
 from .._endpoint import Endpoint
@@ -41,7 +37,6 @@ from .._settings import (
 )
 from .._transport import (
     AnyStream,
-    check_ssl_context,
     transport_of,
 )
 from .._types import (
@@ -57,8 +52,6 @@ from ._clients import ClientTasks, Handler
 from ._handshake import handshake_of, read_request
 from ._listeners import acceptors_of
 from ._request import PendingRequest, WebSocketRequest
-
-_with_server_options = with_options(ServerOptions, ServerSettings)
 
 
 @in_a_nursery
@@ -131,75 +124,6 @@ async def wrap_server_stream(
         raise
 
 
-@_with_server_options
-async def serve_websocket(
-    handler: Handler,
-    host: str | None,
-    port: int,
-    ssl_context: ssl.SSLContext | None,
-    *,
-    handler_nursery: Nursery | None = None,
-    task_status: TaskStatus[WebSocketServer] = TASK_STATUS_IGNORED,
-    **options: Unpack[ServerOptions],
-) -> None:
-    """Serve WebSockets on a TCP port until cancelled or stopped.
-
-    Start it with ``server = await nursery.start(serve_websocket, ...)``, which returns
-    a `WebSocketServer` once clients can connect. It serves until
-    `WebSocketServer.aclose` is called, and then returns.
-
-    When it is cancelled, each client is sent a Close with code 1001 and has
-    ``disconnect_timeout`` to reply; a client that is in its handshake is sent a
-    response with status 503. Then the handlers are cancelled. With a
-    ``handler_nursery`` all this happens when that nursery is cancelled; cancelling the
-    server only closes its listeners.
-
-    The options are described in `ServerOptions`, `ServerStreamOptions` and
-    `ConnectionOptions`.
-
-    :param handler: called with a `WebSocketRequest`, in a task for each client. When
-        it returns, the connection is closed with code 1000; if it has neither accepted
-        nor rejected the request, the client is sent a response with status 500
-    :param host: the address or name to listen on; ``None`` listens on all interfaces
-    :param port: the port to listen on; 0 lets the system choose one
-    :param ssl_context: the TLS context; ``None`` for no TLS
-    :param handler_nursery: where the handlers run, if they should be able to outlive
-        the server; ``None`` runs them in a nursery inside the server
-    :param task_status: passed by ``nursery.start()``
-    :raises OSError: if the port cannot be listened on; the text says which it is
-    :raises ValueError: if an argument has a value that cannot work
-    :raises TypeError: if an argument has the wrong type, or does not exist
-
-    """
-    settings = checked(ServerSettings, serve_websocket, options)
-    check_handler(handler)
-    _check_handler_nursery(handler_nursery, "serve_websocket")
-    if ssl_context is not None:
-        check_ssl_context(ssl_context, server_side=True)
-    listener: Any = await _listen(host, port)
-    if ssl_context is not None:
-        listener = TLSListener(listener, ssl_context, standard_compatible=False)
-    server = WebSocketServer.__new__(WebSocketServer)
-    server._set_up(handler, [listener], handler_nursery, settings)  # pyright: ignore[reportPrivateUsage]
-    await server.run(task_status=task_status)
-
-
-async def _listen(host: str | None, port: int) -> Any:
-    try:
-        return await anyio.create_tcp_listener(local_host=host, local_port=port)
-    except OSError as exc:
-        # The system's text does not say which address it is about.
-        where = "all interfaces" if host is None else host
-        text = f"cannot listen on {where}, port {port}: {exc.strerror or exc}"
-        kind = socket.gaierror if isinstance(exc, socket.gaierror) else OSError
-        raise kind(exc.errno, text) from exc
-
-
-def _check_handler_nursery(nursery: Nursery | None, function: str) -> None:
-    if nursery is not None:
-        check_is_nursery(nursery, function, "handler_nursery")
-
-
 class WebSocketServer:
     """A server on listeners that you made: UNIX sockets, several ports, and so on.
 
@@ -220,7 +144,7 @@ class WebSocketServer:
 
     """
 
-    @_with_server_options
+    @with_options(ServerOptions, ServerSettings)
     def __init__(
         self,
         handler: Handler,
@@ -242,7 +166,7 @@ class WebSocketServer:
         if len(listeners) == 0:
             raise ValueError("Listeners must contain at least one item.")
         check_handler(handler)
-        _check_handler_nursery(handler_nursery, "WebSocketServer")
+        check_handler_nursery(handler_nursery, "WebSocketServer")
         self._handler_nursery = handler_nursery
         self._admission = Admission(
             settings.max_connections, settings.max_pending_handshakes
@@ -367,3 +291,25 @@ class WebSocketServer:
     async def _close_listeners(self) -> None:
         for acceptor in self._acceptors:
             await acceptor.aclose()
+
+
+def server_of(
+    handler: Handler,
+    listener: Any,
+    handler_nursery: Nursery | None,
+    settings: ServerSettings,
+) -> WebSocketServer:
+    """Make a server whose options are checked already."""
+    server = WebSocketServer.__new__(WebSocketServer)
+    server._set_up(handler, [listener], handler_nursery, settings)  # pyright: ignore[reportPrivateUsage]
+    return server
+
+
+def check_handler_nursery(nursery: Nursery | None, function: str) -> None:
+    """Check what a user passed as ``handler_nursery``.
+
+    :raises TypeError: if it is not a nursery
+
+    """
+    if nursery is not None:
+        check_is_nursery(nursery, function, "handler_nursery")

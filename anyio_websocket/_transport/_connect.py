@@ -84,15 +84,17 @@ async def connect(host: str, port: int, local_host: str | None = None) -> Transp
             sock.close()
 
 
-def check_unix_path(path: str) -> None:
-    """Check that this system can connect to a UNIX socket with such a path.
+def check_unix_path(path: str, name: str = "unix_path") -> None:
+    """Check that this system can have a UNIX socket with such a path.
 
+    :param path: the path
+    :param name: what the user passed it as; errors have it
     :raises ValueError: if it has no UNIX sockets, as Windows, or if the path is too
         long for them
 
     """
     if not hasattr(socket, "AF_UNIX"):
-        raise ValueError("unix_path cannot work: Python has no UNIX sockets here")
+        raise ValueError(f"{name} cannot work: Python has no UNIX sockets here")
     sock = socket.socket(socket.AF_UNIX)
     sock.close()
     try:
@@ -101,7 +103,7 @@ def check_unix_path(path: str) -> None:
         sock.connect_ex(path)
     except OSError:
         raise ValueError(
-            f"unix_path is too long for a UNIX socket: {len(os.fsencode(path))} bytes"
+            f"{name} is too long for a UNIX socket: {len(os.fsencode(path))} bytes"
         ) from None
 
 

@@ -52,7 +52,11 @@ NEW = {
         "initial_data",
         *SERVER,
     },
-    "serve_websocket": {"handler_errors", *LIMITS, *SERVER},
+    "serve_websocket": {
+        *("backlog", "handler_errors", "reuse_port"),
+        *LIMITS,
+        *SERVER,
+    },
     "WebSocketServer": {"handler_errors", *LIMITS, *SERVER},
     "accept": {"extensions", *PINGS},
     "send_message": {"compress", "text"},
