@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from socket import inet_aton
 from typing import Final
 
 from . import _url
@@ -72,15 +73,28 @@ def _get(name: str, environ: Mapping[str, str]) -> str | None:
 
 def _is_exempt(host: str, port: int, no_proxy: str) -> bool:
     name = _url.plain_host(host).lower().removesuffix(".")
-    try:
-        address: _Address = ip_address(name)
-    except ValueError:
-        address = None
+    address = _address(name)
     return _is_this_machine(name, address) or any(
         _matches(entry.lower(), name, port, address)
         for entry in re.split(r"[\s,]+", no_proxy)
         if entry
     )
+
+
+def _address(name: str) -> _Address:
+    """Return the address that a name is; ``None`` if it has to be looked up.
+
+    A look-up takes 127.1, 0x7f.1 and 2130706433 for 127.0.0.1, as `inet_aton` does.
+
+    """
+    try:
+        return ip_address(name)
+    except ValueError:
+        pass
+    try:
+        return IPv4Address(inet_aton(name))
+    except OSError:
+        return None
 
 
 def _is_this_machine(name: str, address: _Address) -> bool:

@@ -5,12 +5,40 @@ In: what a user wrote. Out: an error that says what to write instead.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import wraps
 from types import TracebackType
-from typing import NoReturn
+from typing import NoReturn, ParamSpec, TypeVar
 
 from .._connection import WebSocketConnection, is_in_parts
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def takes_no_options(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Say where the options go if a function that reconnects is passed some."""
+    known = inspect.signature(function).parameters
+
+    @wraps(function)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        for name in kwargs:
+            if name not in known:
+                raise TypeError(
+                    f"{function.__name__}() got an unexpected keyword argument "
+                    f"{name!r}. It takes {_listed(list(known))}. Options of the "
+                    "connection are returned by connect, an async function: "
+                    '"async def connect(attempt): return url, {...}"'
+                )
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def check_is_no_port(ssl_context: object, function: str) -> None:

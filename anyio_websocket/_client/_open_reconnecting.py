@@ -23,13 +23,14 @@ from .._connection import (
 )
 from .._errors import ConnectionClosed
 from ._connections import Connections, Session
-from ._misuse import no_whole_message
+from ._misuse import no_whole_message, takes_no_options
 from ._nursery import Interruption, PrivateNursery
 from ._reconnect import reconnect_delays
 from ._reconnecting import Where, check_arguments, opener, reconnecting
 from ._transient import is_transient
 
 
+@takes_no_options
 def open_reconnecting(
     connect: str | Where,
     *,

@@ -28,6 +28,7 @@ from .._connection import (
 from .._errors import WebSocketError
 from .._settings import check
 from . import _url
+from ._misuse import takes_no_options
 from ._open import open_websocket_url
 from ._reconnect import reconnect_delays
 from ._transient import asked_wait, is_transient
@@ -67,6 +68,7 @@ class Attempt:
 Where = Callable[[Attempt], Awaitable[tuple[str, Mapping[str, object]] | Block]]
 
 
+@takes_no_options
 async def reconnecting(
     connect: str | Where,
     session: Callable[[WebSocketConnection], Awaitable[_T]],

@@ -66,7 +66,8 @@ def test_what_is_written_instead_of_a_url(value: str, url: str) -> None:
     "host",
     [
         *("localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.9.9.9", "::1"),
-        *("::ffff:127.0.0.1", "0.0.0.0", "::"),
+        *("::ffff:127.0.0.1", "0.0.0.0", "::", "0", "127.1", "0x7f.1", "0177.0.0.1"),
+        *("2130706433", "127.1."),
     ],
 )
 def test_never_for_this_machine(host: str) -> None:
@@ -86,6 +87,7 @@ def test_never_for_this_machine(host: str) -> None:
         ("*.example.org", "ws.example.org"),
         ("example.org.", "example.org"),
         ("example.org:443", "example.org"),
+        ("192.0.2.0/24", "192.0.519"),
         ("bücher.example", "bücher.example"),
         ("xn--bcher-kva.example", "bücher.example"),
         ("192.0.2.7", "192.0.2.7"),
@@ -114,6 +116,7 @@ def test_servers_without_a_proxy(no_proxy: str, host: str) -> None:
         ("192.0.2.0/24", "192.0.2.7.example"),
         ("192.0.2.0/99", "192.0.2.7"),
         ("2.7", "192.0.2.7"),
+        ("127.0.0.0/8", "0x7f.example"),
         ("[2001:db8::7]:80", "2001:db8::7"),
         ("..é", "example.org"),
     ],

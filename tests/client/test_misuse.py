@@ -12,8 +12,10 @@ from anyio_websocket import (
     WebSocketRequest,
     connect_websocket,
     connect_websocket_url,
+    open_reconnecting,
     open_websocket,
     open_websocket_url,
+    reconnecting,
     wrap_client_stream,
 )
 
@@ -154,3 +156,21 @@ async def test_H10_entered_twice() -> None:
 async def test_H10_neither_a_nursery_nor_another_argument() -> None:
     with pytest.raises(TypeError, match="nursery"):
         await connect_websocket_url(url="ws://localhost/")  # type: ignore[call-arg]
+
+
+def test_H10_options_of_what_reconnects() -> None:
+    async def session(connection: object) -> None:
+        raise AssertionError
+
+    url: Any = "ws://localhost/?secret"
+    for call, names in (
+        (lambda **options: reconnecting(url, session, **options), "connect, session, "),
+        (lambda **options: open_reconnecting(url, **options), "connect, on_connect, "),
+    ):
+        with pytest.raises(TypeError) as caught:
+            call(extra_headers={"Authorization": "secret"})
+        text = str(caught.value)
+        assert "got an unexpected keyword argument 'extra_headers'" in text
+        assert f"It takes {names}" in text
+        assert "and attempts. Options of the connection are returned by conn" in text
+        assert "secret" not in text
