@@ -16,7 +16,7 @@ from ._client import (
     reconnecting,
     wrap_client_stream,
 )
-from ._connection import WebSocketConnection
+from ._connection import ConnectionStatistics, WebSocketConnection
 from ._endpoint import Endpoint
 from ._errors import (
     CloseCode,
@@ -38,6 +38,7 @@ from ._options import (
 )
 from ._protocol import PerMessageDeflate
 from ._server import (
+    ServerStatistics,
     WebSocketRequest,
     WebSocketServer,
     accept_upgrade,
@@ -57,6 +58,7 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionOptions",
     "ConnectionRejected",
+    "ConnectionStatistics",
     "ConnectionTimeout",
     "DisconnectionTimeout",
     "Endpoint",
@@ -65,6 +67,7 @@ __all__ = [
     "ProxyError",
     "ReconnectingConnection",
     "ServerOptions",
+    "ServerStatistics",
     "ServerStreamOptions",
     "WebSocketConnection",
     "WebSocketError",

@@ -125,6 +125,13 @@ class _LifeOptions(TypedDict, total=False):
     section 8.1). Text and binary messages can then not be told apart.
     """
 
+    count_messages: bool
+    """Whether messages are counted, and the time that sending waits, for
+    `WebSocketConnection.statistics` and `WebSocketServer.statistics`; default
+    ``False``, these fields are ``None``. Bytes are counted in any case. It takes one
+    or two percent of the CPU time of a short message.
+    """
+
 
 class ConnectionOptions(_BufferOptions, _LifeOptions, total=False):
     """The options that clients and servers share.

@@ -64,6 +64,7 @@ class ConnectionSettings:
     ping_interval: float | None = 20.0  # websockets'; below any proxy's idle time
     ping_timeout: float | None = 20.0  # websockets'
     decode_text: bool = True
+    count_messages: bool = False
     #: what may be negotiated in the handshake
     negotiable: Extensions = field(init=False)
 
@@ -82,6 +83,7 @@ class ConnectionSettings:
         check("ping_interval", self.ping_interval, none=True)
         check("ping_timeout", self.ping_timeout, none=True)
         check_flag("decode_text", self.decode_text)
+        check_flag("count_messages", self.count_messages)
         self._set(negotiable=Extensions.from_arguments(self.compression))
 
     def _set(self, **values: object) -> None:

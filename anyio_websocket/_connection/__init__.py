@@ -8,10 +8,15 @@ from ._connection import WebSocketConnection
 from ._core import ConnectionCore, open_core
 from ._json import encoded, json_dumps, json_loads
 from ._sent_fragments import is_in_parts
+from ._statistics import ConnectionStatistics
+from ._totals import Backlog, Totals
 
 __all__ = [
     "BackgroundTask",
+    "Backlog",
     "ConnectionCore",
+    "ConnectionStatistics",
+    "Totals",
     "WebSocketConnection",
     "encoded",
     "has_unread",

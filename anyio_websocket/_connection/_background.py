@@ -41,6 +41,7 @@ from anyio.lowlevel import current_token
 from .._settings import ConnectionSettings
 from .._types import Nursery
 from ._keepalive import Keepalive
+from ._totals import Totals
 from ._waiting_writes import WaitingWrites
 from ._watched import Watched
 
@@ -77,6 +78,8 @@ class BackgroundTask:
         self.writes: WaitingWrites = WaitingWrites(
             self.start_soon, settings.send_timeout
         )
+        #: what its connections had counted when they were closed
+        self.totals: Totals = Totals()
         self._connections: dict[Watched, None] = {}
         self._watchlist: dict[Watched, None] = {}
         self._wakeup = Event()

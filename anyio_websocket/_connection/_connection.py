@@ -262,6 +262,7 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
 
         def frame(payload: bytes) -> bytes:
             ping.sent = True  # even if sending it is cancelled
+            core.outbox.pings_sent += 1
             return core.engine.frame_ping(payload)
 
         try:

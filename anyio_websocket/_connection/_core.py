@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import ClassVar
@@ -47,6 +48,8 @@ from ._outbox import Outbox
 from ._pings import Pings
 from ._reader import Reader
 from ._sent_fragments import Parts, SentFragments
+from ._timed_outbox import TimedOutbox
+from ._totals import Backlog, Totals
 from ._unread import Unread
 
 
@@ -77,6 +80,7 @@ class ConnectionCore:
         "is_read_in_background",
         "number",
         "on_watchlist",
+        "opened_at",
         "outbox",
         "reader",
         "transport",
@@ -100,13 +104,16 @@ class ConnectionCore:
         self.engine: Engine = engine
         self.is_client: bool = is_client
         self.number: int = next(self.numbers)
+        #: of `time.time`
+        self.opened_at: float = time.time()
         #: see `Watched`
         self.on_watchlist: bool = False
         self.is_read_in_background: bool = False
         self._is_called_back = False  # by the transport, while no task reads
         self._fairness = fairness = FairnessBudget()
         self.close_state: CloseState = CloseState(transport, self)
-        self.outbox: Outbox = Outbox(transport, self.close_state, background, fairness)
+        outbox = TimedOutbox if settings.count_messages else Outbox
+        self.outbox: Outbox = outbox(transport, self.close_state, background, fairness)
         parts = (transport, engine, self.outbox, self.close_state, fairness, self)
         self.reader: Reader = (
             Reader(*parts, settings)
@@ -253,6 +260,24 @@ class ConnectionCore:
                 f"{self._settings.ping_timeout} seconds of a ping",
             )
 
+    # -- for the numbers -------------------------------------------------------
+
+    @property
+    def latency(self) -> float | None:
+        return self.pings.latency
+
+    def add_to(self, totals: Totals) -> None:
+        outbox = self.outbox
+        totals.bytes_sent += outbox.bytes_sent
+        totals.bytes_received += self.engine.bytes_received
+        totals.pings_sent += outbox.pings_sent
+        totals.send_wait_seconds += outbox.send_wait_seconds or 0.0
+
+    def add_backlog_to(self, backlog: Backlog) -> None:
+        self.reader.add_backlog_to(backlog)
+        if not self.close_state.closed:
+            backlog.unsent_bytes += self.outbox.unsent_bytes()
+
     # -- for the reader and the close state ------------------------------------
 
     def on_unread(self) -> None:
@@ -281,6 +306,7 @@ class ConnectionCore:
 
     def on_closed(self) -> None:
         self._background.remove(self)
+        self.add_to(self._background.totals)
         # From here on no part refers to the connection, so that it is freed when its
         # last user drops it, with its buffers and the memory of zlib and TLS. The
         # garbage collector would free it too, but it counts objects, not their size.
@@ -351,6 +377,7 @@ def open_core(
         max_message_size=settings.max_message_size,
         decode_text=settings.decode_text,
         trailing=trailing,
+        message_counts=background.totals.messages if settings.count_messages else None,
     )
     return ConnectionCore(
         transport,

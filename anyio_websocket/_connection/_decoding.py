@@ -19,6 +19,7 @@ from ._inbox import INBOX_SIZE, Inbox, Message
 from ._outbox import Outbox
 from ._peer_end import end_by_peer
 from ._pings import Pings
+from ._totals import Backlog
 from ._waiting_tasks import WaitingTasks
 from ._watched import Watched
 
@@ -121,6 +122,10 @@ class Decoding(WaitingTasks):
     def is_full(self) -> bool:
         """Say whether nothing is read, because the inbox is full."""
         return not (self.reading or self._has_free_slot())
+
+    def add_backlog_to(self, backlog: Backlog) -> None:
+        """Add the received messages that wait to be fetched."""
+        self._inbox.add_to(backlog, self._ahead)
 
     def decode_last(self) -> None:
         """Decode what was received, up to a Close or the bounds of the inbox.

@@ -12,6 +12,7 @@ from .._endpoint import Endpoint, address_of
 from .._errors import CloseReason
 from .._protocol import PerMessageDeflate
 from ._core import ConnectionCore
+from ._statistics import ConnectionStatistics, statistics_of
 
 SWITCHING_PROTOCOLS: Final = 101
 
@@ -135,3 +136,10 @@ class ConnectionFacts:
         the frame that is being sent is written, and that time is included.
         """
         return self._core.pings.latency
+
+    def statistics(self) -> ConnectionStatistics:
+        """Return the numbers of this moment: bytes, messages, what waits.
+
+        Messages are counted if the option ``count_messages`` is set.
+        """
+        return statistics_of(self._core)

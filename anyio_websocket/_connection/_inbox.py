@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
+
+from ._totals import Backlog
 
 Message = str | bytes
 
@@ -63,6 +66,11 @@ class Inbox:
         message = self.messages.popleft()
         self._bytes -= _size(message)
         return message
+
+    def add_to(self, backlog: Backlog, ahead: Sequence[Message]) -> None:
+        """Add the messages that wait, and others that come after them."""
+        backlog.queued_messages += len(self.messages) + len(ahead)
+        backlog.queued_bytes += self._bytes + sum(map(_size, ahead))
 
     def clear(self) -> None:
         """Drop all messages."""

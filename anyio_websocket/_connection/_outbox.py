@@ -279,6 +279,7 @@ class Outbox(Turns):
                 is_written = self._write(data, payload)
             else:  # nearly always, and it saves a call
                 is_written = self._transport.write(data, payload)
+                self.bytes_sent += len(data) + len(payload)
         except TransportLost as exc:
             self._state.write_failed(exc.__cause__)
             return self._state.raise_closed(nothing_sent=True)

@@ -15,7 +15,16 @@ class Pending:
 
     """
 
-    __slots__ = ("_batch", "_batch_size", "_close", "_ping", "_pong", "_transport")
+    __slots__ = (
+        "_batch",
+        "_batch_size",
+        "_close",
+        "_ping",
+        "_pong",
+        "_transport",
+        "bytes_sent",
+        "pings_sent",
+    )
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -24,11 +33,28 @@ class Pending:
         self._ping = b""  # the keepalive's; at most one is pending
         self._pong = b""  # at most one is pending
         self._close = b""  # at most one is ever sent
+        #: bytes of frames that the transport has taken, to send them now or later
+        self.bytes_sent: int = 0
+        #: Pings that were written, those of the application included
+        self.pings_sent: int = 0
 
     @property
     def has_pong(self) -> bool:
         """Whether a Pong is pending."""
         return bool(self._pong)
+
+    @property
+    def send_wait_seconds(self) -> float | None:
+        """For how long the stream did not take all; ``None`` if nobody wants to know.
+
+        See `TimedOutbox`.
+        """
+        return None
+
+    def unsent_bytes(self) -> int:
+        """Return how many bytes wait to be sent."""
+        pending = len(self._ping) + len(self._pong) + len(self._close)
+        return self._batch_size + pending + self._transport.unsent_bytes()
 
     def _has_pending(self) -> bool:
         return bool(self._batch or self._ping or self._pong or self._close)
@@ -42,8 +68,12 @@ class Pending:
         if self._batch or self._pong or self._ping:
             data = b"".join([*self._batch, self._ping, self._pong, data])
             self._drop_batch()
+            if self._ping:
+                self.pings_sent += 1
             self._ping = self._pong = b""
-        return self._transport.write(data, payload)
+        is_written = self._transport.write(data, payload)
+        self.bytes_sent += len(data) + len(payload)
+        return is_written
 
     def _write_with_close(self) -> bool:
         """Write all that is pending; return whether all was taken."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ._totals import Backlog, Totals
+
 
 class Watched(Protocol):
     """A connection, as its callers below see it.
@@ -105,4 +107,19 @@ class Watched(Protocol):
 
     def on_closed(self) -> None:
         """Let go of the connection, whose transport is closed."""
+        ...
+
+    # -- for the numbers of a server -------------------------------------------
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds from the last answered Ping to its Pong."""
+        ...
+
+    def add_to(self, totals: Totals) -> None:
+        """Add what this connection has counted."""
+        ...
+
+    def add_backlog_to(self, backlog: Backlog) -> None:
+        """Add what waits in this connection now."""
         ...

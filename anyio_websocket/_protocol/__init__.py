@@ -21,6 +21,7 @@ from ._codec import (
     Ping,
     Pong,
 )
+from ._counted import MessageCounts
 from ._engine import NO_COPY_SIZE, Engine, Failure, open_engine
 from ._extensions import Extension, Extensions
 from ._http import MAX_HEAD_SIZE, validate_headers
@@ -48,6 +49,7 @@ __all__ = [
     "Frame",
     "HandshakeFailure",
     "Identity",
+    "MessageCounts",
     "Origins",
     "Paused",
     "PerMessageDeflate",

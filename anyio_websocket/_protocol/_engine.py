@@ -29,6 +29,7 @@ from typing import Final, NamedTuple
 
 from ._close import NO_STATUS_RCVD
 from ._codec import Close, Codec, Frame, Paused, Ping, Pong, ProtocolViolation
+from ._counted import CountedCodec, MessageCounts
 from ._extensions import Extensions
 from ._frames import FrameCodec
 from ._undecoded import UndecodedCodec
@@ -61,6 +62,7 @@ class Engine:
 
     __slots__ = (
         "_codec",
+        "bytes_received",
         "close_received",
         "close_sent",
         "failed",
@@ -77,6 +79,8 @@ class Engine:
         self.take_messages: Callable[[int], list[str | bytes]] = codec.take_messages
         #: frame a message, which must be sent before the next one is framed
         self.frame_message: Callable[[str | bytes], bytes] = codec.framer()
+        #: bytes that were received; they do not count once the peer has closed
+        self.bytes_received: int = 0
         #: the peer's Close, once it was received
         self.close_received: Close | None = None
         #: our Close, once it was framed
@@ -89,6 +93,12 @@ class Engine:
         if len(message) < NO_COPY_SIZE:
             return self.frame_message(message)
         return self._codec.frame_large(message)
+
+    @property
+    def counts(self) -> MessageCounts | None:
+        """How many messages there were; ``None`` if they are not counted."""
+        codec = self._codec
+        return codec.counts if isinstance(codec, CountedCodec) else None
 
     def frame_large(self, message: str | bytes) -> Frame:
         """Frame a message of `NO_COPY_SIZE` or more, as `frame_message` does."""
@@ -109,6 +119,7 @@ class Engine:
     def receive_data(self, data: bytes) -> None:
         """Add received bytes; they are ignored once the peer has closed or failed."""
         if self.close_received is None and not self.failed:
+            self.bytes_received += len(data)
             try:
                 self._codec.feed(data)
             except BaseException:
@@ -185,6 +196,7 @@ def open_engine(
     max_message_size: float,
     decode_text: bool = True,
     trailing: bytes = b"",
+    message_counts: MessageCounts | None = None,
 ) -> Engine:
     """Make the engine of a connection whose handshake is done.
 
@@ -193,6 +205,8 @@ def open_engine(
     :param max_message_size: bytes of payload in one received message
     :param decode_text: whether a received text becomes a ``str``, or bytes
     :param trailing: bytes that were received right after the peer's handshake
+    :param message_counts: where the messages are counted, besides those of this engine;
+        ``None`` counts none
 
     """
     codec: Codec
@@ -215,6 +229,8 @@ def open_engine(
             max_fragments=MAX_FRAGMENTS,
             deflate=extensions.deflate,
         )
+    if message_counts is not None:
+        codec = CountedCodec(codec, message_counts)
     engine = Engine(codec)
     if trailing:
         engine.receive_data(trailing)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from ._open import serve_websocket, serve_websocket_unix
 from ._request import WebSocketRequest
 from ._serve import WebSocketServer, wrap_server_stream
+from ._statistics import ServerStatistics
 from ._upgrade import accept_upgrade
 
 __all__ = [
+    "ServerStatistics",
     "WebSocketRequest",
     "WebSocketServer",
     "accept_upgrade",

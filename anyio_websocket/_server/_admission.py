@@ -109,6 +109,11 @@ class Admission:
         self._changed: Event | None = None
         self._log = LogThrottle(LOG_INTERVAL)
 
+    @property
+    def pending_handshakes(self) -> int:
+        """How many clients are in their handshake."""
+        return self._pending
+
     async def wait_for_slot(self) -> None:
         """Wait until a client can be admitted, at once or soon, without taking a slot.
 

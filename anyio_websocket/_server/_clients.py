@@ -99,6 +99,11 @@ class ClientTasks:
     def __exit__(self, *exc_info: object) -> None:
         self._background.release()
 
+    @property
+    def background(self) -> BackgroundTask:
+        """The background task, which knows all connections, and the sums of them."""
+        return self._background
+
     async def handle(
         self, stream: Any, context: ssl.SSLContext | None, slot: Slot
     ) -> None:
@@ -214,6 +219,10 @@ class ClientTasks:
         except BaseException:
             await transport.abort()
             raise
+        if handshake is not None and (handshake.rejected or self._stopped):
+            self._background.totals.rejected += 1
+        else:
+            self._background.totals.failed += 1
         await transport.abort()
         return None
 

@@ -95,6 +95,7 @@ class PendingRequest:
                     text = "the client did not read the response to its request"
             if text is None:
                 self.core = self._open(agreed, callbacks)
+                self._background.totals.accepted += 1
                 del self._handshake  # not needed any more, and not small
                 self._handshake_done()
                 return self.core, agreed
@@ -103,6 +104,7 @@ class PendingRequest:
         except BaseException:
             await self.transport.abort()
             raise
+        self._background.totals.failed += 1
         await self.transport.abort()
         self._closed = CloseReason(1006, text)
         error = ConnectionClosed(self._closed).with_facts(
@@ -122,6 +124,7 @@ class PendingRequest:
             status_code, extra_headers=extra_headers, body=body
         )
         self._responded = True
+        self._background.totals.rejected += 1
         self._closed = CloseReason(1006, "Rejected WebSocket handshake")
         try:
             with move_on_after(self._settings.connect_seconds) as scope:

@@ -7,6 +7,7 @@ In: listeners, or a stream. Out: a `WebSocketRequest` for the handler, which mak
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Unpack
@@ -52,6 +53,7 @@ from ._clients import ClientTasks, Handler
 from ._handshake import handshake_of, read_request
 from ._listeners import acceptors_of
 from ._request import PendingRequest, WebSocketRequest
+from ._statistics import ServerStatistics, statistics_of
 
 
 @in_a_nursery
@@ -172,6 +174,8 @@ class WebSocketServer:
             settings.max_connections, settings.max_pending_handshakes
         )
         self._make_clients = partial(ClientTasks, handler, settings)
+        self._counts_messages = settings.count_messages
+        self._opened_at = time.time()  # until it is started
         self._acceptors = [
             acceptor for listener in listeners for acceptor in acceptors_of(listener)
         ]
@@ -219,6 +223,7 @@ class WebSocketServer:
         """
         async with create_task_group() as tasks:
             handlers = tasks if self._handler_nursery is None else self._handler_nursery
+            self._opened_at = time.time()
             self._clients = clients = self._make_clients(handlers)
             self._listeners_closed = Event()
             try:
@@ -238,6 +243,19 @@ class WebSocketServer:
                 with CancelScope(shield=True):
                     await self._close_listeners()
                 self._listeners_closed.set()
+
+    def statistics(self) -> ServerStatistics:
+        """Return the numbers of this moment, of all connections together.
+
+        They stay known when the server has ended. Adding up 1000 open connections takes
+        about a millisecond, in which nothing else runs.
+        """
+        return statistics_of(
+            None if self._clients is None else self._clients.background,
+            self._counts_messages,
+            self._opened_at,
+            self._admission.pending_handshakes,
+        )
 
     async def aclose(
         self,

@@ -134,6 +134,10 @@ class Transport(Protocol):
         """What `write` could not send, and `flush` will."""
         ...
 
+    def unsent_bytes(self) -> int:
+        """Return how many bytes are not sent yet, those in `flush` included."""
+        ...
+
     async def flush(self) -> None:
         """Send what is unsent, waiting for the peer to take it."""
         ...

@@ -123,6 +123,9 @@ class SocketTransport:
             self.unsent = memoryview(payload)[sent - len(data) :]
         return False
 
+    def unsent_bytes(self) -> int:
+        return len(self.unsent)
+
     async def flush(self) -> None:
         try:
             while self.unsent:

@@ -88,6 +88,7 @@ class _Stream(ABC):
         self._rest = b""  # of a read that brought more than was asked for
         self._receiving: CancelScope | None = None
         self._is_flushing = False
+        self._flushing = 0  # bytes that are given to the stream
         self._chunks = 0  # that were sent
 
     async def receive(self, max_bytes: int | None) -> bytes | None:
@@ -140,6 +141,9 @@ class _Stream(ABC):
         self.unsent += data + payload
         return False
 
+    def unsent_bytes(self) -> int:
+        return len(self.unsent) + self._flushing
+
     async def flush(self) -> None:
         data, self.unsent = self.unsent, b""
         self._is_flushing = True
@@ -147,12 +151,14 @@ class _Stream(ABC):
             for start in range(0, len(data), SEND_CHUNK_SIZE):
                 if start > 0:
                     self.peer_active = True  # the peer took what was sent before
+                self._flushing = len(data) - start
                 await self._send(data[start : start + SEND_CHUNK_SIZE])
                 self._chunks += 1
         except Exception as exc:
             raise TransportLost("the stream broke while sending") from exc
         finally:
             self._is_flushing = False
+            self._flushing = 0
 
     def progress(self) -> object:
         if not self._is_flushing:

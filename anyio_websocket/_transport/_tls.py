@@ -284,6 +284,9 @@ class TlsTransport:
     def unsent(self) -> bytes | memoryview:
         return self._below.unsent
 
+    def unsent_bytes(self) -> int:
+        return self._below.unsent_bytes()
+
     async def flush(self) -> None:
         await self._below.flush()
 

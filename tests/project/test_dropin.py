@@ -26,6 +26,7 @@ DEFAULTS = {
 }
 # Parameters that they do not have; all of them are keyword-only.
 EVERYWHERE = {
+    "count_messages",
     "decode_text",
     "max_head_size",
     "ping_interval",

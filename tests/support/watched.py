@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from anyio_websocket._connection import Backlog, Totals
+
 
 class StubConnection:
     """What a part of a connection calls back; see ``_connection._watched``."""
 
     on_watchlist = True
     is_read_in_background = False
+    latency: float | None = None
 
     def on_unread(self) -> None:
         pass
@@ -58,4 +61,10 @@ class StubConnection:
         pass
 
     def on_closed(self) -> None:
+        pass
+
+    def add_to(self, totals: Totals) -> None:
+        pass
+
+    def add_backlog_to(self, backlog: Backlog) -> None:
         pass

@@ -1,0 +1,100 @@
+"""`CountedCodec`: a codec that counts messages, for connections whose users want that.
+
+It stands between the engine and the codec of a connection. Every other connection has
+no such object, and so nothing asks for each message whether it is to be counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ._codec import Codec, Frame, Paused, Received
+
+
+class MessageCounts:
+    """How many messages were sent and received."""
+
+    __slots__ = ("received", "sent")
+
+    def __init__(self) -> None:
+        #: those that were framed, to be written next
+        self.sent: int = 0
+        #: those that were decoded, whether anybody fetched them or not
+        self.received: int = 0
+
+
+class CountedCodec(Codec):
+    """A codec, and how many messages went through it.
+
+    :param codec: does the work
+    :param total: counts the messages of all connections that belong together
+
+    """
+
+    def __init__(self, codec: Codec, total: MessageCounts) -> None:
+        self._codec = codec
+        self._total = total
+        self._frame = codec.framer()
+        #: the messages of this connection
+        self.counts: MessageCounts = MessageCounts()
+
+    def has_more(self) -> bool:
+        return self._codec.has_more()
+
+    def feed(self, data: bytes) -> None:
+        self._codec.feed(data)
+
+    def take_messages(self, max_count: int) -> list[str | bytes]:
+        found = self._codec.take_messages(max_count)
+        self._add_received(len(found))
+        return found
+
+    def next(self) -> Received | Paused | None:
+        event = self._codec.next()
+        if isinstance(event, str | bytes):
+            self._add_received(1)
+        return event
+
+    def frame_message(
+        self, message: str | bytes, *, compress: bool | None = None
+    ) -> bytes:
+        self._add_sent()
+        return self._codec.frame_message(message, compress=compress)
+
+    def framer(self) -> Callable[[str | bytes], bytes]:
+        return self._frame_and_count
+
+    def _frame_and_count(self, message: str | bytes) -> bytes:
+        self._add_sent()
+        return self._frame(message)
+
+    def frame_large(self, message: str | bytes) -> Frame:
+        self._add_sent()
+        return self._codec.frame_large(message)
+
+    def fragmenter(self, compress: bool | None) -> Callable[[str | bytes, bool], Frame]:
+        frame = self._codec.fragmenter(compress)
+
+        def frame_and_count(piece: str | bytes, is_last: bool) -> Frame:
+            if is_last:
+                self._add_sent()
+            return frame(piece, is_last)
+
+        return frame_and_count
+
+    def frame_ping(self, payload: bytes) -> bytes:
+        return self._codec.frame_ping(payload)
+
+    def frame_pong(self, payload: bytes) -> bytes:
+        return self._codec.frame_pong(payload)
+
+    def frame_close(self, code: int | None, reason: str) -> bytes:
+        return self._codec.frame_close(code, reason)
+
+    def _add_sent(self) -> None:
+        self.counts.sent += 1
+        self._total.sent += 1
+
+    def _add_received(self, count: int) -> None:
+        self.counts.received += count
+        self._total.received += count

@@ -1,0 +1,68 @@
+"""Which messages a codec counts, and that it does all that the codec below it does."""
+
+from __future__ import annotations
+
+from anyio_websocket._protocol import Extensions, MessageCounts, open_engine
+from anyio_websocket._protocol._engine import NO_COPY_SIZE, Engine
+
+from ..support.frames import BINARY, CONTINUATION, PING, TEXT, frame
+
+
+def counting_engine(total: MessageCounts) -> Engine:
+    return open_engine(
+        Extensions(),
+        is_client=False,
+        max_message_size=2 * NO_COPY_SIZE,
+        message_counts=total,
+    )
+
+
+def test_every_way_to_frame_a_message_counts_once() -> None:
+    total = MessageCounts()
+    plain = open_engine(Extensions(), is_client=False, max_message_size=1)
+    engine, other = counting_engine(total), counting_engine(total)
+    large = bytes(NO_COPY_SIZE)
+    assert engine.frame_message("one") == plain.frame_message("one")
+    assert engine.frame(b"two") == plain.frame(b"two")
+    assert engine.frame(large) == plain.frame(large)
+    assert engine.frame_large(large) == plain.frame_large(large)
+    assert engine.framer(False)("five") == plain.framer(False)("five")
+    counts = engine.counts
+    assert counts is not None
+    assert counts.sent == 5
+    ours, theirs = engine.fragmenter(None), plain.fragmenter(None)
+    assert ours("si", False) == theirs("si", False)
+    assert counts.sent == 5
+    assert ours("x", True) == theirs("x", True)
+    for engine_of in (engine, plain):
+        assert engine_of.frame_ping(b"") == b"\x89\0"
+        assert engine_of.frame_pong(b"") == b"\x8a\0"
+        assert engine_of.frame_close(1000, "") == b"\x88\x02\x03\xe8"
+    other.frame_message("seven")
+    assert (counts.sent, total.sent) == (6, 7)
+    assert (counts.received, total.received) == (0, 0)
+    assert plain.counts is None
+
+
+def test_every_message_received_counts_once() -> None:
+    total = MessageCounts()
+    engine = counting_engine(total)
+    assert not engine.has_more()
+    wire = b"".join(
+        (
+            frame(TEXT, b"one"),
+            frame(TEXT, b"two"),
+            frame(PING),
+            frame(BINARY, b"th", fin=False),
+            frame(CONTINUATION, b"ree"),
+        )
+    )
+    engine.receive_data(wire)
+    assert engine.has_more()
+    assert engine.take_messages(9) == ["one", "two"]
+    events = [engine.next_event() for _ in range(3)]
+    assert events[1:] == [b"three", None]
+    counts = engine.counts
+    assert counts is not None
+    assert (counts.received, total.received) == (3, 3)
+    assert engine.bytes_received == len(wire)
