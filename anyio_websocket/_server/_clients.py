@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, cast
 
 from anyio import (
@@ -42,7 +42,7 @@ from anyio import (
 from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSAttribute, TLSStream
 
-from .._connection import BackgroundTask
+from .._connection import BackgroundTask, WebSocketConnection
 from .._errors import HandshakeError
 from .._protocol import ServerHandshake, name_of
 from .._settings import ServerSettings
@@ -163,6 +163,12 @@ class ClientTasks:
             with CancelScope(shield=True):
                 await self._cancel_all()
         await self.wait_empty()
+
+    def accepted(self) -> Iterator[WebSocketConnection]:
+        """Give the connections whose handlers have not ended; they may be closed."""
+        for state in list(self._tasks.values()):
+            if isinstance(state, PendingRequest) and state.connection is not None:
+                yield state.connection
 
     async def wait_empty(self) -> None:
         """Wait until the last client's task has ended."""

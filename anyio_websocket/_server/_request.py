@@ -41,6 +41,7 @@ class PendingRequest:
         "_responded",
         "_settings",
         "_slot",
+        "connection",
         "core",
         "request",
         "transport",
@@ -59,6 +60,8 @@ class PendingRequest:
         self.request: Request = request
         #: the connection, once the request is accepted
         self.core: ConnectionCore | None = None
+        #: what the handler holds of it
+        self.connection: WebSocketConnection | None = None
         self._handshake = handshake
         self._background = background
         self._settings = settings
@@ -341,13 +344,14 @@ class WebSocketRequest:
         core, agreed = await self._pending.accept(
             subprotocol, extra_headers, extensions, callbacks
         )
-        return WebSocketConnection(
+        self._pending.connection = connection = WebSocketConnection(
             core,
             path=self.path,
             subprotocol=subprotocol,
             compression=agreed.deflate,
             handshake_headers=self._pending.request.headers,
         )
+        return connection
 
     async def reject(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import partial
 from typing import Any, Unpack
 
@@ -21,7 +21,7 @@ from anyio import (
 )
 from anyio.lowlevel import checkpoint
 
-from .._connection import BackgroundTask
+from .._connection import BackgroundTask, WebSocketConnection
 from .._endpoint import Endpoint
 from .._errors import ConnectionTimeout
 from .._options import ServerOptions, ServerStreamOptions
@@ -50,6 +50,7 @@ from .._types import (
 from ._admission import Admission
 from ._check_handler import check_handler
 from ._clients import ClientTasks, Handler
+from ._connections import OpenConnections
 from ._handshake import handshake_of, read_request
 from ._listeners import acceptors_of
 from ._request import PendingRequest, WebSocketRequest
@@ -212,6 +213,19 @@ class WebSocketServer:
         Each item is an `Endpoint` for TCP, or else the ``repr()`` of the listener.
         """
         return [acceptor.endpoint for acceptor in self._acceptors]
+
+    @property
+    def connections(self) -> Set[WebSocketConnection]:
+        """The open connections: accepted, and not closed or closing.
+
+        The set is always up to date, and cannot be changed. To iterate over it is safe
+        while connections come and go: those count that are open when the iteration
+        begins. ``len()`` and ``in`` look at each connection. What ``|``, ``&``, ``-``
+        and ``^`` return is a `frozenset`. It is empty before `run` is called.
+        """
+        return OpenConnections(
+            lambda: () if self._clients is None else self._clients.accepted()
+        )
 
     async def run(
         self, *, task_status: TaskStatus[WebSocketServer] = TASK_STATUS_IGNORED
