@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from anyio_websocket import ConnectionClosed, WebSocketConnection
-from anyio_websocket._connection import _reader, _sent_fragments
+from anyio_websocket._connection import _decoding, _sent_fragments
 
 from ..support.backends import Backend, params
 from ..support.peer import linked, linked_by_sockets
@@ -418,7 +418,7 @@ def test_D7_E6_to_E9_E17_F1_to_F5_G13_any_program(
     backend, options = make_backend()
     job = partial(play, how, programs, backend)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_reader, "INBOX_SIZE", 0)  # so that three messages fill it
+        patch.setattr(_decoding, "INBOX_SIZE", 0)  # so that three messages fill it
         if backend == "trio":
             import trio
 
