@@ -36,6 +36,7 @@ from ._options import (
     ServerOptions,
     ServerStreamOptions,
 )
+from ._plain_http import HTTPRequest, HTTPResponse, healthz
 from ._protocol import PerMessageDeflate
 from ._server import (
     ServerStatistics,
@@ -62,6 +63,8 @@ __all__ = [
     "ConnectionTimeout",
     "DisconnectionTimeout",
     "Endpoint",
+    "HTTPRequest",
+    "HTTPResponse",
     "HandshakeError",
     "PerMessageDeflate",
     "ProxyError",
@@ -76,6 +79,7 @@ __all__ = [
     "accept_upgrade",
     "connect_websocket",
     "connect_websocket_url",
+    "healthz",
     "is_transient",
     "open_reconnecting",
     "open_websocket",

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, TypedDict
 
+from ._plain_http import HTTPHandler
 from ._protocol import Extension, PerMessageDeflate
 from ._types import ByteStreamConnectable, Headers, SSLContext
 
@@ -383,4 +384,28 @@ class ServerOptions(_BufferOptions, ServerStreamOptions, total=False):
     It bounds what clients can take that connect and say nothing, and the work when many
     clients reconnect at the same moment. A client cannot keep others out by holding
     connections without a request.
+    """
+
+    http_handler: HTTPHandler | None
+    """Answers requests for something else than a WebSocket: an async function that is
+    called with an `HTTPRequest` and returns an `HTTPResponse`, after which the
+    connection is closed; default ``None``, such requests are rejected with status 400
+    or 405. `healthz` is one that answers health checks.
+
+    Any method will do, except ``CONNECT``, and HTTP/1.0 too. A request for a WebSocket
+    that is not valid is rejected as ever. If the function raises, the client gets a
+    response with status 500, and ``handler_errors`` says what else happens. Until the
+    response is written, the client counts as in its handshake, for
+    ``max_pending_handshakes`` and if the server stops. Nothing else limits how long the
+    function may take, and it is not cancelled if the client disconnects. ``origins`` is
+    for WebSockets: a page of any site can cause such a request.
+    """
+
+    max_request_body: int
+    """The most bytes that the body of a request for ``http_handler`` may have; default
+    65536 (64 KiB). A larger one is rejected with status 413, before it is read if its
+    length is known. 0 allows no body. A body has to be complete within
+    ``connect_timeout``, like the rest of the request.
+
+    It bounds the memory that a client can take that is not connected yet.
     """

@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from types import UnionType
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
+from ._plain_http import HTTPHandler
 from ._protocol import (
     MAX_HEAD_SIZE,
     Extension,
@@ -271,6 +272,8 @@ class ServerSettings(ConnectionSettings):
     # Mostly 8 KiB each, 80 with a full head; no other library has a limit to compare
     # with.
     max_pending_handshakes: int | None = 1000
+    http_handler: HTTPHandler | None = None
+    max_request_body: int = 65_536  # bytes; as much as a head may have
     #: `origins`, checked
     allowed_origins: Origins = field(init=False)
 
@@ -285,6 +288,7 @@ class ServerSettings(ConnectionSettings):
         check(
             "max_pending_handshakes", self.max_pending_handshakes, kind=int, none=True
         )
+        check("max_request_body", self.max_request_body, kind=int, zero=True)
 
 
 def check(

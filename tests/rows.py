@@ -69,9 +69,17 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "A7": (
             (
                 "the request has a body, a bare LF, a folded header, a space before a "
-                "colon, NUL or a stray CR"
+                "colon, NUL or a stray CR. If there is an "
+                "`~ServerOptions.http_handler`, a request for something else may have "
+                "a body; it has Content-Length and Transfer-Encoding, or any "
+                "Transfer-Encoding in HTTP/1.0; the body is malformed; it is too "
+                "large, or there is too much around its chunks; another request "
+                "follows it"
             ),
-            "400, and nothing after it is parsed",
+            (
+                "400, and nothing after it is parsed. 400; 400; 413; that one is never "
+                "read. There is one answer, which is not lost to a reset"
+            ),
         ),
         "A8": (
             "``Sec-WebSocket-Key`` is missing, repeated, or does not encode 16 bytes",
@@ -97,7 +105,10 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "A12": (
             "the handler passes something that cannot be sent in a response",
-            "``ValueError`` before a byte is written. The client gets a 500",
+            (
+                "``ValueError`` before a byte is written. The client gets a 500. It is "
+                "the same with an `~ServerOptions.http_handler`"
+            ),
         ),
         "A13": (
             "the client sends frames before its request is answered",

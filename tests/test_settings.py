@@ -352,6 +352,8 @@ def test_a_clients_options(
         ({"handler_errors": "ignore"}, ValueError, 'handler_errors must be "log" or'),
         ({"max_connections": 0}, ValueError, "max_connections must be more than zero"),
         ({"max_pending_handshakes": 1.5}, TypeError, "must be an int or None"),
+        ({"max_request_body": None}, TypeError, "max_request_body must be an int, not"),
+        ({"max_request_body": -1}, ValueError, "max_request_body must be zero or more"),
     ],
 )
 def test_a_servers_options(

@@ -24,11 +24,18 @@ from ._codec import (
 from ._counted import MessageCounts
 from ._engine import NO_COPY_SIZE, Engine, Failure, open_engine
 from ._extensions import Extension, Extensions
-from ._http import MAX_HEAD_SIZE, validate_headers
+from ._http import (
+    MAX_HEAD_SIZE,
+    check_response,
+    header_value,
+    serialize_response,
+    validate_headers,
+)
 from ._identity import Credentials, Identity, check_basic, credentials_of_url
 from ._origins import Origins
 from ._parsed_request import parsed_head
 from ._permessage_deflate import PerMessageDeflate
+from ._plain_request import PlainRequest
 from ._printable import name_of
 from ._responses import HandshakeFailure, ResponseReader
 from ._server_handshake import Rejection, ServerHandshake
@@ -54,6 +61,7 @@ __all__ = [
     "Paused",
     "PerMessageDeflate",
     "Ping",
+    "PlainRequest",
     "Pong",
     "Rejected",
     "Rejection",
@@ -61,12 +69,15 @@ __all__ = [
     "ResponseReader",
     "ServerHandshake",
     "check_basic",
+    "check_response",
     "check_subprotocols",
     "close_code_to_send",
     "close_reason_to_send",
     "credentials_of_url",
+    "header_value",
     "name_of",
     "open_engine",
     "parsed_head",
+    "serialize_response",
     "validate_headers",
 ]

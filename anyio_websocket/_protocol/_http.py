@@ -68,14 +68,17 @@ _HOST: Final = re.compile(
     r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::([0-9]{0,5}))?"
 )
 
-# Headers that the handshake writes itself, and why an application cannot set them.
+# Headers that the library writes itself, and why an application cannot set them.
 _RESERVED_NAMES: Final = {
-    b"connection": "the handshake sets it",
+    b"connection": "the library sets it",
     b"content-length": "it follows from the body",
     b"transfer-encoding": "it follows from the body",
-    b"upgrade": "the handshake sets it",
+    b"upgrade": "the library sets it",
     b"sec-websocket-protocol": "use the argument for subprotocols",
 }
+
+
+_BODILESS: Final = frozenset({204, 304})  # RFC 9110 section 8.6
 
 
 class BadHead(Exception):
@@ -258,9 +261,12 @@ def check_host(host: str) -> None:
             raise BadHead(400, "Host is not a valid international name") from None
 
 
-def validate_headers(headers: ExtraHeaders) -> list[tuple[bytes, bytes]]:
+def validate_headers(
+    headers: ExtraHeaders, argument: str = "extra_headers"
+) -> list[tuple[bytes, bytes]]:
     """Return an application's extra headers as bytes.
 
+    :param argument: what the application calls them; errors name it
     :raises ValueError: if a name or a value cannot be sent, or if the handshake sets
         that header itself; the text shows no values because they may be secrets
     :raises TypeError: if they are not pairs, or a name or a value is neither ``bytes``
@@ -268,19 +274,19 @@ def validate_headers(headers: ExtraHeaders) -> list[tuple[bytes, bytes]]:
 
     """
     checked: list[tuple[bytes, bytes]] = []
-    pairs = header_pairs({} if headers is None else headers, "extra_headers")
+    pairs = header_pairs({} if headers is None else headers, argument)
     for index, (name, value) in enumerate(pairs):
         key = _encoded(name, "a header's name")
         if not TOKEN.fullmatch(key):  # not shown: it may be a whole line, with a token
             raise ValueError(
-                f"the name of header {index} in extra_headers is not a token of HTTP"
+                f"the name of header {index} in {argument} is not a token of HTTP"
             )
         data = _encoded(value, f"the value of header {name!r}").strip(b" \t")
         if not FIELD_VALUE.fullmatch(data):
             raise ValueError(f"the value of header {name!r} has control characters")
         lower = key.lower()
         if lower in _RESERVED_NAMES or lower.startswith(b"sec-websocket-"):
-            reason = _RESERVED_NAMES.get(lower, "the handshake sets it")
+            reason = _RESERVED_NAMES.get(lower, "the library sets it")
             raise ValueError(f"header {name!r} may not be given: {reason}")
         checked.append((key, data))
     return checked
@@ -338,6 +344,13 @@ def group_headers(headers: Headers) -> Fields:
     return fields
 
 
+def header_value(headers: Headers, name: str | bytes) -> str | None:
+    """Return the value of a header; see `WebSocketRequest.header`."""
+    wanted = (name.encode() if isinstance(name, str) else name).lower()
+    values = [value for key, value in headers if key == wanted]
+    return b", ".join(values).decode("latin-1") if values else None
+
+
 def parse_list(fields: Fields, name: bytes) -> list[str]:
     """Return the elements of a comma-separated header, of all its lines.
 
@@ -368,14 +381,9 @@ def is_token(text: str) -> bool:
     return text.isascii() and TOKEN.fullmatch(text.encode()) is not None
 
 
-def serialize_response(
-    status_code: int, extra: list[tuple[bytes, bytes]], body: bytes | None
-) -> bytes:
-    """Serialize a response after which the connection is closed.
+def check_response(status_code: int, body: bytes | None) -> None:
+    """Check what an application wants to respond, after which the connection closes.
 
-    :param status_code: the status, 200 to 999
-    :param extra: headers to add, checked already
-    :param body: the body; ``None`` sends an empty one
     :raises ValueError: if the status is not that of a final response, or if a response
         with this status cannot have the body
     :raises TypeError: if the status is not an int, or the body is not ``bytes``
@@ -384,16 +392,37 @@ def serialize_response(
     if not isinstance(status_code, int) or isinstance(status_code, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"the status must be an int, not {status_code!r}")
     if not 200 <= status_code <= 999:
-        raise ValueError(
-            f"status {status_code} does not reject a request: use 200 to 999"
-        )
+        raise ValueError(f"status {status_code} does not end a request: use 200 to 999")
     if not isinstance(body, bytes | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"the body must be bytes, not {type(body).__name__}")
+        raise TypeError(
+            f"the body must be bytes, not {type(body).__name__}"
+            + ": encode it" * isinstance(body, str)
+        )
+    if status_code in _BODILESS and body:
+        raise ValueError(f"a response with status {status_code} has no body")
+
+
+def serialize_response(
+    status_code: int,
+    extra: Headers,
+    body: bytes | None,
+    *,
+    to_head: bool = False,
+) -> bytes:
+    """Serialize a response after which the connection is closed.
+
+    :param status_code: the status, 200 to 999
+    :param extra: headers to add, checked already
+    :param body: the body; ``None`` sends an empty one
+    :param to_head: whether the method was HEAD: then the length of the body is sent,
+        but not the body (RFC 9110 section 9.3.2)
+    :raises ValueError: see `check_response`
+    :raises TypeError: see `check_response`
+
+    """
+    check_response(status_code, body)
     headers = [(b"Connection", b"close")]
-    if status_code in (204, 304):  # RFC 9110 section 8.6: these have no body
-        if body:
-            raise ValueError(f"a response with status {status_code} has no body")
-    else:
+    if status_code not in _BODILESS:
         headers.append((b"Content-Length", b"%d" % len(body or b"")))
     try:
         phrase = HTTPStatus(status_code).phrase
@@ -401,7 +430,8 @@ def serialize_response(
         phrase = ""
     # As a number, because a subclass of int may have a text of its own.
     start = b"HTTP/1.1 %d %b" % (status_code, phrase.encode())
-    return serialize_head(start, headers + extra) + (body or b"")
+    head = serialize_head(start, [*headers, *extra])
+    return head if to_head or body is None else head + body
 
 
 def serialize_head(start_line: bytes, headers: Headers) -> bytes:

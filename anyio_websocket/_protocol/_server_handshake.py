@@ -5,7 +5,7 @@ It checks the request, and makes the response that the application decides on.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ._extensions import NO_EXTENSIONS, Extensions
 from ._handshake_key import accept_key
@@ -19,6 +19,7 @@ from ._http import (
 )
 from ._origins import Origins
 from ._parsed_request import check_fields
+from ._plain_request import PlainRequest, PlainRequestReader, wants_websocket
 from ._request_head import RequestHead, RequestReader
 from ._upgrade_request import ForeignOrigin, Request, check_upgrade
 
@@ -32,13 +33,18 @@ class Rejection(NamedTuple):
     is_origin: bool = False  # whether it is because of the Origin
 
 
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
 class ServerHandshake:
     """The server's side of one handshake.
 
     :param origins: which web pages may connect
     :param extensions: the extensions that the client may choose from
     :param is_ssl: whether the client speaks TLS with this server, not with a proxy
-    :param max_head_size: bytes of the request
+    :param max_head_size: bytes of the head of the request
+    :param max_body: bytes of the body of a request that wants no WebSocket; ``None`` if
+        such requests are not served
 
     """
 
@@ -49,25 +55,46 @@ class ServerHandshake:
         extensions: Extensions = NO_EXTENSIONS,
         is_ssl: bool = False,
         max_head_size: int = MAX_HEAD_SIZE,
+        max_body: int | None = None,
     ) -> None:
         self._origins = origins
         self._extensions = extensions
         self._is_ssl = is_ssl
+        self._max_body = max_body
         self._reader = RequestReader(max_head_size)
         self._trailing = b""
+        self._plain: PlainRequestReader | None = None
         self._key = b""
         self._subprotocols: tuple[str, ...] = ()
         self._offers: list[str] = []  # of extensions
         #: whether a `Rejection` was returned
         self.rejected: bool = False
 
-    def receive_data(self, data: bytes) -> Request | Rejection | None:
+    def receive_data(self, data: bytes) -> Request | PlainRequest | Rejection | None:
         """Add received bytes; return ``None`` until the request is complete."""
         try:
+            if self._plain is not None:
+                return self._plain.feed(data)
             head = self._reader.feed(data)
+            if head is None:
+                return None
+            if self._max_body is not None and not wants_websocket(head.headers):
+                self._plain = PlainRequestReader(head, self._max_body)
+                return self._plain.feed(self._reader.trailing)
         except BadHead as exc:
-            return self._rejection(exc, is_head=self._reader.is_head)
-        return None if head is None else self.check(head)
+            error = exc
+        except UnicodeDecodeError:
+            error = _not_ascii()
+        else:
+            return self.check(head)
+        return self._rejection(error, is_head=self._reader.is_head)
+
+    def interim_response(self) -> bytes:
+        """Return what the client waits for before it goes on; mostly ``b""``."""
+        if self._plain is None or not self._plain.client_waits:
+            return b""
+        self._plain.client_waits = False
+        return _CONTINUE
 
     def check_parsed(self, head: RequestHead, trailing: bytes) -> Request | Rejection:
         """Check a request that somebody else parsed.
@@ -89,7 +116,7 @@ class ServerHandshake:
         except BadHead as exc:
             error = exc
         except UnicodeDecodeError:
-            error = BadHead(400, "a header of the handshake is not ASCII")
+            error = _not_ascii()
         else:
             self._key = upgrade.key
             self._offers = upgrade.offers
@@ -163,10 +190,12 @@ class ServerHandshake:
     def _rejection(self, error: BadHead, *, is_head: bool) -> Rejection:
         fields = [(b"Content-Type", b"text/plain; charset=utf-8"), *error.headers]
         body = f"{error.reason}\n".encode()
-        response = serialize_response(error.status_code, fields, body)
-        if is_head:  # RFC 9110 section 9.3.2: no body
-            response = response.removesuffix(body)
+        response = serialize_response(error.status_code, fields, body, to_head=is_head)
         self.rejected = True
         return Rejection(
             error.status_code, response, error.reason, isinstance(error, ForeignOrigin)
         )
+
+
+def _not_ascii() -> BadHead:
+    return BadHead(400, "a header of the handshake is not ASCII")

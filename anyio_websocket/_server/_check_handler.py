@@ -8,13 +8,28 @@ from functools import partial
 from typing import Any, cast
 
 
-def check_handler(handler: object) -> None:
-    """Check a handler as far as that can be known without a call.
+def check_handlers(handler: object, http_handler: object) -> None:
+    """Check a server's handlers, as far as that can be known without a call.
+
+    :param handler: called for WebSockets
+    :param http_handler: called for plain HTTP; ``None`` if that is not served
+    :raises TypeError: if one of them cannot be a handler
+
+    """
+    _check_handler(handler, "handler")
+    if http_handler is not None:
+        _check_handler(http_handler, "http_handler")
+
+
+def _check_handler(handler: object, kind: str) -> None:
+    """Check a handler.
 
     A function defined with ``def`` may return an awaitable, as lambdas and decorators
     do. So it is only refused if it cannot: each of its returns returns ``None``, or it
     is a generator.
 
+    :param handler: what a user passed
+    :param kind: what the user passed it as; errors name it
     :raises TypeError: if it cannot be a handler
 
     """
@@ -25,7 +40,7 @@ def check_handler(handler: object) -> None:
             else repr(handler)
         )
         raise TypeError(
-            f"the handler must be an async function that takes the request, not {what}"
+            f"the {kind} must be an async function that takes the request, not {what}"
         )
     function = cast("Any", handler)
     while isinstance(function, partial):
@@ -42,7 +57,7 @@ def check_handler(handler: object) -> None:
         name = getattr(function, "__qualname__", "handler")
         why = 'has a "yield" in it' if is_generator else 'is defined with "def"'
         raise TypeError(
-            f"the handler must be an async function, but {name} {why}: "
+            f"the {kind} must be an async function, but {name} {why}: "
             f'write "async def {function.__name__}(request)"'
             + " without it"
             * bool(is_generator)

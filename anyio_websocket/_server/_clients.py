@@ -22,7 +22,7 @@ to the nursery, asyncio would end the whole server without a word.
 
 What a client can be sent depends on how far it is. So `_tasks` maps the cancel scope of
 each task to its state: the cancel scope in which the request is read, and after that
-the `PendingRequest`.
+the `PendingRequest`, or the `PendingHTTP` of a client that wants no WebSocket.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 
 from .._connection import BackgroundTask, WebSocketConnection
 from .._errors import HandshakeError
-from .._protocol import ServerHandshake, name_of
+from .._protocol import PlainRequest, ServerHandshake, name_of
 from .._settings import ServerSettings
 from .._transport import (
     SocketTransport,
@@ -56,6 +56,7 @@ from .._transport import (
 from .._types import Nursery
 from ._admission import Slot
 from ._handshake import WARNING_INTERVAL, handshake_of, read_request, respond_and_close
+from ._http_handler import PendingHTTP
 from ._log import LogThrottle
 from ._request import PendingRequest, WebSocketRequest
 
@@ -66,6 +67,7 @@ _logger = logging.getLogger("anyio_websocket")
 PASSES_TO_WRITE: Final = 8
 
 Handler = Callable[[WebSocketRequest], Awaitable[object]]
+Pending = PendingRequest | PendingHTTP
 
 
 class ClientTasks:
@@ -87,7 +89,7 @@ class ClientTasks:
         self._settings = settings
         self._origin_warnings = LogThrottle(WARNING_INTERVAL)
         self._tls_warnings = LogThrottle(WARNING_INTERVAL)
-        self._tasks: dict[CancelScope, CancelScope | PendingRequest] = {}
+        self._tasks: dict[CancelScope, CancelScope | Pending] = {}
         self._stopped = False
         self._empty: Event | None = None
         self._background = BackgroundTask(nursery, settings, on_cancel=self._on_cancel)
@@ -120,7 +122,7 @@ class ClientTasks:
         transport = (
             stream if isinstance(stream, SocketTransport) else transport_of(stream)
         )
-        pending: PendingRequest | None = None
+        pending: Pending | None = None
         with CancelScope(shield=True) as scope:
             self._background.retain()
             try:
@@ -186,7 +188,7 @@ class ClientTasks:
         transport: Transport,
         context: ssl.SSLContext | None,
         slot: Slot,
-    ) -> PendingRequest | None:
+    ) -> Pending | None:
         """Read a request within the time limit; ``None`` if there is none."""
         handshake: ServerHandshake | None = None
         try:
@@ -203,6 +205,12 @@ class ClientTasks:
                 )
                 if not (self._stopped or reading.cancel_called):
                     slot.forbid_drop()
+                    if isinstance(request, PlainRequest):
+                        http_handler = self._settings.http_handler
+                        assert http_handler is not None
+                        return PendingHTTP(
+                            *(transport, request, http_handler, self._settings, slot)
+                        )
                     return PendingRequest(
                         *(transport, handshake, request),
                         *(self._background, self._settings),
@@ -232,17 +240,20 @@ class ClientTasks:
         await transport.abort()
         return None
 
-    async def _call_handler(self, scope: CancelScope, pending: PendingRequest) -> None:
+    async def _call_handler(self, scope: CancelScope, pending: Pending) -> None:
         code = 1000
         try:
-            await self._handler(WebSocketRequest(pending))
+            if isinstance(pending, PendingRequest):
+                await self._handler(WebSocketRequest(pending))
+            else:
+                await pending.answer()
         except Exception as exc:
             if not _consists_of(pending.is_own, exc):
                 code = 1011
                 if self._settings.handler_errors == "raise":
                     await self._end_with(pending, code, 500)
                     raise
-                _log_raised(pending.transport, exc)
+                _log_raised(pending, exc)
         except BaseException as exc:
             errors = _without_cancellations(exc)
             is_fatal = not _consists_of(_is_error_or_cancellation, exc)
@@ -255,7 +266,7 @@ class ClientTasks:
                 if not _consists_of(pending.is_own, errors):
                     if self._settings.handler_errors == "raise":
                         raise
-                    _log_raised(pending.transport, errors)
+                    _log_raised(pending, errors)
                 return
             if is_fatal:
                 await self._end_with(pending, 1001, 503)
@@ -265,8 +276,8 @@ class ClientTasks:
                 await self._end_with(pending, code, 500)
                 raise errors from None
             _logger.exception(
-                "%s: the handler was cancelled, but not by the server",
-                name_of(pending.transport.remote),
+                "%s: the %s was cancelled, but not by the server",
+                *(name_of(pending.transport.remote), pending.handler_name),
             )
         else:
             if not (pending.has_response or self._stopped):
@@ -280,9 +291,7 @@ class ClientTasks:
                 )
         await pending.close(code=code, status_code=500)
 
-    async def _end_with(
-        self, pending: PendingRequest, code: int, status_code: int
-    ) -> None:
+    async def _end_with(self, pending: Pending, code: int, status_code: int) -> None:
         """Close a connection and all others: its handler's exception ends the server.
 
         All at the same time. The others must not wait until this client has replied.
@@ -302,14 +311,14 @@ class ClientTasks:
         await self._close_all(1001, "")
         for scope, state in list(self._tasks.items()):
             # A request that is being read was cancelled by `_close_all`.
-            if isinstance(state, PendingRequest):
+            if not isinstance(state, CancelScope):
                 scope.cancel()
 
     async def _close_all(
         self,
         code: int,
         text: str,
-        spared: PendingRequest | None = None,
+        spared: Pending | None = None,
         *,
         wait: bool = True,
     ) -> None:
@@ -338,7 +347,7 @@ class ClientTasks:
     async def _cancel_all(self) -> None:
         for scope, state in list(self._tasks.items()):
             scope.cancel()
-            if isinstance(state, PendingRequest):
+            if not isinstance(state, CancelScope):
                 await state.abort()
 
 
@@ -348,8 +357,9 @@ def _log(level: int, transport: Transport, what: object) -> None:
         _logger.log(level, "%s: %s", name_of(transport.remote), what)
 
 
-def _log_raised(transport: Transport, error: BaseException) -> None:
-    _logger.error("%s: the handler raised", name_of(transport.remote), exc_info=error)
+def _log_raised(pending: Pending, error: BaseException) -> None:
+    name = name_of(pending.transport.remote)
+    _logger.error("%s: the %s raised", name, pending.handler_name, exc_info=error)
 
 
 async def _start_tls(stream: Any, context: ssl.SSLContext) -> Transport:

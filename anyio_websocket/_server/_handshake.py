@@ -12,7 +12,7 @@ from typing import Final
 from anyio import move_on_after
 
 from .._errors import HandshakeError
-from .._protocol import Rejection, Request, ServerHandshake, name_of
+from .._protocol import PlainRequest, Rejection, Request, ServerHandshake, name_of
 from .._settings import HANDSHAKE_RECEIVE_SIZE, LINGER_TIMEOUT, ServerSettings
 from .._transport import Transport, TransportLost, send
 from ._log import LogThrottle
@@ -33,6 +33,7 @@ def handshake_of(transport: Transport, settings: ServerSettings) -> ServerHandsh
         extensions=settings.negotiable,
         is_ssl=transport.is_ssl,
         max_head_size=settings.max_head_size,
+        max_body=None if settings.http_handler is None else settings.max_request_body,
     )
 
 
@@ -41,7 +42,7 @@ async def read_request(
     handshake: ServerHandshake,
     warnings: LogThrottle = _of_single_streams,
     initial_data: bytes = b"",
-) -> Request:
+) -> Request | PlainRequest:
     """Read a client's request, and reject it if it is not valid.
 
     The caller closes the transport after any exception.
@@ -54,7 +55,7 @@ async def read_request(
 
     """
     try:
-        request: Request | Rejection | None = None
+        request: Request | PlainRequest | Rejection | None = None
         if initial_data:
             request = handshake.receive_data(initial_data)
         while request is None:
@@ -64,10 +65,14 @@ async def read_request(
                     "the client disconnected before its request was complete"
                 )
             request = handshake.receive_data(data)
+            if request is None and (interim := handshake.interim_response()):
+                await send(transport, interim)
     except TransportLost as exc:
         raise HandshakeError(
             "the connection was lost during the handshake"
         ) from exc.__cause__
+    if isinstance(request, PlainRequest):
+        return request
     return await accept_or_refuse(transport, request, warnings)
 
 

@@ -18,7 +18,7 @@ from .._options import ServerOptions
 from .._settings import ServerSettings, check, check_flag, checked, with_options
 from .._transport import check_ssl_context
 from .._types import Nursery, TaskStatus
-from ._check_handler import check_handler
+from ._check_handler import check_handlers
 from ._clients import Handler
 from ._serve import WebSocketServer, check_handler_nursery, server_of
 from ._unix_socket import check_path, listen_on_path
@@ -87,7 +87,7 @@ async def serve_websocket(
             "serve_websocket(): reuse_port cannot work, because this system has no "
             "SO_REUSEPORT; without it, one process can listen on a port"
         )
-    _check("serve_websocket", handler, handler_nursery, ssl_context)
+    _check("serve_websocket", handler, handler_nursery, ssl_context, settings)
     listener: Any = await _listen(host, port, reuse_port=reuse_port, backlog=backlog)
     if ssl_context is not None:
         listener = TLSListener(listener, ssl_context, standard_compatible=False)
@@ -145,7 +145,7 @@ async def serve_websocket_unix(
                 "serve_websocket_unix(): mode must be permissions such as 0o660, not "
                 f"{mode:#o}"
             )
-    _check("serve_websocket_unix", handler, handler_nursery, ssl_context)
+    _check("serve_websocket_unix", handler, handler_nursery, ssl_context, settings)
     listener: Any = listen_on_path(checked_path, mode, backlog)
     if ssl_context is not None:
         listener = TLSListener(listener, ssl_context, standard_compatible=False)
@@ -158,8 +158,9 @@ def _check(
     handler: Handler,
     handler_nursery: Nursery | None,
     ssl_context: ssl.SSLContext | None,
+    settings: ServerSettings,
 ) -> None:
-    check_handler(handler)
+    check_handlers(handler, settings.http_handler)
     check_handler_nursery(handler_nursery, function)
     if ssl_context is not None:
         check_ssl_context(ssl_context, server_side=True)

@@ -13,7 +13,13 @@ from anyio import CancelScope, move_on_after
 from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
 from .._endpoint import Endpoint, address_of
 from .._errors import CloseReason, ConnectionClosed, cause_in_words
-from .._protocol import Extension, Extensions, Request, ServerHandshake
+from .._protocol import (
+    Extension,
+    Extensions,
+    Request,
+    ServerHandshake,
+    header_value,
+)
 from .._settings import ConnectionSettings, PingCallbacks
 from .._transport import Transport, TransportLost
 from .._types import Headers
@@ -46,6 +52,9 @@ class PendingRequest:
         "request",
         "transport",
     )
+
+    #: what the log calls the handler
+    handler_name: str = "handler"
 
     def __init__(
         self,
@@ -244,10 +253,7 @@ class WebSocketRequest:
             return self.host
         if wanted == b"sec-websocket-protocol":
             return ", ".join(self.proposed_subprotocols) or None
-        values = [
-            value for key, value in self._pending.request.headers if key == wanted
-        ]
-        return b", ".join(values).decode("latin-1") if values else None
+        return header_value(self._pending.request.headers, wanted)
 
     @property
     def host(self) -> str:

@@ -25,7 +25,7 @@ from .._connection import BackgroundTask, WebSocketConnection
 from .._endpoint import Endpoint
 from .._errors import ConnectionTimeout
 from .._options import ServerOptions, ServerStreamOptions
-from .._protocol import close_code_to_send, close_reason_to_send
+from .._protocol import Request, close_code_to_send, close_reason_to_send
 from .._settings import (
     DISCONNECT_TIMEOUT,
     MAX_MESSAGE_SIZE,
@@ -48,7 +48,7 @@ from .._types import (
     in_a_nursery,
 )
 from ._admission import Admission
-from ._check_handler import check_handler
+from ._check_handler import check_handlers
 from ._clients import ClientTasks, Handler
 from ._connections import OpenConnections
 from ._handshake import handshake_of, read_request
@@ -114,6 +114,7 @@ async def wrap_server_stream(
             request = await read_request(
                 transport, handshake, initial_data=initial_data
             )
+            assert isinstance(request, Request)  # there is no http_handler
             background = BackgroundTask(nursery, settings)
             return WebSocketRequest(
                 PendingRequest(transport, handshake, request, background, settings)
@@ -168,7 +169,7 @@ class WebSocketServer:
     ) -> None:
         if len(listeners) == 0:
             raise ValueError("Listeners must contain at least one item.")
-        check_handler(handler)
+        check_handlers(handler, settings.http_handler)
         check_handler_nursery(handler_nursery, "WebSocketServer")
         self._handler_nursery = handler_nursery
         self._admission = Admission(

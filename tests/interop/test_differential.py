@@ -57,6 +57,7 @@ from anyio_websocket._protocol import (
     Origins,
     PerMessageDeflate,
     Ping,
+    PlainRequest,
     Pong,
     Rejection,
     Request,
@@ -281,7 +282,7 @@ def complete(lines: list[bytes]) -> bytes:
     return b"\r\n".join([*lines, b"", b""])
 
 
-def server_heard(wires: Iterable[bytes]) -> Request | Rejection | None:
+def server_heard(wires: Iterable[bytes]) -> Request | PlainRequest | Rejection | None:
     handshake = ServerHandshake(origins=Origins("*"))
     for wire in wires:
         if (outcome := handshake.receive_data(wire)) is not None:

@@ -40,6 +40,7 @@ WHERE = {"proxy", "proxy_ssl", "local_host", "server_hostname", "unix_path", "vi
 REDIRECTS = {"cross_origin_redirects", "max_redirects"}
 CLIENT = {*WHERE, *REDIRECTS, *CLIENT_STREAM}
 LIMITS = {"max_connections", "max_pending_handshakes"}
+PLAIN_HTTP = {"http_handler", "max_request_body"}
 SERVER = {"origins", "compression", *EVERYWHERE}
 NEW = {
     "open_websocket": CLIENT,
@@ -56,9 +57,10 @@ NEW = {
     "serve_websocket": {
         *("backlog", "handler_errors", "reuse_port"),
         *LIMITS,
+        *PLAIN_HTTP,
         *SERVER,
     },
-    "WebSocketServer": {"handler_errors", *LIMITS, *SERVER},
+    "WebSocketServer": {"handler_errors", *LIMITS, *PLAIN_HTTP, *SERVER},
     "accept": {"extensions", *PINGS},
     "send_message": {"compress", "text"},
 }

@@ -10,6 +10,7 @@ from anyio_websocket._protocol import (
     ClientHandshake,
     HandshakeFailure,
     Origins,
+    PlainRequest,
     Rejected,
     Rejection,
     Request,
@@ -30,7 +31,9 @@ from ..support.peer import request, response
 from ..support.requests import serve
 
 
-def server(data: bytes, *, size: int | None = None) -> Request | Rejection | None:
+def server(
+    data: bytes, *, size: int | None = None
+) -> Request | PlainRequest | Rejection | None:
     """Feed a server in pieces until it returns something."""
     handshake = ServerHandshake(origins=Origins(None))
     for start in range(0, len(data), size or len(data)):

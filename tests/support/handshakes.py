@@ -12,6 +12,7 @@ from anyio_websocket._protocol import (
     Extensions,
     HandshakeFailure,
     Origins,
+    PlainRequest,
     Rejected,
     Rejection,
     Request,
@@ -19,10 +20,17 @@ from anyio_websocket._protocol import (
 )
 
 
-def hear_request(parts: Iterable[bytes]) -> object:
-    """Say what a server makes of a request; anything undocumented is raised."""
+def hear_request(parts: Iterable[bytes], max_body: int | None = None) -> object:
+    """Say what a server makes of a request; anything undocumented is raised.
+
+    :param max_body: bytes of the body of a request that wants no WebSocket; ``None`` if
+        such requests are not served
+
+    """
     handshake = ServerHandshake(
-        origins=Origins(None), extensions=Extensions.from_arguments(True)
+        origins=Origins(None),
+        extensions=Extensions.from_arguments(True),
+        max_body=max_body,
     )
     rest = iter(parts)
     outcome = None
@@ -35,6 +43,11 @@ def hear_request(parts: Iterable[bytes]) -> object:
     if isinstance(outcome, Rejection):
         assert 400 <= outcome.status_code <= 505
         assert outcome.response.startswith(b"HTTP/1.1 %d " % outcome.status_code)
+        return outcome
+    if isinstance(outcome, PlainRequest):
+        assert max_body is not None
+        assert len(outcome.body) <= max_body
+        assert handshake.interim_response() == b""
         return outcome
     assert isinstance(outcome, Request)
     answer, agreed = handshake.accept()

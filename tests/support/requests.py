@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 import h11
 
-from anyio_websocket._protocol import Origins, Rejection, Request, ServerHandshake
+from anyio_websocket._protocol import (
+    Origins,
+    PlainRequest,
+    Rejection,
+    Request,
+    ServerHandshake,
+)
+
+Heard = Request | PlainRequest | Rejection | None
 
 
 def cuts(data: bytes) -> Iterator[list[bytes]]:
@@ -18,9 +26,9 @@ def cuts(data: bytes) -> Iterator[list[bytes]]:
 
 def serve(
     data: bytes, origins: list[str] | str | None = None
-) -> tuple[ServerHandshake, Request | Rejection | None]:
+) -> tuple[ServerHandshake, Heard]:
     """Feed a server in several ways, and require the same outcome of all."""
-    outcomes: list[tuple[ServerHandshake, Request | Rejection | None]] = []
+    outcomes: list[tuple[ServerHandshake, Heard]] = []
     for chunks in cuts(data):
         handshake = ServerHandshake(origins=Origins(origins))
         outcome = None
