@@ -299,18 +299,126 @@ def test_market_data() -> None:
     run_with(server)
 
 
-def test_every_example_has_a_test() -> None:
+def test_orders() -> None:
+    async def server(backend: str) -> None:
+        logins: list[object] = []
+
+        async def exchange(request: WebSocketRequest) -> None:
+            connection = await request.accept()
+            logins.append(await connection.get_json())
+            number = (await connection.get_json())["order"]
+            if len(logins) == 1:
+                await connection.aclose(1001)
+                return
+            while True:
+                await connection.send_json({"confirmed": number})
+                number = (await connection.get_json())["order"]
+
+        async with serving(exchange, handler_errors="raise") as port:
+            url = f"ws://127.0.0.1:{port}/"
+            shown = await run_example("orders.py", url, backend)
+        assert shown == "confirmed: 1\nconfirmed: 2\nconfirmed: 3\n"
+        assert logins == [{"login": "me"}] * 2
+
+    run_with(server)
+
+
+def test_relay() -> None:
+    async def server(backend: str) -> None:
+        async def handler(request: WebSocketRequest) -> None:
+            ws = await request.accept()
+            if request.path == "/source":
+                await ws.send_messages(["wörld", "", "x"])
+            else:
+                got.extend([text async for text in ws])
+
+        got: list[str | bytes] = []
+        async with serving(handler) as port:
+            url = f"ws://127.0.0.1:{port}"
+            await run_example("relay.py", f"{url}/source", backend, f"{url}/other")
+        assert got == ["wörld", "", "x"]
+
+    run_with(server)
+
+
+def test_many() -> None:
+    async def server(backend: str) -> None:
+        async def handler(request: WebSocketRequest) -> None:
+            ws = await request.accept()
+            await ws.send_message("1000")
+            got.extend([await ws.get_message() for _ in range(1000)])
+
+        got: list[str | bytes] = []
+        async with serving(handler) as port:
+            await run_example("many.py", f"ws://127.0.0.1:{port}", backend)
+        assert got == [f"row {number}" for number in range(1000)]
+
+    run_with(server)
+
+
+def test_facts() -> None:
+    async def server(backend: str) -> None:
+        async def handler(request: WebSocketRequest) -> None:
+            ws = await request.accept(extra_headers={"X-Version": "7"})
+            await ws.send_message("hello")
+            await ws.aclose(4000, "bye")
+
+        async with serving(handler) as port:
+            shown = await run_example("facts.py", f"ws://127.0.0.1:{port}", backend)
+        assert shown.splitlines() == [
+            "the server answered 101, version 7",
+            "received: hello",
+            f"not a normal end: {CloseReason(4000, 'bye')!r}",
+            "safe to send again",
+        ]
+
+    run_with(server)
+
+
+# Does what "ssh -W" does, without the encryption.
+TUNNEL = """
+import os, socket, sys, threading
+peer = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+def send():
+    while data := os.read(0, 65536):
+        peer.sendall(data)
+    peer.shutdown(socket.SHUT_WR)
+threading.Thread(target=send, daemon=True).start()
+while data := peer.recv(65536):
+    os.write(1, data)
+"""
+
+
+def test_by_command() -> None:
+    async def server(backend: str) -> None:
+        async with serving() as port:
+            command = (sys.executable, "-c", TUNNEL, str(port))
+            url = "ws://echo.test/"
+            shown = await run_example("by_command.py", url, backend, *command)
+        assert shown == "hello\n"
+
+    run_with(server)
+
+
+def test_every_example_is_short_and_has_a_test() -> None:
+    for path in (ROOT / "examples").glob("*.py"):
+        assert len(path.read_text("utf-8").splitlines()) < 60, path
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == {
         "aliases.py",  # in test_dropin
+        "by_command.py",
         "echo.py",
+        "facts.py",
         "inside_h11.py",
         "json_rpc.py",
         "login.py",
+        "many.py",
         "market_data.py",  # and in test_market_data
+        "orders.py",
         "over_httpx.py",
         "pings.py",
         "reconnect.py",
         "redirects.py",
+        "relay.py",
         "stopping.py",
         "through_a_proxy.py",
         "upload.py",
