@@ -139,9 +139,11 @@ class Admission:
                 self._warn("clients without a complete request are dropped")
                 scope.cancel()
                 self.release(slot)
-        self._connections += 1
-        self._pending += 1
-        return Slot(self)
+        return self._take()
+
+    def admit_now(self) -> Slot | None:
+        """Take a slot for a client if one is free."""
+        return None if self._is_full() else self._take()
 
     def allow_drop(self, slot: Slot, scope: CancelScope) -> None:
         """See `Slot.allow_drop`."""
@@ -167,6 +169,11 @@ class Admission:
             slot.is_taken = False
             self._connections -= 1
             self._wake()
+
+    def _take(self) -> Slot:
+        self._connections += 1
+        self._pending += 1
+        return Slot(self)
 
     def _is_full(self) -> bool:
         return (

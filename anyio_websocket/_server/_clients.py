@@ -147,15 +147,30 @@ class ClientTasks:
                 if self._empty is not None and not self._tasks:
                     self._empty.set()
 
-    async def close(self, code: int, text: str, seconds: float) -> None:
+    async def close(
+        self,
+        code: int,
+        text: str,
+        seconds: float,
+        first: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         """Close all connections, and wait for the handlers to end.
 
         :param code: the close code
         :param text: the close reason, ``""`` for none
         :param seconds: until the handlers that are still running are cancelled
+        :param first: what is waited for before that, while clients are served; ``None``
+            for nothing
 
         """
         try:
+            if first is not None:
+                try:
+                    await first()
+                except BaseException:  # cancelled, and most clients were told nothing
+                    with CancelScope(shield=True):
+                        await self._close_all(code, text, wait=False)
+                    raise
             if seconds == 0:
                 await self._close_all(code, text, wait=False)
             with move_on_after(seconds):

@@ -12,6 +12,7 @@ import logging
 import ssl
 import sys
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import anyio
@@ -22,6 +23,7 @@ from anyio.streams.tls import TLSListener
 from .._endpoint import Endpoint, endpoint_of
 from .._transport import (
     SocketTransport,
+    SocketTransportListener,
     check_ssl_context,
     socket_listener,
     transport_of,
@@ -64,6 +66,9 @@ _CONNECTION_GONE: Final = frozenset(
     if hasattr(errno, name)
 )
 
+# Clients that are accepted without waiting, at the end: the length of Linux's queue.
+MAX_WAITING: Final = 4096
+
 Handle = Callable[[Any, ssl.SSLContext | None, Slot], Coroutine[Any, Any, None]]
 
 
@@ -80,6 +85,7 @@ class Acceptor:
         self._listener = listener
         self._ssl_context = ssl_context
         self._log = LogThrottle(LOG_INTERVAL)
+        self._own: SocketTransportListener | None = None  # on the listener's socket
         # Where it listened; a closed socket cannot tell any more.
         self._last_endpoint: Endpoint | str | None = None
 
@@ -120,11 +126,36 @@ class Acceptor:
 
         """
         if hasattr(self._listener, "accept"):
-            listener = socket_listener(self._listener) or self._listener
+            self._own = socket_listener(self._listener)
+            listener = self._listener if self._own is None else self._own
             await self._accept(listener, handle, handlers, admission)
         else:
             admitted = self._admitted(handle, admission)
             await self._listener.serve(admitted, handlers)
+
+    def accept_waiting(
+        self, handle: Handle, handlers: Nursery, admission: Admission
+    ) -> None:
+        """Accept the clients that wait in the kernel, before the listener is closed.
+
+        Closing it would reset their connections. Nothing is waited for, and a client
+        that finds no slot is not accepted. For the arguments, see `serve`; call it when
+        that has ended.
+        """
+        own = self._own
+        if own is None:
+            return
+        for _ in range(MAX_WAITING):
+            slot = admission.admit_now()
+            if slot is None:
+                return
+            stream = None
+            with suppress(OSError):  # it is closed, or the client has left
+                stream = own.accept_now()
+            if stream is None:
+                slot.release()
+                return
+            handlers.start_soon(handle, stream, self._ssl_context, slot)
 
     async def aclose(self) -> None:
         """Stop listening; a second call does nothing."""
@@ -169,8 +200,7 @@ class Acceptor:
                     slot = await admission.admit()
                     handlers.start_soon(handle, stream, self._ssl_context, slot)
                 except BaseException:  # cancelled, or the user's nursery is closed
-                    is_transport = isinstance(stream, SocketTransport)
-                    await (stream if is_transport else transport_of(stream)).abort()
+                    await _abort(stream)
                     raise
 
     def _admitted(
@@ -181,11 +211,16 @@ class Acceptor:
             try:
                 slot = await admission.admit()
             except BaseException:
-                await transport_of(stream).abort()
+                await _abort(stream)
                 raise
             await handle(stream, self._ssl_context, slot)
 
         return handle_stream
+
+
+async def _abort(stream: Any) -> None:
+    is_transport = isinstance(stream, SocketTransport)
+    await (stream if is_transport else transport_of(stream)).abort()
 
 
 def acceptors_of(listener: Any) -> Iterator[Acceptor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
 from typing import Any, Unpack
 
@@ -51,6 +51,7 @@ from ._admission import Admission
 from ._check_handler import check_handlers
 from ._clients import ClientTasks, Handler
 from ._connections import OpenConnections
+from ._drain import check_times, let_leave
 from ._handshake import handshake_of, read_request
 from ._listeners import acceptors_of
 from ._request import PendingRequest, WebSocketRequest
@@ -186,6 +187,7 @@ class WebSocketServer:
         self._accepting: CancelScope | None = None
         self._listeners_closed: Event | None = None
         self._closing = False
+        self._lets_leave = False  # and so, clients that wait in the kernel are let in
 
     @property
     def port(self) -> int:
@@ -254,6 +256,11 @@ class WebSocketServer:
                                     self._admission,
                                 )
                         task_status.started(self)
+                    if self._lets_leave:
+                        for acceptor in self._acceptors:
+                            acceptor.accept_waiting(
+                                clients.handle, handlers, self._admission
+                            )
             finally:
                 with CancelScope(shield=True):
                     await self._close_listeners()
@@ -278,6 +285,8 @@ class WebSocketServer:
         reason: str | None = None,
         *,
         timeout: float | None = DISCONNECT_TIMEOUT,
+        drain: float = 0,
+        spread: float = 0,
     ) -> None:
         """Stop the server: close all connections, and wait for the handlers.
 
@@ -287,10 +296,18 @@ class WebSocketServer:
         `ConnectionClosed` from the connection, and those that have not ended within
         ``timeout`` are cancelled. Then `run`, or `serve_websocket`, returns.
 
+        With ``drain`` or ``spread`` this happens later. Until then clients in their
+        handshake can finish it, and so can those that wait in the kernel. All clients
+        are left in peace for ``drain`` seconds, and it goes on earlier if all have
+        left. Then they are sent their Close one after another, evenly over ``spread``
+        seconds, so that they do not all connect to another server at the same moment.
+        In all this takes ``drain``, ``spread`` and ``timeout`` together at most.
+
         This returns when everything is closed. It may be called several times; only
         the arguments of the first call count. If the first call is cancelled,
-        everything is closed and cancelled at once. A handler must not await it,
-        because it would wait for itself; call it in another task.
+        everything is closed and cancelled at once, and each client that was told
+        nothing is sent its Close as far as that needs no waiting. A handler must not
+        await it, because it would wait for itself; call it in another task.
 
         :param code: the close code, as for `WebSocketConnection.aclose`; 1012 says
             that the server restarts
@@ -299,6 +316,9 @@ class WebSocketServer:
         :param timeout: seconds until the remaining handlers are cancelled; 0 sends each
             client its Close without waiting and cancels them at once, ``None`` sets no
             limit other than that of each closing handshake
+        :param drain: seconds for which connections are left in peace; default 0.
+            `math.inf` waits until the last client has left
+        :param spread: seconds over which the Closes are spread; default 0
         :raises ValueError: if an argument has a value that cannot work; nothing is
             stopped
         :raises TypeError: if an argument has the wrong type; nothing is stopped
@@ -308,18 +328,37 @@ class WebSocketServer:
         text = close_reason_to_send(reason)
         if timeout is not None:
             check("timeout", timeout, zero=True)
+        check_times(drain, spread)
         is_first, self._closing = not self._closing, True
+        first: Callable[[], Awaitable[None]] | None = None
+        if is_first and (drain or spread):
+            self._lets_leave = True
+            first = partial(self._let_leave, code, text, drain, spread)
         if self._accepting is not None:
             self._accepting.cancel()
         if self._clients is not None:
             if is_first:
                 seconds = math.inf if timeout is None else timeout
-                await self._clients.close(code, text, seconds)
+                await self._clients.close(code, text, seconds, first)
             await self._clients.wait_empty()
         if self._listeners_closed is None:  # run() was never called
             await self._close_listeners()
         else:
             await self._listeners_closed.wait()
+
+    async def _let_leave(
+        self, code: int, text: str, drain: float, spread: float
+    ) -> None:
+        clients, closed = self._clients, self._listeners_closed
+        assert clients is not None
+        assert closed is not None
+        await closed.wait()
+        await checkpoint()  # the tasks of those that were accepted last have begun
+        await let_leave(
+            *(clients.background, clients.wait_empty, code, text),
+            drain=drain,
+            spread=spread,
+        )
 
     async def _close_listeners(self) -> None:
         for acceptor in self._acceptors:

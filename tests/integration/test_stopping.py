@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -25,46 +23,10 @@ from anyio_websocket import (
 )
 
 from ..support.frames import CLOSE, TEXT, Frame, close_payload
-from ..support.memory_servers import Handler, accepted_client, raw_client, status_of
+from ..support.memory_servers import accepted_client, raw_client, running, status_of
 from ..support.peer import RawPeer, request
 from ..support.servers import echo
 from ..support.streams import MemoryListener
-
-
-class Running:
-    """A server in memory, and what becomes of it."""
-
-    def __init__(self, server: WebSocketServer, listener: MemoryListener) -> None:
-        self.server = server
-        self.listener = listener
-        self.returned = anyio.Event()  # run() has, without an exception
-        self.started = 0.0  # the stop
-        self.took = math.nan  # and what it took, in seconds
-
-    async def stop(self, *args: Any, **options: Any) -> None:
-        self.started = anyio.current_time()
-        await self.server.aclose(*args, **options)
-        self.took = anyio.current_time() - self.started
-        assert self.listener.closed
-
-
-@asynccontextmanager
-async def running(handler: Handler, **options: Any) -> AsyncGenerator[Running]:
-    """Serve in memory; the block is to stop the server."""
-    listener = MemoryListener()
-    server = WebSocketServer(handler, [listener], **options)
-    result = Running(server, listener)
-
-    async def run(*, task_status: Any) -> None:
-        await server.run(task_status=task_status)
-        result.returned.set()
-
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(run)
-        yield result
-        with anyio.fail_after(100):
-            await result.returned.wait()
-
 
 # -- what clients and handlers see ---------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -34,6 +35,41 @@ async def serving(
         yield listener, tasks
         tasks.cancel_scope.cancel()
     assert listener.closed
+
+
+class Running:
+    """A server in memory, and what becomes of it."""
+
+    def __init__(self, server: WebSocketServer, listener: MemoryListener) -> None:
+        self.server = server
+        self.listener = listener
+        self.returned = anyio.Event()  # run() has, without an exception
+        self.started = 0.0  # the stop
+        self.took = math.nan  # and what it took, in seconds
+
+    async def stop(self, *args: Any, **options: Any) -> None:
+        self.started = anyio.current_time()
+        await self.server.aclose(*args, **options)
+        self.took = anyio.current_time() - self.started
+        assert self.listener.closed
+
+
+@asynccontextmanager
+async def running(handler: Handler, **options: Any) -> AsyncGenerator[Running]:
+    """Serve in memory; the block is to stop the server."""
+    listener = MemoryListener()
+    server = WebSocketServer(handler, [listener], **options)
+    result = Running(server, listener)
+
+    async def run(*, task_status: Any) -> None:
+        await server.run(task_status=task_status)
+        result.returned.set()
+
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(run)
+        yield result
+        with anyio.fail_after(100):
+            await result.returned.wait()
 
 
 async def raw_client(listener: MemoryListener, data: bytes | None = None) -> RawPeer:
