@@ -208,7 +208,9 @@ class ClientSettings(ClientStreamSettings):
             _check_text("proxy", self.proxy)
         _check_text("server_hostname", self.server_hostname)
         if self.unix_path is not None:
-            path = os.fspath(self.unix_path)
+            path = self.unix_path
+            if isinstance(path, os.PathLike):
+                path = os.fspath(path)
             _check_text("unix_path", path)
             if "\0" in path[1:]:  # a leading one is Linux's "abstract"
                 raise ValueError("unix_path has a NUL in it")

@@ -251,7 +251,10 @@ from anyio_websocket._protocol import Extensions, open_engine
 
 typing.get_type_hints(open_websocket_url)  # although they name a class of wsproto
 open_engine(Extensions(PerMessageDeflate()), is_client=True, max_message_size=1)
-print(sorted({"idna", "wsproto"} & sys.modules.keys()))
+import anyio_websocket.httpx  # it is told by the client which of them that is of
+
+rare = {"idna", "wsproto", "httpx", "httpx2", "httpcore", "socksio", "werkzeug"}
+print(sorted(rare & sys.modules.keys()))
 try:
     Extensions.from_arguments(None, [object()])
 except TypeError:

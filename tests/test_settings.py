@@ -323,6 +323,7 @@ def test_names_that_other_libraries_have() -> None:
         ({"server_hostname": 5}, TypeError, "server_hostname must be a str or None"),
         ({"server_hostname": ""}, ValueError, "server_hostname must not be empty"),
         ({"unix_path": b"/x"}, TypeError, "unix_path must be a str or None, not bytes"),
+        ({"unix_path": 5}, TypeError, "unix_path must be a str or None, not int"),
         ({"unix_path": "/a\0b"}, ValueError, "unix_path has a NUL in it"),
         ({"local_host": "localhost"}, ValueError, "must be an IP address, not 'local"),
         (

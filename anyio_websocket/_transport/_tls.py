@@ -338,7 +338,8 @@ def check_ssl_context(
 
     """
     if not isinstance(context, ssl.SSLContext):
-        raise TypeError(f"{name} must be an ssl.SSLContext or None, not {context!r}")
+        kind = type(context).__name__  # a URL may have a password in it
+        raise TypeError(f"{name} must be an ssl.SSLContext or None, not {kind}")
     if not server_side:
         if context.protocol == ssl.PROTOCOL_TLS_SERVER:
             raise ValueError(
