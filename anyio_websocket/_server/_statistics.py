@@ -32,7 +32,7 @@ class ServerStatistics(ConnectionStatistics):
     rejected: int
     """Requests that got another status than 101: by a handler, because they were not
     valid, because of their origin, because the handler raised (500), or because the
-    server stopped (503)."""
+    server stopped (503). What an ``http_handler`` answers does not count."""
 
     failed: int
     """Handshakes that ended without a whole response: TLS failed, the client has

@@ -171,11 +171,26 @@ def proxying(
         snippet = (SNIPPETS / file).read_text()
     assert _UPSTREAM in snippet
     (folder / "snippet").write_text(snippet.replace(_UPSTREAM, f"127.0.0.1:{port}"))
-    environment = {**os.environ, "XDG_CONFIG_HOME": str(folder), "HOME": str(folder)}
-    with own_port() as site_port, (folder / "output").open("w") as output:
+    with own_port() as site_port:
         site = _Site(folder, site_port, page_port, folder / "snippet", certificate)
-        program, *arguments = configure(site)
-        with subprocess.Popen(
+        with running(configure(site), folder, site_port):
+            yield site_port
+
+
+@contextmanager
+def running(command: list[str], folder: Path, port: int) -> Generator[None]:
+    """Run a proxy while the block lasts, from when its port is open.
+
+    :param command: its program and the arguments; skipped if it is not installed
+    :param folder: where it runs; what it says is written there
+    :param port: the port that it opens
+
+    """
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(folder), "HOME": str(folder)}
+    program, *arguments = command
+    with (
+        (folder / "output").open("w") as output,
+        subprocess.Popen(
             [installed(program), *arguments],
             cwd=folder,
             env={**environment, "XDG_DATA_HOME": str(folder)},
@@ -183,24 +198,25 @@ def proxying(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-        ) as process:
-            try:
-                _wait_until_open(process, site)
-                yield site.port
-            finally:
-                # With all its processes: it would wait for connections that the browser
-                # keeps in reserve, Apache for ten seconds.
-                os.killpg(process.pid, signal.SIGKILL)
+        ) as process,
+    ):
+        try:
+            _wait_until_open(process, folder, port)
+            yield
+        finally:
+            # With all its processes: it would wait for connections that the browser
+            # keeps in reserve, Apache for ten seconds.
+            os.killpg(process.pid, signal.SIGKILL)
 
 
-def _wait_until_open(process: subprocess.Popen[bytes], site: _Site) -> None:
+def _wait_until_open(process: subprocess.Popen[bytes], folder: Path, port: int) -> None:
     for _ in range(PATIENCE * 20):
         try:
-            socket.create_connection(("127.0.0.1", site.port)).close()
+            socket.create_connection(("127.0.0.1", port)).close()
             return
         except ConnectionRefusedError:
             if process.poll() is not None:
                 break
             time.sleep(0.05)
-    text = (site.folder / "output").read_text()
+    text = (folder / "output").read_text()
     raise RuntimeError(f"{process.args!r} did not start: {text}")

@@ -406,8 +406,10 @@ def test_every_example_is_short_and_has_a_test() -> None:
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == {
         "aliases.py",  # in test_dropin
         "by_command.py",
+        "chat.py",  # in test_serving_examples and in interop
         "echo.py",
         "facts.py",
+        "health_check.py",  # in test_serving_examples and in interop
         "inside_h11.py",
         "json_rpc.py",
         "login.py",

@@ -269,9 +269,13 @@ async def test_E11_handlers_are_cancelled_when_the_server_stops(
 
         tasks.start_soon(hears_503, handled)
         tasks.start_soon(hears_503, reading)
+        assert server.statistics().pending_handshakes == 2
         started = anyio.current_time()
         await server.aclose()
         assert anyio.current_time() - started < 1
+        numbers = server.statistics()
+        # What is answered here is nobody's handshake that failed.
+        assert (numbers.accepted, numbers.rejected, numbers.failed) == (0, 1, 0)
     assert not said(caplog)
 
 

@@ -1,0 +1,59 @@
+"""A chat room, with its page on the same port.
+
+Open http://127.0.0.1:8765/ in several windows.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from anyio_websocket import (
+    ConnectionClosed,
+    HTTPRequest,
+    HTTPResponse,
+    WebSocketConnection,
+    WebSocketRequest,
+    serve_websocket,
+)
+
+PORT: Final = 8765
+HTML: Final = Path(__file__).with_name("chat.html").read_bytes()
+PAGE: Final = HTTPResponse(200, HTML, {"Content-Type": "text/html"})
+
+members: Final[set[WebSocketConnection]] = set()
+
+
+async def page(request: HTTPRequest) -> HTTPResponse:
+    """Give the page to whom asks for it."""
+    return PAGE if request.path == "/" else HTTPResponse(404)
+
+
+async def room(request: WebSocketRequest) -> None:
+    """Let a client into the room, and tell everybody what it says."""
+    connection = await request.accept()
+    members.add(connection)
+    try:
+        async for text in connection:
+            async with anyio.create_task_group() as tasks:
+                for member in members:
+                    tasks.start_soon(tell, member, text)
+    finally:
+        members.remove(connection)
+
+
+async def tell(member: WebSocketConnection, text: str | bytes) -> None:
+    """Send to a member; one that is leaving, or reads too slowly, misses it."""
+    with suppress(ConnectionClosed), anyio.move_on_after(1):
+        await member.send_message(text)
+
+
+if __name__ == "__main__":
+    serve = partial(serve_websocket, http_handler=page, max_message_size=4000)
+    backend = (sys.argv[1:] or ["asyncio"])[0]
+    anyio.run(serve, room, "127.0.0.1", PORT, None, backend=backend)

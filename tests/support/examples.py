@@ -1,0 +1,64 @@
+"""Examples that serve, run as a user runs them, but on a port of the test's."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+EXAMPLES: Final = Path(__file__).parents[2] / "examples"
+_TRIES: Final = 400
+
+
+@contextmanager
+def serving_example(
+    name: str,
+    folder: Path,
+    port: int,
+    *arguments: str,
+    changes: Mapping[str, str] | None = None,
+) -> Generator[subprocess.Popen[str]]:
+    """Run an example while the block lasts, from when it listens.
+
+    :param name: the name of its file
+    :param folder: an empty folder, which gets what the example needs
+    :param port: the port to put in the place of the example's
+    :param arguments: for the program
+    :param changes: what else is replaced in it
+
+    """
+    program = copy_of_example(name, folder, {"8765": str(port), **(changes or {})})
+    with subprocess.Popen(
+        [sys.executable, str(program), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            for _ in range(_TRIES):
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.05)  # a process starts in real time
+            yield process
+        finally:
+            process.kill()
+
+
+def copy_of_example(name: str, folder: Path, changes: Mapping[str, str]) -> Path:
+    """Copy an example, changed, with the files of the same name beside it."""
+    text = (EXAMPLES / name).read_text("utf-8")
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    for path in EXAMPLES.glob(f"{Path(name).stem}.*"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    copy = folder / name
+    copy.write_text(text, "utf-8")
+    return copy
