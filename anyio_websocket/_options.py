@@ -370,6 +370,22 @@ class ServerOptions(_BufferOptions, ServerStreamOptions, total=False):
     It bounds the files, the tasks and the memory that all clients together can take.
     """
 
+    max_connections_per_address: int | None
+    """How many clients may be connected at once from one IP address, in their handshake
+    or open; default ``None``, no limit. A further one is disconnected as soon as it is
+    accepted, without a response, and a warning in the log names its address, at most
+    once a minute. With IPv6, all addresses of a network of 64 bits count as one,
+    because whoever has one of them can use all of them. UNIX sockets have no addresses,
+    and so no limit.
+
+    It is wrong behind a reverse proxy: there, all clients have the address of the
+    proxy, which has such a limit itself. And many people can share one address (an
+    office, a mobile network), so leave room for them.
+
+    It bounds how much of ``max_connections`` and ``max_pending_handshakes`` one client
+    can take.
+    """
+
     max_pending_handshakes: int | None
     """How many clients may be in their handshake at once, TLS included; default 1000.
     Each of them takes the memory of the part of its request that it has sent

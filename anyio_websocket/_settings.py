@@ -271,6 +271,7 @@ class ServerSettings(ConnectionSettings):
     origins: Iterable[str] | str | None = None
     handler_errors: Literal["log", "raise"] = "log"
     max_connections: int | None = None
+    max_connections_per_address: int | None = None
     # Mostly 8 KiB each, 80 with a full head; no other library has a limit to compare
     # with.
     max_pending_handshakes: int | None = 1000
@@ -287,6 +288,12 @@ class ServerSettings(ConnectionSettings):
                 f'handler_errors must be "log" or "raise", not {self.handler_errors!r}'
             )
         check("max_connections", self.max_connections, kind=int, none=True)
+        check(
+            "max_connections_per_address",
+            self.max_connections_per_address,
+            kind=int,
+            none=True,
+        )
         check(
             "max_pending_handshakes", self.max_pending_handshakes, kind=int, none=True
         )

@@ -32,10 +32,13 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from typing import Final
 
 from anyio import CancelScope, Event, current_time, move_on_after
 
+from .._endpoint import Endpoint
+from ._addresses import AddressLimit, Source
 from ._log import LogThrottle
 
 _logger = logging.getLogger("anyio_websocket")
@@ -58,7 +61,7 @@ class Slot:
 
     """
 
-    __slots__ = ("_admission", "is_pending", "is_taken")
+    __slots__ = ("_admission", "is_pending", "is_taken", "source")
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -66,6 +69,8 @@ class Slot:
         self.is_taken: bool = True
         #: whether it counts as in its handshake; set by `Admission`
         self.is_pending: bool = True
+        #: its address, if that is limited; set by `Admission`
+        self.source: Source | None = None
 
     def allow_drop(self, scope: CancelScope) -> None:
         """Let the client be dropped if others need the slot, after `GRACE` seconds.
@@ -94,14 +99,22 @@ class Admission:
     :param max_connections: clients that may have a slot at once; ``None`` for no limit
     :param max_pending_handshakes: how many of them may be in the opening handshake, TLS
         included; ``None`` for no limit
+    :param max_per_address: how many of them may come from one address; ``None`` for no
+        limit
 
     """
 
     def __init__(
-        self, max_connections: int | None, max_pending_handshakes: int | None
+        self,
+        max_connections: int | None,
+        max_pending_handshakes: int | None,
+        max_per_address: int | None = None,
     ) -> None:
         self._max_connections = _bound(max_connections)
         self._max_pending = _bound(max_pending_handshakes)
+        self._addresses = (
+            None if max_per_address is None else AddressLimit(max_per_address)
+        )
         self._connections = 0
         self._pending = 0
         # Clients that can be dropped, oldest first: from when on, and how.
@@ -123,8 +136,27 @@ class Admission:
             self._warn("clients have to wait")
             await self._wait_for_change(math.inf)
 
-    async def admit(self) -> Slot:
-        """Take a slot for a client: wait for a free one, or for one to drop."""
+    async def admit(self, remote: Callable[[], Endpoint | str] | None = None) -> Slot:
+        """Take a slot for a client: wait for a free one, or for one to drop.
+
+        :param remote: returns the client's address, if that is limited; ``None`` for a
+            client without one
+        :raises TooManyError: if its address has enough slots
+
+        """
+        source: Source | None = None
+        if self._addresses is not None and remote is not None:
+            source = self._addresses.enter(remote())
+        try:
+            await self._wait_for_free_slot()
+        except BaseException:
+            self._leave(source)
+            raise
+        slot = self._take()
+        slot.source = source
+        return slot
+
+    async def _wait_for_free_slot(self) -> None:
         while self._is_full():
             slot = next(iter(self._droppable), None)
             if slot is None:
@@ -139,11 +171,23 @@ class Admission:
                 self._warn("clients without a complete request are dropped")
                 scope.cancel()
                 self.release(slot)
-        return self._take()
 
     def admit_now(self) -> Slot | None:
-        """Take a slot for a client if one is free."""
+        """Take a slot for a client that is still to be accepted, if one is free."""
         return None if self._is_full() else self._take()
+
+    def enter(self, slot: Slot, remote: Endpoint | str) -> None:
+        """Count the address of a client for which `admit_now` took a slot.
+
+        :raises TooManyError: if its address has enough slots; release the slot then
+
+        """
+        if self._addresses is not None:
+            slot.source = self._addresses.enter(remote)
+
+    def _leave(self, source: Source | None) -> None:
+        if self._addresses is not None and source is not None:
+            self._addresses.leave(source)
 
     def allow_drop(self, slot: Slot, scope: CancelScope) -> None:
         """See `Slot.allow_drop`."""
@@ -167,6 +211,7 @@ class Admission:
         self.handshake_done(slot)
         if slot.is_taken:
             slot.is_taken = False
+            self._leave(slot.source)
             self._connections -= 1
             self._wake()
 

@@ -13,6 +13,7 @@ import ssl
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, cast
 
 import anyio
@@ -24,11 +25,13 @@ from .._endpoint import Endpoint, endpoint_of
 from .._transport import (
     SocketTransport,
     SocketTransportListener,
+    Transport,
     check_ssl_context,
     socket_listener,
     transport_of,
 )
 from .._types import Nursery
+from ._addresses import TooManyError
 from ._admission import Admission, Slot
 from ._log import LogThrottle
 
@@ -133,7 +136,7 @@ class Acceptor:
             admitted = self._admitted(handle, admission)
             await self._listener.serve(admitted, handlers)
 
-    def accept_waiting(
+    async def accept_waiting(
         self, handle: Handle, handlers: Nursery, admission: Admission
     ) -> None:
         """Accept the clients that wait in the kernel, before the listener is closed.
@@ -155,7 +158,13 @@ class Acceptor:
             if stream is None:
                 slot.release()
                 return
-            handlers.start_soon(handle, stream, self._ssl_context, slot)
+            try:
+                admission.enter(slot, stream.remote)
+            except TooManyError:
+                slot.release()
+                await stream.abort()
+            else:
+                handlers.start_soon(handle, stream, self._ssl_context, slot)
 
     async def aclose(self) -> None:
         """Stop listening; a second call does nothing."""
@@ -197,8 +206,10 @@ class Acceptor:
                 try:
                     # Waits if another client is to be dropped for this one, or if a
                     # client of another listener took the last slot.
-                    slot = await admission.admit()
+                    slot = await admission.admit(partial(_remote_of, stream))
                     handlers.start_soon(handle, stream, self._ssl_context, slot)
+                except TooManyError:
+                    await _abort(stream)
                 except BaseException:  # cancelled, or the user's nursery is closed
                     await _abort(stream)
                     raise
@@ -209,7 +220,10 @@ class Acceptor:
         # The listener cannot be told to stop accepting, so its clients wait here.
         async def handle_stream(stream: Any) -> None:
             try:
-                slot = await admission.admit()
+                slot = await admission.admit(partial(_remote_of, stream))
+            except TooManyError:
+                await _abort(stream)
+                return
             except BaseException:
                 await _abort(stream)
                 raise
@@ -218,9 +232,16 @@ class Acceptor:
         return handle_stream
 
 
+def _transport_of(stream: Any) -> Transport:
+    return stream if isinstance(stream, SocketTransport) else transport_of(stream)
+
+
+def _remote_of(stream: Any) -> Endpoint | str:
+    return _transport_of(stream).remote
+
+
 async def _abort(stream: Any) -> None:
-    is_transport = isinstance(stream, SocketTransport)
-    await (stream if is_transport else transport_of(stream)).abort()
+    await _transport_of(stream).abort()
 
 
 def acceptors_of(listener: Any) -> Iterator[Acceptor]:

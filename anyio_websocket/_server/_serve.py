@@ -174,7 +174,9 @@ class WebSocketServer:
         check_handler_nursery(handler_nursery, "WebSocketServer")
         self._handler_nursery = handler_nursery
         self._admission = Admission(
-            settings.max_connections, settings.max_pending_handshakes
+            settings.max_connections,
+            settings.max_pending_handshakes,
+            settings.max_connections_per_address,
         )
         self._make_clients = partial(ClientTasks, handler, settings)
         self._counts_messages = settings.count_messages
@@ -258,7 +260,7 @@ class WebSocketServer:
                         task_status.started(self)
                     if self._lets_leave:
                         for acceptor in self._acceptors:
-                            acceptor.accept_waiting(
+                            await acceptor.accept_waiting(
                                 clients.handle, handlers, self._admission
                             )
             finally:

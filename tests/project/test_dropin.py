@@ -39,7 +39,11 @@ CLIENT_STREAM = {"compression", "extensions", *IDENTITY, *PINGS, *EVERYWHERE}
 WHERE = {"proxy", "proxy_ssl", "local_host", "server_hostname", "unix_path", "via"}
 REDIRECTS = {"cross_origin_redirects", "max_redirects"}
 CLIENT = {*WHERE, *REDIRECTS, *CLIENT_STREAM}
-LIMITS = {"max_connections", "max_pending_handshakes"}
+LIMITS = {
+    "max_connections",
+    "max_connections_per_address",
+    "max_pending_handshakes",
+}
 PLAIN_HTTP = {"http_handler", "max_request_body"}
 SERVER = {"origins", "compression", *EVERYWHERE}
 NEW = {

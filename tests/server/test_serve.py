@@ -119,7 +119,10 @@ async def test_real_sockets_from_outside() -> None:
         await got[0].aclose()
 
 
-@pytest.mark.parametrize("name", ["max_connections", "max_pending_handshakes"])
+@pytest.mark.parametrize(
+    "name",
+    ["max_connections", "max_connections_per_address", "max_pending_handshakes"],
+)
 def test_invalid_limits_are_an_error(name: str) -> None:
     listeners = [object.__new__(TLSListener)]
     for value in (0, -1):
