@@ -39,10 +39,12 @@ from ._options import (
 from ._plain_http import HTTPRequest, HTTPResponse, healthz
 from ._protocol import PerMessageDeflate
 from ._server import (
+    Router,
     ServerStatistics,
     WebSocketRequest,
     WebSocketServer,
     accept_upgrade,
+    basic_auth,
     serve_websocket,
     serve_websocket_unix,
     wrap_server_stream,
@@ -69,6 +71,7 @@ __all__ = [
     "PerMessageDeflate",
     "ProxyError",
     "ReconnectingConnection",
+    "Router",
     "ServerOptions",
     "ServerStatistics",
     "ServerStreamOptions",
@@ -77,6 +80,7 @@ __all__ = [
     "WebSocketRequest",
     "WebSocketServer",
     "accept_upgrade",
+    "basic_auth",
     "connect_websocket",
     "connect_websocket_url",
     "healthz",

@@ -6,6 +6,7 @@ may use the names below, and only those.
 
 from __future__ import annotations
 
+from ._basic_auth import basic_challenge, parse_basic
 from ._client_handshake import (
     Accepted,
     ClientHandshake,
@@ -68,6 +69,7 @@ __all__ = [
     "Request",
     "ResponseReader",
     "ServerHandshake",
+    "basic_challenge",
     "check_basic",
     "check_response",
     "check_subprotocols",
@@ -77,6 +79,7 @@ __all__ = [
     "header_value",
     "name_of",
     "open_engine",
+    "parse_basic",
     "parsed_head",
     "serialize_response",
     "validate_headers",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from ._basic_auth import basic_auth
 from ._open import serve_websocket, serve_websocket_unix
 from ._request import WebSocketRequest
+from ._router import Router
 from ._serve import WebSocketServer, wrap_server_stream
 from ._statistics import ServerStatistics
 from ._upgrade import accept_upgrade
 
 __all__ = [
+    "Router",
     "ServerStatistics",
     "WebSocketRequest",
     "WebSocketServer",
     "accept_upgrade",
+    "basic_auth",
     "serve_websocket",
     "serve_websocket_unix",
     "wrap_server_stream",

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, cast
 
 
-def check_handlers(handler: object, http_handler: object) -> None:
+def check_handlers(handler: object, http_handler: object = None) -> None:
     """Check a server's handlers, as far as that can be known without a call.
 
     :param handler: called for WebSockets

@@ -6,9 +6,10 @@ the connection in the right way when the handler has returned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from anyio import CancelScope, move_on_after
+from anyio import CancelScope, TypedAttributeProvider, move_on_after
 
 from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
 from .._endpoint import Endpoint, address_of
@@ -18,6 +19,7 @@ from .._protocol import (
     Extensions,
     Request,
     ServerHandshake,
+    check_subprotocols,
     header_value,
 )
 from .._settings import ConnectionSettings, PingCallbacks
@@ -216,17 +218,31 @@ class PendingRequest:
         )
 
 
-class WebSocketRequest:
+class WebSocketRequest(TypedAttributeProvider):
     """A client's request to open a connection.
 
     A handler is called with it, or `wrap_server_stream` returns it. Call either
     `accept` or `reject`, once. If a handler does neither, the request is rejected with
     status 500 when the handler returns.
 
+    ``extra(attribute)`` returns a typed attribute of the stream, and
+    ``extra(attribute, default)`` the default if the stream does not have it; without a
+    default, that is an `anyio.TypedAttributeLookupError`. The attributes are those of
+    :class:`anyio.abc.SocketAttribute` and :class:`anyio.streams.tls.TLSAttribute`, such
+    as ``request.extra(TLSAttribute.peer_certificate)``, the certificate of the client.
+
     """
+
+    #: The user that `basic_auth` has let in; ``None`` if it was not asked.
+    username: str | None = None
 
     def __init__(self, pending: PendingRequest) -> None:
         self._pending = pending
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        """What ``extra()`` knows: the attributes, with functions that look them up."""
+        return self._pending.transport.extra_attributes
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -282,6 +298,25 @@ class WebSocketRequest:
     def proposed_subprotocols(self) -> tuple[str, ...]:
         """The subprotocols that the client proposes, the preferred one first."""
         return self._pending.request.subprotocols
+
+    def select_subprotocol(self, subprotocols: Iterable[str]) -> str | None:
+        """Return the first of these subprotocols that the client proposes.
+
+        Pass it to `accept`. ``None`` means that the client proposes none of them, or
+        none at all. If the request is accepted without a subprotocol, as ``None`` does,
+        a client that wants one may close the connection, and browsers do (RFC 6455
+        section 4.1). It is also possible to `reject` it, with status 400.
+
+        :param subprotocols: those that you speak, the preferred one first
+        :raises ValueError: if one of them is not a token of HTTP, or is there twice
+        :raises TypeError: if they are one text, or one of them is not a text
+
+        """
+        proposed = self.proposed_subprotocols
+        for name in check_subprotocols(subprotocols):
+            if name in proposed:
+                return name
+        return None
 
     @property
     def local(self) -> Endpoint | str:

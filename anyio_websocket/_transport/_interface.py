@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from .._endpoint import Endpoint
+from ._attributes import Attributes
 
 # Seconds. A connection that no task reads is looked at after so long at most, where the
 # event loop does not tell at once that something has come.
@@ -70,6 +71,11 @@ class Transport(Protocol):
     @property
     def remote(self) -> Endpoint | str:
         """The peer's address, or a text if there is none."""
+        ...
+
+    @property
+    def extra_attributes(self) -> Attributes:
+        """What is known of the transport, by anyio's typed attributes."""
         ...
 
     def receive(self, max_bytes: int | None) -> Coroutine[Any, Any, bytes | None]:

@@ -16,6 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from .._endpoint import Endpoint, endpoint_of
 from ._adaptive_reads import READ_FAILED
+from ._attributes import Attributes, socket_attributes
 from ._hang_up import bytes_taken, has_hung_up, has_vanished
 from ._interface import TransportLost, Watcher
 from ._readiness import readiness_of
@@ -70,6 +71,10 @@ class SocketTransport:
     @property
     def remote(self) -> Endpoint | str:
         return endpoint_of(self._remote, is_ssl=self.is_ssl) or repr(self._socket)
+
+    @property
+    def extra_attributes(self) -> Attributes:
+        return socket_attributes(self._socket)
 
     def receive(self, max_bytes: int | None) -> Coroutine[Any, Any, bytes | None]:
         # Not async itself: that would be one more coroutine to run for each message,

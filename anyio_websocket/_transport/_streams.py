@@ -29,6 +29,7 @@ from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSAttribute
 
 from .._endpoint import Endpoint, endpoint_of
+from ._attributes import Attributes, socket_attributes, tls_attributes
 from ._hang_up import bytes_taken, has_hung_up, has_vanished
 from ._interface import Transport, TransportLost, Watcher
 
@@ -200,6 +201,14 @@ class StreamTransport(_Stream):
         """Give the stream away; return it, and what was received and not fetched."""
         return self._stream, self._rest
 
+    @property
+    def extra_attributes(self) -> Attributes:
+        # For the same reason as below.
+        attributes: Attributes = {}
+        with suppress(Exception):
+            attributes = self._stream.extra_attributes
+        return attributes
+
     def _extra(self, attribute: Any) -> Any:
         # If the peer is gone already, a socket raises OSError. If uvloop has closed its
         # transport, there is no socket: AttributeError.
@@ -262,6 +271,11 @@ class TrioTransport(_Stream):
         # Read now: a closed socket no longer knows its addresses.
         self.local = self._endpoint("getsockname")
         self.remote = self._endpoint("getpeername")
+
+    @property
+    def extra_attributes(self) -> Attributes:
+        below = {} if self._socket is None else socket_attributes(self._socket)
+        return below | tls_attributes(self._stream) if self.is_ssl else below
 
     def _endpoint(self, method: str) -> Endpoint | str:
         if self._socket is not None:

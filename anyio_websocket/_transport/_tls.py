@@ -25,8 +25,10 @@ from contextlib import suppress
 from typing import Final
 
 from anyio.lowlevel import checkpoint
+from anyio.streams.tls import TLSAttribute
 
 from .._endpoint import Endpoint
+from ._attributes import Attributes, tls_attributes
 from ._interface import Transport, TransportLost, Watcher, send
 from ._sockets import RECEIVE_SIZE
 
@@ -93,6 +95,15 @@ class TlsTransport:
     @property
     def remote(self) -> Endpoint | str:
         return self._below.remote
+
+    @property
+    def extra_attributes(self) -> Attributes:
+        return {
+            **self._below.extra_attributes,
+            **tls_attributes(self._tls),
+            TLSAttribute.ssl_object: lambda: self._tls,
+            TLSAttribute.standard_compatible: lambda: False,
+        }
 
     @property
     def peer_active(self) -> bool:

@@ -119,6 +119,26 @@ def run_with(
         anyio.run(server, backend)
 
 
+def run_with_port(
+    name: str, backend: str, client: Callable[[int], Awaitable[None]]
+) -> None:
+    """Run an example that serves, and a client of the port that it prints."""
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "examples" / name), backend],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        anyio.run(client, int(server.stdout.readline().rpartition(" ")[2]))
+        assert server.poll() is None
+    finally:
+        server.kill()
+        _, errors = server.communicate(timeout=10)
+    assert "Traceback" not in errors
+
+
 async def run_example(name: str, *arguments: str, **environment: str) -> str:
     result = await anyio.run_process(
         [sys.executable, str(ROOT / "examples" / name), *arguments],
@@ -255,6 +275,33 @@ def test_over_httpx() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_rooms(backend: str) -> None:
+    async def client(port: int) -> None:
+        url = f"ws://127.0.0.1:{port}"
+        protocols = ["chat.v1", "chat.v2"]
+        async with (
+            open_websocket_url(f"{url}/rooms/7", subprotocols=protocols) as one,
+            open_websocket_url(f"{url}/rooms/7") as other,
+        ):
+            assert one.subprotocol == "chat.v2"
+            assert other.subprotocol is None
+            await other.send_message("hello")
+            assert await other.get_message() == "room 7: 'hello'"
+            with pytest.raises(ConnectionRejected, match="answered 401"):
+                async with open_websocket_url(f"{url}/status"):
+                    pass
+            async with open_websocket_url(
+                f"{url}/status", auth=("ann", "secret")
+            ) as status:
+                assert await status.get_message() == "ann, guests: Counter({7: 2})"
+        with pytest.raises(ConnectionRejected, match="answered 404"):
+            async with open_websocket_url(f"{url}/rooms/x"):
+                pass
+
+    run_with_port("rooms.py", backend, client)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_inside_h11(backend: str) -> None:
     async def client(port: int) -> None:
         async with open_websocket_url(f"ws://127.0.0.1:{port}/") as ws:
@@ -267,18 +314,7 @@ def test_inside_h11(backend: str) -> None:
             page = await pages.get(f"http://127.0.0.1:{port}/")
         assert (page.status_code, page.text) == (200, "This is a page.\n")
 
-    server = subprocess.Popen(
-        [sys.executable, str(ROOT / "examples" / "inside_h11.py"), backend],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert server.stdout is not None
-        anyio.run(client, int(server.stdout.readline().rpartition(" ")[2]))
-        assert server.poll() is None
-    finally:
-        server.kill()
-        server.communicate(timeout=10)
+    run_with_port("inside_h11.py", backend, client)
 
 
 def test_market_data() -> None:
@@ -421,6 +457,7 @@ def test_every_example_is_short_and_has_a_test() -> None:
         "reconnect.py",
         "redirects.py",
         "relay.py",
+        "rooms.py",
         "stopping.py",
         "through_a_proxy.py",
         "upload.py",

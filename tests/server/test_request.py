@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import anyio
 import pytest
@@ -260,6 +261,32 @@ async def test_the_attributes_of_a_request() -> None:
         assert await peer.receive() == Frame(CLOSE, close_payload(1000))
         await peer.send_close(1000)
         assert await peer.receive_all() == b""
+        await peer.stream.aclose()
+
+
+@pytest.mark.virtual_time
+async def test_select_subprotocol() -> None:
+    async def handler(asked: WebSocketRequest) -> None:
+        for ours, selected in (
+            (["y", "x"], "y"),
+            (iter(["z", "x", "y"]), "x"),
+            (["z"], None),
+            (["X"], None),  # upper and lower case differ
+            ([], None),
+        ):
+            assert asked.select_subprotocol(ours) == selected
+        text: Any = "x"
+        with pytest.raises(TypeError, match="must be a list of str, not a str"):
+            asked.select_subprotocol(text)
+        with pytest.raises(ValueError, match="is not a token of HTTP"):
+            asked.select_subprotocol(["a", "x,y"])
+        await asked.accept(subprotocol=asked.select_subprotocol(["z"]))
+
+    async with serving(handler, handler_errors="raise") as (listener, _):
+        peer = await raw_client(listener, request(b"Sec-WebSocket-Protocol: x, y"))
+        head = await peer.receive_head()
+        assert status_of(head) == 101
+        assert b"sec-websocket-protocol" not in head.lower()
         await peer.stream.aclose()
 
 
