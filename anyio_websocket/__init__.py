@@ -16,7 +16,11 @@ from ._client import (
     reconnecting,
     wrap_client_stream,
 )
-from ._connection import ConnectionStatistics, WebSocketConnection
+from ._connection import (
+    ConnectionStatistics,
+    WebSocketConnection,
+    WebSocketEvent,
+)
 from ._endpoint import Endpoint
 from ._errors import (
     CloseCode,
@@ -77,6 +81,7 @@ __all__ = [
     "ServerStreamOptions",
     "WebSocketConnection",
     "WebSocketError",
+    "WebSocketEvent",
     "WebSocketRequest",
     "WebSocketServer",
     "accept_upgrade",

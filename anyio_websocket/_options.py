@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, TypedDict
 
+from ._connection import WebSocketEvent
 from ._plain_http import HTTPHandler
 from ._protocol import Extension, PerMessageDeflate
 from ._types import ByteStreamConnectable, Headers, SSLContext
@@ -131,6 +132,17 @@ class _LifeOptions(TypedDict, total=False):
     `WebSocketConnection.statistics` and `WebSocketServer.statistics`; default
     ``False``, these fields are ``None``. Bytes are counted in any case. It takes one
     or two percent of the CPU time of a short message.
+    """
+
+    on_event: Callable[[WebSocketEvent], object] | None
+    """Called with a `WebSocketEvent` when a connection opens or closes, when a request
+    is rejected, when a handshake fails, and when a server is full; default ``None``,
+    nothing. It is a plain function, and must not wait: it is called where the thing
+    happens, and the connection goes on when it returns. It may start a task in a
+    nursery of yours.
+
+    If it raises, the exception is logged, at most once a minute for each kind, and
+    nothing else happens.
     """
 
 

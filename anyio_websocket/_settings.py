@@ -66,6 +66,7 @@ class ConnectionSettings:
     ping_timeout: float | None = 20.0  # websockets'
     decode_text: bool = True
     count_messages: bool = False
+    on_event: Callable[[Any], object] | None = None
     #: what may be negotiated in the handshake
     negotiable: Extensions = field(init=False)
 
@@ -85,6 +86,7 @@ class ConnectionSettings:
         check("ping_timeout", self.ping_timeout, none=True)
         check_flag("decode_text", self.decode_text)
         check_flag("count_messages", self.count_messages)
+        _check_callback("on_event", self.on_event, "the event")
         self._set(negotiable=Extensions.from_arguments(self.compression))
 
     def _set(self, **values: object) -> None:
@@ -124,13 +126,7 @@ class PingCallbacks(NamedTuple):
         :raises TypeError: if one of them is of the wrong type
         """
         for name, callback in (("on_ping", on_ping), ("on_pong", on_pong)):
-            if callback is None:
-                continue
-            if not callable(callback) or inspect.iscoroutinefunction(callback):
-                raise TypeError(
-                    f"{name} must be a plain function of the payload, not "
-                    f"{callback!r}; it can start a task in a nursery of yours"
-                )
+            _check_callback(name, callback, "the payload")
         check_flag("auto_pong", auto_pong)
         if not auto_pong and on_ping is None:
             raise ValueError(
@@ -337,6 +333,16 @@ def _check_text(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a str or None, not {type(value).__name__}")
     if value == "":
         raise ValueError(f"{name} must not be empty")
+
+
+def _check_callback(name: str, callback: object, argument: str) -> None:
+    if callback is None:
+        return
+    if not callable(callback) or inspect.iscoroutinefunction(callback):
+        raise TypeError(
+            f"{name} must be a plain function of {argument}, not {callback!r}; it can "
+            "start a task in a nursery of yours"
+        )
 
 
 def check_flag(name: str, value: object) -> None:

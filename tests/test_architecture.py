@@ -30,10 +30,10 @@ MAY_USE: dict[str, set[str]] = {
     "_protocol": set(),
 }
 # A shared module imports nothing of ours, except that options are of the protocol's
-# types and of those that users pass, and settings and responses are checked by the
-# protocol.
+# types and of those that users pass or are passed, and settings and responses are
+# checked by the protocol.
 SHARED_MAY_USE = {
-    "_options": {"_plain_http", "_protocol", "_types"},
+    "_options": {"_connection", "_plain_http", "_protocol", "_types"},
     "_plain_http": {"_endpoint", "_protocol", "_types"},
     "_settings": {"_plain_http", "_protocol", "_types", "_version"},
 }

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from anyio import move_on_after
 
-from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
+from .._connection import (
+    BackgroundTask,
+    ConnectionCore,
+    WebSocketConnection,
+    observer_of,
+    open_core,
+)
 from .._errors import ConnectionRejected, ConnectionTimeout
 from .._protocol import Accepted, ClientHandshake
 from .._settings import ClientStreamSettings
@@ -59,6 +65,13 @@ class Connector:
 
         If this raises, the transport is closed.
         """
+        try:
+            return await self._establish()
+        except Exception as exc:
+            observer_of(self.settings).failed(exc)
+            raise
+
+    async def _establish(self) -> tuple[Transport, Accepted]:
         with move_on_after(self.settings.connect_seconds):
             while True:
                 try:
@@ -120,11 +133,12 @@ async def start_connection(
     :param settings: the options, checked
 
     """
+    observer = observer_of(settings)
     try:
         core = open_core(
             transport,
             accepted.extensions,
-            BackgroundTask(nursery, settings),
+            BackgroundTask(nursery, settings, observer=observer),
             settings,
             is_client=True,
             trailing=accepted.trailing,
@@ -141,6 +155,7 @@ async def start_connection(
             compression=accepted.extensions.deflate,
             handshake_headers=accepted.headers,
         )
+        observer.opened(core, connection)
     except BaseException:  # memory is short
         await core.abort()  # the background task ends with it
         raise

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Unpack
 
-from .._connection import ConnectionCore, WebSocketConnection
+from .._connection import ConnectionCore, WebSocketConnection, observer_of
 from .._errors import HandshakeError
 from .._options import ClientStreamOptions
 from .._protocol import ClientHandshake, HandshakeFailure, Rejected
@@ -87,7 +87,9 @@ class Upgrade:
             except HandshakeFailure as exc:
                 text = f"the handshake with the server at {self.server} failed: {exc}"
                 raise HandshakeError(text) from None
-        except BaseException:
+        except BaseException as exc:
+            if isinstance(exc, HandshakeError):
+                observer_of(self.settings).failed(exc)
             await transport.abort()
             raise
         return await start_connection(

@@ -6,7 +6,9 @@ from ._afterwards import has_unread, was_of_use, what_ended_the_loop
 from ._background import BackgroundTask
 from ._connection import WebSocketConnection
 from ._core import ConnectionCore, open_core
+from ._events import WebSocketEvent
 from ._json import encoded, json_dumps, json_loads
+from ._observer import Observer, observer_of
 from ._sent_fragments import is_in_parts
 from ._statistics import ConnectionStatistics
 from ._totals import Backlog, Totals
@@ -16,13 +18,16 @@ __all__ = [
     "Backlog",
     "ConnectionCore",
     "ConnectionStatistics",
+    "Observer",
     "Totals",
     "WebSocketConnection",
+    "WebSocketEvent",
     "encoded",
     "has_unread",
     "is_in_parts",
     "json_dumps",
     "json_loads",
+    "observer_of",
     "open_core",
     "was_of_use",
     "what_ended_the_loop",

@@ -43,7 +43,7 @@ from .._types import Nursery
 from ._keepalive import Keepalive
 from ._totals import Totals
 from ._waiting_writes import WaitingWrites
-from ._watched import Watched
+from ._watched import Observes, Watched
 
 # Seconds. A Ping or a Close over a stream goes unnoticed for so long. An idle
 # connection costs nothing, because it is being read and on no watchlist.
@@ -60,6 +60,7 @@ class BackgroundTask:
     :param settings: of its connections
     :param on_cancel: called, in a shielded scope, when the nursery is cancelled;
         ``None`` aborts every connection
+    :param observer: is told of connections that are closed; ``None`` if nobody is
 
     """
 
@@ -69,10 +70,13 @@ class BackgroundTask:
         settings: ConnectionSettings,
         *,
         on_cancel: Callable[[], Awaitable[None]] | None = None,
+        observer: Observes | None = None,
     ) -> None:
         self._nursery = nursery
         self._retained = 0
         self._on_cancel = on_cancel or self._abort_all
+        #: is told of connections that are closed
+        self.observer: Observes | None = observer
         self._keepalive = Keepalive(settings)
         #: the writes of its connections that have to wait
         self.writes: WaitingWrites = WaitingWrites(

@@ -260,9 +260,9 @@ class CloseState:
             # See ConnectionCore.on_closed.
             connection, self._connection = self._connection, None
             assert connection is not None
-            connection.on_closed()
             if self._event is not None:
                 self._event.set()
+            connection.on_closed()
 
     async def abort(self) -> None:
         """Close the transport, without waiting for the peer."""

@@ -331,4 +331,4 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
         await self.aclose()
 
     def __str__(self) -> str:
-        return f"{'client' if self.is_client else 'server'}-{self._core.number}"
+        return self._core.name

@@ -71,6 +71,7 @@ class ConnectionCore:
     __slots__ = (
         "__weakref__",
         "_background",
+        "_began",
         "_fairness",
         "_is_called_back",
         "_settings",
@@ -106,6 +107,7 @@ class ConnectionCore:
         self.number: int = next(self.numbers)
         #: of `time.time`
         self.opened_at: float = time.time()
+        self._began = time.monotonic()
         #: see `Watched`
         self.on_watchlist: bool = False
         self.is_read_in_background: bool = False
@@ -124,6 +126,15 @@ class ConnectionCore:
         self.on_unread()
         if engine.has_more():  # something came with the handshake
             self.look_later()
+
+    @property
+    def name(self) -> str:
+        """What users and the log call the connection."""
+        return f"{'client' if self.is_client else 'server'}-{self.number}"
+
+    def age(self) -> float:
+        """Return for how many seconds the connection has existed."""
+        return time.monotonic() - self._began
 
     @property
     def pings(self) -> Pings:
@@ -311,6 +322,9 @@ class ConnectionCore:
         # last user drops it, with its buffers and the memory of zlib and TLS. The
         # garbage collector would free it too, but it counts objects, not their size.
         self.reader.detach()
+        observer = self._background.observer
+        if observer is not None:
+            observer.closed(self)
 
     # -- for the transport, which calls back while no task reads ---------------
 

@@ -6,7 +6,7 @@ it; through this interface they call it back.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from ._totals import Backlog, Totals
 
@@ -122,4 +122,16 @@ class Watched(Protocol):
 
     def add_backlog_to(self, backlog: Backlog) -> None:
         """Add what waits in this connection now."""
+        ...
+
+
+class Observes(Protocol):
+    """Whoever wants to know that a connection is closed."""
+
+    def closed(self, core: Any, /) -> None:
+        """A connection is closed, and so is its stream; never raises.
+
+        :param core: the connection, a `Watched`
+
+        """
         ...

@@ -37,7 +37,7 @@ from ._origins import Origins
 from ._parsed_request import parsed_head
 from ._permessage_deflate import PerMessageDeflate
 from ._plain_request import PlainRequest
-from ._printable import name_of
+from ._printable import name_of, printable
 from ._responses import HandshakeFailure, ResponseReader
 from ._server_handshake import Rejection, ServerHandshake
 from ._upgrade_request import Request
@@ -81,6 +81,7 @@ __all__ = [
     "open_engine",
     "parse_basic",
     "parsed_head",
+    "printable",
     "serialize_response",
     "validate_headers",
 ]

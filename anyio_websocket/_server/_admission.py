@@ -101,6 +101,8 @@ class Admission:
         included; ``None`` for no limit
     :param max_per_address: how many of them may come from one address; ``None`` for no
         limit
+    :param on_full: called with the name of the limit whenever that is logged; ``None``
+        if nobody wants to know
 
     """
 
@@ -109,6 +111,7 @@ class Admission:
         max_connections: int | None,
         max_pending_handshakes: int | None,
         max_per_address: int | None = None,
+        on_full: Callable[[str], object] | None = None,
     ) -> None:
         self._max_connections = _bound(max_connections)
         self._max_pending = _bound(max_pending_handshakes)
@@ -120,6 +123,7 @@ class Admission:
         # Clients that can be dropped, oldest first: from when on, and how.
         self._droppable: dict[Slot, tuple[float, CancelScope]] = {}
         self._changed: Event | None = None
+        self._on_full = on_full
         self._log = LogThrottle(LOG_INTERVAL)
 
     @property
@@ -239,6 +243,8 @@ class Admission:
             count, of = self._pending, "handshakes are pending"
             limit = "max_pending_handshakes"
         _logger.warning("%s: %d %s, as many as %s allows", what, count, of, limit)
+        if self._on_full is not None:
+            self._on_full(limit)
 
     async def _wait_for_change(self, seconds: float) -> None:
         if self._changed is None:

@@ -42,8 +42,8 @@ from anyio import (
 from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSAttribute, TLSStream
 
-from .._connection import BackgroundTask, WebSocketConnection
-from .._errors import HandshakeError
+from .._connection import BackgroundTask, Observer, WebSocketConnection
+from .._errors import ConnectionTimeout, HandshakeError
 from .._protocol import PlainRequest, ServerHandshake, name_of
 from .._settings import ServerSettings
 from .._transport import (
@@ -75,6 +75,7 @@ class ClientTasks:
 
     :param handler: called with each request
     :param settings: the server's options, checked
+    :param observer: is told what becomes of the clients
     :param nursery: the nursery in which the handlers and the background task run
 
     """
@@ -83,6 +84,7 @@ class ClientTasks:
         self,
         handler: Handler,
         settings: ServerSettings,
+        observer: Observer,
         nursery: Nursery,
     ) -> None:
         self._handler = handler
@@ -92,7 +94,10 @@ class ClientTasks:
         self._tasks: dict[CancelScope, CancelScope | Pending] = {}
         self._stopped = False
         self._empty: Event | None = None
-        self._background = BackgroundTask(nursery, settings, on_cancel=self._on_cancel)
+        self._observer = observer
+        self._background = BackgroundTask(
+            nursery, settings, on_cancel=self._on_cancel, observer=observer
+        )
 
     def __enter__(self) -> None:
         """Keep the background task running until the block ends."""
@@ -216,7 +221,8 @@ class ClientTasks:
                     transport = await _start_tls(stream, context)
                 handshake = handshake_of(transport, self._settings)
                 request = await read_request(
-                    transport, handshake, self._origin_warnings
+                    *(transport, handshake),
+                    *(self._observer.rejected, self._origin_warnings),
                 )
                 if not (self._stopped or reading.cancel_called):
                     slot.forbid_drop()
@@ -228,12 +234,16 @@ class ClientTasks:
                         )
                     return PendingRequest(
                         *(transport, handshake, request),
-                        *(self._background, self._settings),
+                        *(self._background, self._settings, self._observer),
                         slot,
                     )
             if not self._stopped:
                 _log(logging.DEBUG, transport, "sent no complete request, was dropped")
+                text = "the client's request was not complete in time, or when others"
+                error = ConnectionTimeout(f"{text} needed its place")
+                self._observer.failed(error, transport)
             elif handshake is not None and not handshake.rejected:
+                self._observer.rejected(transport, 503)
                 with move_on_after(self._settings.disconnect_seconds):
                     await respond_and_close(transport, handshake.reject(503))
         except HandshakeError as exc:
@@ -243,8 +253,10 @@ class ClientTasks:
                 is_warning = _is_tls_failure(exc) and self._tls_warnings.allows()
                 level = logging.WARNING if is_warning else logging.DEBUG
                 _log(level, transport, exc)
-        except Exception:  # no memory left, or a bug: it is this client's alone
+                self._observer.failed(exc, transport)
+        except Exception as exc:  # no memory left, or a bug: it is this client's alone
             _logger.exception("%s: reading its request failed", name_of(transport))
+            self._observer.failed(exc, transport)
         except BaseException:
             await transport.abort()
             raise

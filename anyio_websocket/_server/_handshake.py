@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 from anyio import move_on_after
@@ -22,6 +23,9 @@ _logger = logging.getLogger("anyio_websocket")
 # Seconds between two warnings about pages that may not connect. There is one such
 # request for each attempt of each visitor, and one is enough to tell the operator.
 WARNING_INTERVAL: Final = 60.0
+
+# Called with the client's transport, and the status of the response.
+OnReject = Callable[[Transport, int], object]
 
 _of_single_streams: Final = LogThrottle(WARNING_INTERVAL, time.monotonic)
 
@@ -40,6 +44,7 @@ def handshake_of(transport: Transport, settings: ServerSettings) -> ServerHandsh
 async def read_request(
     transport: Transport,
     handshake: ServerHandshake,
+    on_reject: OnReject,
     warnings: LogThrottle = _of_single_streams,
     initial_data: bytes = b"",
 ) -> Request | PlainRequest:
@@ -49,6 +54,7 @@ async def read_request(
 
     :param transport: a new connection from a client
     :param handshake: parses the request and checks it
+    :param on_reject: is told if it is not valid
     :param warnings: how often to warn about origins; shared by the clients of a server
     :param initial_data: what was received from the client already
     :raises HandshakeError: if the client disconnects, or its request was rejected
@@ -73,12 +79,13 @@ async def read_request(
         ) from exc.__cause__
     if isinstance(request, PlainRequest):
         return request
-    return await accept_or_refuse(transport, request, warnings)
+    return await accept_or_refuse(transport, request, on_reject, warnings)
 
 
 async def accept_or_refuse(
     transport: Transport,
     request: Request | Rejection,
+    on_reject: OnReject,
     warnings: LogThrottle = _of_single_streams,
 ) -> Request:
     """Return a request that is valid, and answer one that is not.
@@ -94,6 +101,7 @@ async def accept_or_refuse(
         is_warning = request.is_origin and warnings.allows()
         level = logging.WARNING if is_warning else logging.INFO
         _logger.log(level, "%s: %s", name_of(transport.remote), text)
+        on_reject(transport, request.status_code)
         await respond_and_close(transport, request.response)
         raise HandshakeError(f"the request was {text}")
     return request

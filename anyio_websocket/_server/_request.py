@@ -11,7 +11,13 @@ from typing import Any
 
 from anyio import CancelScope, TypedAttributeProvider, move_on_after
 
-from .._connection import BackgroundTask, ConnectionCore, WebSocketConnection, open_core
+from .._connection import (
+    BackgroundTask,
+    ConnectionCore,
+    Observer,
+    WebSocketConnection,
+    open_core,
+)
 from .._endpoint import Endpoint, address_of
 from .._errors import CloseReason, ConnectionClosed, cause_in_words
 from .._protocol import (
@@ -37,6 +43,7 @@ class PendingRequest:
     :param request: what the client asks for
     :param background: the background task that will care for the connection
     :param settings: the limits of the connection
+    :param observer: is told what becomes of the request
     :param slot: told when the handshake is done, and when the client may be dropped;
         ``None`` if it needs no slot
 
@@ -51,6 +58,7 @@ class PendingRequest:
         "_slot",
         "connection",
         "core",
+        "observer",
         "request",
         "transport",
     )
@@ -65,6 +73,7 @@ class PendingRequest:
         request: Request,
         background: BackgroundTask,
         settings: ConnectionSettings,
+        observer: Observer,
         slot: Slot | None = None,
     ) -> None:
         self.transport: Transport = transport
@@ -77,6 +86,8 @@ class PendingRequest:
         self._background = background
         self._settings = settings
         self._slot = slot
+        #: is told what becomes of the request
+        self.observer: Observer = observer
         self._responded = False
         self._closed: CloseReason | None = None  # if there is no connection
 
@@ -124,6 +135,7 @@ class PendingRequest:
         error = ConnectionClosed(self._closed).with_facts(
             None, None, peer_first=False, detail=cause_in_words(cause)
         )
+        self.observer.failed(error, self.transport)
         raise error from cause
 
     async def reject(
@@ -141,6 +153,7 @@ class PendingRequest:
         self._background.totals.rejected += 1
         self._closed = CloseReason(1006, "Rejected WebSocket handshake")
         try:
+            self.observer.rejected(self.transport, status_code, WebSocketRequest(self))
             with move_on_after(self._settings.connect_seconds) as scope:
                 self._allow_drop(scope)
                 await respond_and_close(self.transport, response)
@@ -392,6 +405,7 @@ class WebSocketRequest(TypedAttributeProvider):
             compression=agreed.deflate,
             handshake_headers=self._pending.request.headers,
         )
+        self._pending.observer.opened(core, connection, self)
         return connection
 
     async def reject(

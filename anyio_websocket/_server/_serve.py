@@ -21,7 +21,7 @@ from anyio import (
 )
 from anyio.lowlevel import checkpoint
 
-from .._connection import BackgroundTask, WebSocketConnection
+from .._connection import BackgroundTask, WebSocketConnection, observer_of
 from .._endpoint import Endpoint
 from .._errors import ConnectionTimeout
 from .._options import ServerOptions, ServerStreamOptions
@@ -107,18 +107,21 @@ async def wrap_server_stream(
     )
     initial_data = bytes_of("initial_data", initial_data)
     transport = transport_of(stream)
+    observer = observer_of(settings)
     handshake = handshake_of(transport, settings)
     try:
         with move_on_after(settings.connect_seconds):
             if initial_data:
                 await checkpoint()  # it may be all that is needed
             request = await read_request(
-                transport, handshake, initial_data=initial_data
+                transport, handshake, observer.rejected, initial_data=initial_data
             )
             assert isinstance(request, Request)  # there is no http_handler
-            background = BackgroundTask(nursery, settings)
+            background = BackgroundTask(nursery, settings, observer=observer)
             return WebSocketRequest(
-                PendingRequest(transport, handshake, request, background, settings)
+                PendingRequest(
+                    *(transport, handshake, request, background, settings, observer)
+                )
             )
         raise ConnectionTimeout(
             "the client's request was not complete within "
@@ -173,12 +176,14 @@ class WebSocketServer:
         check_handlers(handler, settings.http_handler)
         check_handler_nursery(handler_nursery, "WebSocketServer")
         self._handler_nursery = handler_nursery
+        self._observer = observer_of(settings)
         self._admission = Admission(
             settings.max_connections,
             settings.max_pending_handshakes,
             settings.max_connections_per_address,
+            self._observer.full,
         )
-        self._make_clients = partial(ClientTasks, handler, settings)
+        self._make_clients = partial(ClientTasks, handler, settings, self._observer)
         self._counts_messages = settings.count_messages
         self._opened_at = time.time()  # until it is started
         self._acceptors = [
@@ -240,6 +245,12 @@ class WebSocketServer:
         :param task_status: passed by ``nursery.start()``, which returns the server
 
         """
+        try:
+            await self._run(task_status)
+        finally:
+            self._observer.stopped()
+
+    async def _run(self, task_status: TaskStatus[WebSocketServer]) -> None:
         async with create_task_group() as tasks:
             handlers = tasks if self._handler_nursery is None else self._handler_nursery
             self._opened_at = time.time()
@@ -267,6 +278,7 @@ class WebSocketServer:
                 with CancelScope(shield=True):
                     await self._close_listeners()
                 self._listeners_closed.set()
+                self._observer.stopping()
 
     def statistics(self) -> ServerStatistics:
         """Return the numbers of this moment, of all connections together.

@@ -13,7 +13,7 @@ from typing import Unpack
 from anyio import move_on_after
 from anyio.lowlevel import checkpoint
 
-from .._connection import BackgroundTask
+from .._connection import BackgroundTask, observer_of
 from .._errors import ConnectionTimeout
 from .._options import ServerStreamOptions
 from .._protocol import parsed_head
@@ -95,15 +95,18 @@ async def accept_upgrade(
     head = parsed_head(method, target, headers, http_version)
     trailing = bytes_of("trailing", trailing)
     transport = transport_of(stream)
+    observer = observer_of(settings)
     handshake = handshake_of(transport, settings)
     try:
         await checkpoint()
         outcome = handshake.check_parsed(head, trailing)
         with move_on_after(settings.connect_seconds):
-            request = await accept_or_refuse(transport, outcome)
-            background = BackgroundTask(nursery, settings)
+            request = await accept_or_refuse(transport, outcome, observer.rejected)
+            background = BackgroundTask(nursery, settings, observer=observer)
             return WebSocketRequest(
-                PendingRequest(transport, handshake, request, background, settings)
+                PendingRequest(
+                    *(transport, handshake, request, background, settings, observer)
+                )
             )
         raise ConnectionTimeout(
             "the request was not valid, and the client did not take the response "

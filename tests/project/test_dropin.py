@@ -29,6 +29,7 @@ EVERYWHERE = {
     "count_messages",
     "decode_text",
     "max_head_size",
+    "on_event",
     "ping_interval",
     "ping_timeout",
     "send_timeout",
