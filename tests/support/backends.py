@@ -110,6 +110,21 @@ def under_asyncio(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
     return run
 
 
+def jump(seconds: float) -> None:
+    """Move the virtual clock, as if no task could run for so long."""
+    if "trio" in sys.modules:
+        import trio.testing
+
+        if trio.lowlevel.in_trio_run():
+            clock = trio.lowlevel.current_clock()
+            assert isinstance(clock, trio.testing.MockClock)
+            clock.jump(seconds)
+            return
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, AutojumpLoop)
+    loop.now += seconds
+
+
 def tasks_now() -> int:
     """Count the tasks of the event loop that runs; on trio without system tasks.
 
