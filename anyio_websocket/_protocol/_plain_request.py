@@ -66,9 +66,9 @@ class PlainRequestReader:
         fields = group_headers(head.headers)
         self._max_body = max_body
         self._request = _checked(head, fields)
+        self._wire_bytes_left = _SPARE_WIRE_BYTES + _WIRE_BYTES_FOR_A_BYTE * max_body
         self._parser = self._parser_of_body(head, fields)
         self._body = bytearray()
-        self._wire_bytes_left = _SPARE_WIRE_BYTES + _WIRE_BYTES_FOR_A_BYTE * max_body
         #: whether the client waits for a 100 before it sends the body
         self.client_waits: bool = (
             self._parser is not None
@@ -84,10 +84,12 @@ class PlainRequestReader:
         """
         if self._parser is None:
             return self._request
-        if data:  # no data would be the end of the stream
-            self._parser.receive_data(data)
+        # Not more, so that it makes no difference how the bytes were cut.
+        taken = data[: self._wire_bytes_left]
+        self._wire_bytes_left -= len(taken)
+        if taken:  # no data would be the end of the stream
+            self._parser.receive_data(taken)
             self.client_waits = False
-        self._wire_bytes_left -= len(data)
         while True:
             try:
                 event = self._parser.next_event()
@@ -99,7 +101,7 @@ class PlainRequestReader:
             elif isinstance(event, h11.EndOfMessage):
                 return self._request._replace(body=bytes(self._body))
             else:
-                if self._wire_bytes_left < 0:
+                if self._wire_bytes_left == 0:
                     raise self._too_large()
                 return None
 
@@ -121,7 +123,9 @@ class PlainRequestReader:
             framing = b"Content-Length: " + length
         else:
             return None
-        parser = h11.Connection(h11.SERVER)
+        # Its own limit, for a line, would depend on how the bytes were cut.
+        limit = self._wire_bytes_left
+        parser = h11.Connection(h11.SERVER, max_incomplete_event_size=limit)
         parser.receive_data(b"POST / HTTP/1.1\r\nHost: x\r\n%b\r\n\r\n" % framing)
         parser.next_event()
         return parser

@@ -60,6 +60,8 @@ def _compressed(mask: bytes | None) -> list[bytes]:
     ]
 
 
+_POST: Final = b"POST / HTTP/1.1\r\nHost: x\r\n"
+_CHUNKED: Final = _POST + b"Transfer-Encoding: chunked\r\n\r\n"
 _ANSWER: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
     b"Connection: Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\n"
@@ -80,6 +82,21 @@ SEEDS: Final[dict[str, list[bytes]]] = {
         request(*[b"X: x"] * 101),
         b"\x16\x03\x01\x02\x00\x01",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+    "plain request": [
+        request(),
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"OPTIONS * HTTP/1.0\r\n\r\n",
+        b"HEAD http://x:1/a HTTP/1.1\r\nHost: y\r\nUpgrade: h2c, websocket\r\n\r\n",
+        _POST + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\nhelloGET / HTTP/1.1",
+        _POST + b"Content-Length: 000101\r\n\r\n",
+        _POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        _CHUNKED + b"2;a=b\r\nhe\r\n03 \r\nllo\r\n0\r\nTrailer: x\r\n y\r\n\r\n",
+        _CHUNKED + b"64\r\n" + bytes(100) + b"\r\n1\r\nx\r\n0\r\n\r\n",
+        _CHUNKED + b"1\r\nx\r\n" * 100 + b"0\r\n\r\n",
+        # Too much around a body.
+        _CHUNKED + b"1;" + b"x" * 4700 + b"\r\ny\r\n0\r\n\r\n",
+        _CHUNKED + b"ffffffffffffffffffff\r\nx\r\n",
     ],
     "response": [
         _ANSWER + b"\r\n\x81\x02hi",

@@ -24,7 +24,9 @@ from anyio_websocket._protocol import (
     Extensions,
     PerMessageDeflate,
     Ping,
+    PlainRequest,
     Pong,
+    Rejection,
     _frames,
     _kernels_py,
 )
@@ -39,6 +41,7 @@ from ..support.codecs import received
 from ..support.handshakes import answered, hear_request
 
 LIMIT: Final = 1000  # bytes in a message
+BODY: Final = 100  # bytes of a request
 FRAGMENTS: Final = 20
 STEPS: Final = 3000  # function calls, for what is made before a byte is read
 STEPS_PER_BYTE: Final = 100  # as a piece may be a byte, with a call of everything
@@ -80,6 +83,21 @@ def pieces(data: bytes) -> Iterator[bytes]:
 def request(data: bytes) -> None:
     """A client's request, on a server."""
     assert hear_request(pieces(data)) == hear_request([data])
+
+
+def plain_request(data: bytes) -> None:
+    """A client's request, on a server that serves plain HTTP as well."""
+    outcome = hear_request([data], max_body=BODY)
+    assert hear_request(pieces(data), max_body=BODY) == outcome
+    without = hear_request([data])
+    if isinstance(outcome, PlainRequest):
+        assert isinstance(without, Rejection)
+        # Nothing behind it is taken for a part of it.
+        assert hear_request([data + b"\0"], max_body=BODY) == outcome
+    elif isinstance(outcome, Rejection):
+        assert isinstance(without, Rejection)
+    elif outcome is not None:
+        assert without == outcome
 
 
 def response(data: bytes) -> None:
@@ -257,6 +275,7 @@ def url(data: bytes) -> None:
 
 TARGETS: Final[dict[str, Target]] = {
     "request": request,
+    "plain request": plain_request,
     "response": response,
     "frames to a server": partial(frames, is_client=False, deflate=False),
     "frames to a client": partial(frames, is_client=True, deflate=False),

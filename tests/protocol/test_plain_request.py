@@ -150,6 +150,8 @@ def test_A7_what_is_refused(status_code: int, data: bytes) -> None:
         plain(CHUNKED, body=b"1;" + b"x" * 5000),
         plain(CHUNKED, body=b"1;xxxxxx\r\nx\r\n" * 99 + b"1;" + b"x" * 5000),
         plain(CHUNKED, body=b"0\r\n" + b"a: b\r\n" * 900),
+        # It would be all right if it were all read at once.
+        plain(CHUNKED, body=b"1;" + b"x" * 20_000 + b"\r\nx\r\n0\r\n\r\n"),
     ],
 )
 def test_A7_bodies_that_are_too_large(body: bytes) -> None:

@@ -22,8 +22,11 @@ from anyio.lowlevel import checkpoint, current_token
 
 from anyio_websocket import (
     ConnectionClosed,
+    HTTPRequest,
+    HTTPResponse,
     WebSocketConnection,
     WebSocketRequest,
+    healthz,
     serve_websocket,
 )
 
@@ -36,7 +39,18 @@ from .settings import (
     SEND_TIMEOUT,
 )
 
+
+async def answer(request: HTTPRequest) -> HTTPResponse:
+    """Answer plain HTTP: health checks, and with the body that was sent."""
+    if request.path == "/undecided":
+        await anyio.sleep(2)
+    if request.path == "/healthz":
+        return await healthz(request)
+    return HTTPResponse(200, request.body)
+
+
 OPTIONS: Final[dict[str, Any]] = {
+    "http_handler": answer,
     "connect_timeout": CONNECT_TIMEOUT,
     "disconnect_timeout": DISCONNECT_TIMEOUT,
     "ping_interval": PING_INTERVAL,

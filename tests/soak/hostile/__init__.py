@@ -6,7 +6,7 @@ client; both by the name of their row.
 
 from __future__ import annotations
 
-from . import closing, frames, handshakes, messages, unread
+from . import closing, frames, handshakes, messages, plain_http, unread
 from .script import ATTACKS, Attack, BrokenPromise
 from .traps import TRAPS, Trap, fall_into, serve_traps
 
@@ -21,6 +21,7 @@ __all__ = [
     "frames",
     "handshakes",
     "messages",
+    "plain_http",
     "serve_traps",
     "unread",
 ]
