@@ -17,9 +17,12 @@ from ._client import (
     wrap_client_stream,
 )
 from ._connection import (
+    BroadcastReport,
     ConnectionStatistics,
     WebSocketConnection,
     WebSocketEvent,
+    broadcast,
+    broadcast_with_checkpoints,
 )
 from ._endpoint import Endpoint
 from ._errors import (
@@ -57,6 +60,7 @@ from ._version import __version__ as __version__
 
 __all__ = [
     "Attempt",
+    "BroadcastReport",
     "ClientOptions",
     "ClientStreamOptions",
     "ClientUpgrade",
@@ -86,6 +90,8 @@ __all__ = [
     "WebSocketServer",
     "accept_upgrade",
     "basic_auth",
+    "broadcast",
+    "broadcast_with_checkpoints",
     "connect_websocket",
     "connect_websocket_url",
     "healthz",

@@ -42,7 +42,12 @@ def announce(port: int) -> None:
 
 async def ours(options: Options) -> None:
     """anyio_websocket."""
-    from anyio_websocket import WebSocketConnection, WebSocketRequest, serve_websocket
+    from anyio_websocket import (
+        WebSocketConnection,
+        WebSocketRequest,
+        broadcast,
+        serve_websocket,
+    )
 
     clients: set[WebSocketConnection] = set()
 
@@ -55,8 +60,7 @@ async def ours(options: Options) -> None:
         clients.add(ws)
         try:
             async for message in ws:
-                for each in clients:
-                    await each.send_message(message)
+                broadcast(clients, message)
         finally:
             clients.discard(ws)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._afterwards import has_unread, was_of_use, what_ended_the_loop
 from ._background import BackgroundTask
+from ._broadcast import BroadcastReport, broadcast, broadcast_with_checkpoints
 from ._connection import WebSocketConnection
 from ._core import ConnectionCore, open_core
 from ._events import WebSocketEvent
@@ -16,12 +17,15 @@ from ._totals import Backlog, Totals
 __all__ = [
     "BackgroundTask",
     "Backlog",
+    "BroadcastReport",
     "ConnectionCore",
     "ConnectionStatistics",
     "Observer",
     "Totals",
     "WebSocketConnection",
     "WebSocketEvent",
+    "broadcast",
+    "broadcast_with_checkpoints",
     "encoded",
     "has_unread",
     "is_in_parts",

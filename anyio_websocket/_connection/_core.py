@@ -209,6 +209,20 @@ class ConnectionCore:
         """Close the stream at once."""
         await self._closing.abort("aborted, because its nursery or task was cancelled")
 
+    # -- for broadcasts --------------------------------------------------------
+
+    def end_slow(self) -> None:
+        """End the connection of a peer that is too slow, without waiting.
+
+        A Close could not be written, because the peer does not take what goes before.
+        """
+        waiting = self.outbox.unsent_bytes()
+        self.outbox.drop_queue()
+        self.close_state.connection_lost(
+            f"the peer is too slow: {waiting} bytes waited to be sent to it"
+        )
+        self._background.start_soon(self.close_state.abort, self.fail)
+
     # -- for the background task -----------------------------------------------
 
     async def read_in_background(self) -> bool:

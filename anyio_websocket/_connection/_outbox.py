@@ -59,16 +59,16 @@ from .._protocol import Frame
 from .._transport import Transport, TransportLost
 from ._background import BackgroundTask
 from ._close_state import CloseState
-from ._fairness import LIMIT, MAX_STRETCH, FairnessBudget, last_yield
+from ._fairness import LIMIT, MAX_STRETCH, FairnessBudget, LastYield, last_yield
 from ._joined_frames import MAX_SIZE, join_frames
-from ._turns import Turns
+from ._queued_messages import QueuedMessages
 
 QUICK_REPLIES: Final = 3  # after which an application is taken to keep up
 
 _T = TypeVar("_T", bound=Sized)
 
 
-class Outbox(Turns):
+class Outbox(QueuedMessages):
     """The sending side of one connection.
 
     :param transport: where the bytes go
@@ -79,15 +79,12 @@ class Outbox(Turns):
     """
 
     __slots__ = (
-        "_background",
         "_batch_is_scheduled",
         "_fairness",
         "_has_job",
-        "_last_yield",
-        "_lock",
         "_quick_replies_needed",
-        "_state",
         "checked_since_receive",
+        "last_yield",
         "more_expected",
         "reply_due",
     )
@@ -99,14 +96,12 @@ class Outbox(Turns):
         background: BackgroundTask,
         fairness: FairnessBudget,
     ) -> None:
-        super().__init__(transport)
-        self._state = state
-        self._background = background
+        super().__init__(transport, state, background)
         self._fairness = fairness
-        self._lock: Lock | None = None  # made when a sender has to wait
         self._has_job = False  # whether a job of the background task will flush
         self._batch_is_scheduled = False  # whether the next pass writes it
-        self._last_yield = last_yield()
+        #: what the connections of this thread share
+        self.last_yield: LastYield = last_yield()
         self._quick_replies_needed = QUICK_REPLIES  # until one may be held back
         #: whether a send looked at the clock since a message was taken, see `Reader`
         self.checked_since_receive: bool = False
@@ -132,7 +127,7 @@ class Outbox(Turns):
         transport = self._transport
         if (
             not (self.reply_due or self.more_expected)
-            or monotonic() - self._last_yield.time >= MAX_STRETCH
+            or monotonic() - self.last_yield.time >= MAX_STRETCH
             or self._fairness.sends >= LIMIT
             # Over a transport on which every write waits, the sender would be cancelled
             # during the write, and that costs the connection.
@@ -173,7 +168,7 @@ class Outbox(Turns):
     ) -> None:
         """Send several messages, with as few writes as possible."""
         self.checked_since_receive = True
-        is_late = self._last_yield.is_long_ago()
+        is_late = self.last_yield.is_long_ago()
         await checkpoint_if_cancelled()
         if self._turn is not None:
             await self.in_turn(self._send_with_lock, frame, payloads)
@@ -218,13 +213,21 @@ class Outbox(Turns):
         application or the server ends. A Close is pending if its closing handshake was
         cancelled. There is one attempt, which does not wait.
         """
-        if (self._batch or self._close) and not self._transport.unsent:
-            with suppress(TransportLost):
-                self._write_with_close()
+        if not self._transport.unsent:
+            with suppress(Exception):
+                self._write_queue()
+                if self._batch or self._close:
+                    self._write_with_close()
+        self.drop_queue()
 
     def is_idle(self) -> bool:
         """Return whether nothing is pending, and no task writes."""
-        return not (self._is_locked() or self._has_pending() or self._transport.unsent)
+        return not (
+            self._is_locked()
+            or self._has_pending()
+            or self._transport.unsent
+            or (self._queue and not self.mid_message)
+        )
 
     async def flush(self) -> None:
         """Wait until everything that is pending is written.
@@ -233,9 +236,13 @@ class Outbox(Turns):
 
         """
         if not self.is_idle():
-            async with self._get_lock():
+            lock = self._get_lock()
+            await lock.acquire()
+            try:
                 if not self._state.closed:
-                    await self._drain_or_fail()
+                    await self._drain_or_fail(with_queue=True)
+            finally:
+                self._unlock(lock)
 
     # -- without waiting -------------------------------------------------------
 
@@ -313,7 +320,7 @@ class Outbox(Turns):
         """
         self.checked_since_receive = True
         is_spent = self._fairness.sends >= LIMIT
-        if is_late := self._last_yield.is_long_ago():
+        if is_late := self.last_yield.is_long_ago():
             self._quick_replies_needed = QUICK_REPLIES
         if not is_spent:
             # The last chance to be cancelled without leaving a trace. If the budget is
@@ -343,9 +350,13 @@ class Outbox(Turns):
     ) -> None:
         nothing_sent = True
         lock = self._get_lock()
-        await lock.acquire()
         try:
-            await self._drain_or_fail()
+            await lock.acquire()
+        except BaseException:  # cancelled, when it was its turn perhaps
+            self._write_queue_if_free()
+            raise
+        try:
+            await self._drain_or_fail(with_queue=True)
             if self._fairness.sends >= LIMIT:
                 await self._let_others_run()
             else:
@@ -376,7 +387,7 @@ class Outbox(Turns):
     async def _let_others_run(self) -> None:
         await checkpoint()
         self._fairness.sends = 0
-        self._last_yield.note()
+        self.last_yield.note()
 
     async def _yield(self) -> None:
         """Let other tasks run, so that the next call sees deadlines and cancellations.
@@ -386,23 +397,18 @@ class Outbox(Turns):
         nothing was sent.
         """
         await cancel_shielded_checkpoint()
-        self._last_yield.note()
-
-    def _is_locked(self) -> bool:
-        return self._lock is not None and self._lock.locked()
-
-    def _get_lock(self) -> Lock:
-        if self._lock is None:
-            self._lock = Lock(fast_acquire=True)
-        return self._lock
+        self.last_yield.note()
 
     def _unlock(self, lock: Lock) -> None:
         lock.release()
-        if self._ping or self._pong or self._close or self._transport.unsent:
+        self._write_queue_if_free()
+        if self._ping or self._pong or self._close:
             self._flush_in_background()
 
-    async def _drain(self) -> None:
+    async def _drain(self, *, with_queue: bool) -> None:
         """Write what is pending, with the lock held."""
+        if with_queue:
+            self._write_queue()
         while True:
             if self._transport.unsent:
                 await self._background.writes.flush(self._transport, self._state)
@@ -425,15 +431,16 @@ class Outbox(Turns):
                 pass  # it is recorded
             finally:
                 self._has_job = False
+                self._write_queue_if_free()
 
-    async def _drain_or_fail(self) -> None:
+    async def _drain_or_fail(self, *, with_queue: bool = False) -> None:
         """Write what is pending, with the lock held. If the stream is lost, record it.
 
         What the peer sent before is read first. Over a stream that takes a moment, in
         which the lock keeps other senders from writing.
         """
         try:
-            await self._drain()
+            await self._drain(with_queue=with_queue)
         except TransportLost as exc:
             try:
                 if not self._transport.survives_cancel:

@@ -149,6 +149,8 @@ class SentFragments:
             if self._frame is None:
                 self._frame = self._engine.fragmenter(self._compress)
             self._is_half = not is_last  # even if sending it is cancelled
+            if self._is_half:
+                self._outbox.mid_message = True
             return self._frame(piece, is_last)
 
         was_begun = self._is_half
@@ -157,6 +159,9 @@ class SentFragments:
         except ConnectionClosed as exc:
             exc.nothing_sent = exc.nothing_sent and not was_begun
             raise
+        finally:
+            if not self._is_half:  # it was begun, so its last fragment was made
+                self._outbox.end_message()
 
     def _joined(self) -> str | bytes:
         parts, self._parts, self._size = self._parts, [], 0

@@ -38,11 +38,11 @@ class TimedOutbox(Outbox):
             return self._waited
         return self._waited + monotonic() - waits_since
 
-    async def _drain(self) -> None:
+    async def _drain(self, *, with_queue: bool) -> None:
         # One task at a time, because it holds the lock.
         self._waits_since = monotonic()
         try:
-            await super()._drain()
+            await super()._drain(with_queue=with_queue)
         finally:
             self._waited = self.send_wait_seconds
             self._waits_since = None

@@ -33,6 +33,7 @@ from ._http import (
     validate_headers,
 )
 from ._identity import Credentials, Identity, check_basic, credentials_of_url
+from ._kernels import frame_unmasked
 from ._origins import Origins
 from ._parsed_request import parsed_head
 from ._permessage_deflate import PerMessageDeflate
@@ -76,6 +77,7 @@ __all__ = [
     "close_code_to_send",
     "close_reason_to_send",
     "credentials_of_url",
+    "frame_unmasked",
     "header_value",
     "name_of",
     "open_engine",

@@ -124,6 +124,20 @@ class Codec(Protocol):
         """Frame a message as `frame_message` does, without a copy where possible."""
         ...
 
+    def frame_for_many(
+        self, message: str | bytes, compress: bool | None, made: dict[object, bytes]
+    ) -> bytes | None:
+        """Frame a message that many connections are sent, once for each kind of them.
+
+        :param compress: see `frame_message`; ``None`` compresses without context
+            takeover only, because then one frame is for many
+        :param made: the frames of this message that were made for other connections
+        :return: ``None`` if the frame must be made for this connection alone, by
+            `frame_message`, when it can be written
+
+        """
+        ...
+
     def fragmenter(self, compress: bool | None) -> Callable[[str | bytes, bool], Frame]:
         """Return a function that frames one message piece by piece.
 

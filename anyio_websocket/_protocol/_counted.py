@@ -58,26 +58,32 @@ class CountedCodec(Codec):
     def frame_message(
         self, message: str | bytes, *, compress: bool | None = None
     ) -> bytes:
-        self._add_sent()
+        self.add_sent()
         return self._codec.frame_message(message, compress=compress)
 
     def framer(self) -> Callable[[str | bytes], bytes]:
         return self._frame_and_count
 
     def _frame_and_count(self, message: str | bytes) -> bytes:
-        self._add_sent()
+        self.add_sent()
         return self._frame(message)
 
     def frame_large(self, message: str | bytes) -> Frame:
-        self._add_sent()
+        self.add_sent()
         return self._codec.frame_large(message)
+
+    def frame_for_many(
+        self, message: str | bytes, compress: bool | None, made: dict[object, bytes]
+    ) -> bytes | None:
+        # Whether it will be sent to this connection is not known: see `add_sent`.
+        return self._codec.frame_for_many(message, compress, made)
 
     def fragmenter(self, compress: bool | None) -> Callable[[str | bytes, bool], Frame]:
         frame = self._codec.fragmenter(compress)
 
         def frame_and_count(piece: str | bytes, is_last: bool) -> Frame:
             if is_last:
-                self._add_sent()
+                self.add_sent()
             return frame(piece, is_last)
 
         return frame_and_count
@@ -91,7 +97,8 @@ class CountedCodec(Codec):
     def frame_close(self, code: int | None, reason: str) -> bytes:
         return self._codec.frame_close(code, reason)
 
-    def _add_sent(self) -> None:
+    def add_sent(self) -> None:
+        """Count a message that was sent."""
         self.counts.sent += 1
         self._total.sent += 1
 

@@ -103,6 +103,16 @@ class Deflater:
             else agreed.threshold
         )
 
+    @property
+    def kind(self) -> tuple[int, int, int] | None:
+        """Equal for those that make the same of a message.
+
+        ``None`` with context takeover: what it makes depends on earlier messages.
+        """
+        if self._no_context_takeover:
+            return self._bits, self._level, self._mem_level
+        return None
+
     def compress(self, payload: bytes) -> bytes | None:
         """Return a compressed payload; ``None`` if it should be sent uncompressed.
 

@@ -112,6 +112,17 @@ class Engine:
         """
         return partial(self._codec.frame_message, compress=compress)
 
+    def frame_for_many(
+        self, message: str | bytes, compress: bool | None, made: dict[object, bytes]
+    ) -> bytes | None:
+        """Frame a message that many connections are sent; see `Codec`."""
+        return self._codec.frame_for_many(message, compress, made)
+
+    def count_sent(self) -> None:
+        """Count a message whose frame was made for many, if messages are counted."""
+        if isinstance(self._codec, CountedCodec):
+            self._codec.add_sent()
+
     def fragmenter(self, compress: bool | None) -> Callable[[str | bytes, bool], Frame]:
         """Return a function that frames one message in fragments; see `Codec`."""
         return self._codec.fragmenter(compress)

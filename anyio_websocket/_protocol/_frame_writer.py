@@ -58,6 +58,22 @@ class FrameWriter:
                     return self._frame(first | _RSV1, compressed)
         return make_frame(first, message, next(self._keys) if self._keys else None)
 
+    def frame_for_many(
+        self, message: str | bytes, compress: bool | None, made: dict[object, bytes]
+    ) -> bytes | None:
+        if self._keys is not None:
+            return None
+        kind = None  # uncompressed
+        if self._deflater is not None and compress is not False:
+            kind = self._deflater.kind
+            if kind is None:
+                if compress:
+                    return None
+                compress = False  # a peer takes any message uncompressed (RFC 7692)
+        if kind not in made:
+            made[kind] = self.frame_message(message, compress=compress)
+        return made[kind]
+
     def framer(self) -> Callable[[str | bytes], bytes]:
         return self.frame_message if self._keys or self._deflater else frame_unmasked
 

@@ -153,6 +153,11 @@ class WsprotoCodec:
     def frame_large(self, message: str | bytes) -> Frame:
         return self.frame_message(message)
 
+    def frame_for_many(
+        self, message: str | bytes, compress: bool | None, made: dict[object, bytes]
+    ) -> bytes | None:
+        return None  # nobody knows what the extensions do
+
     def fragmenter(self, compress: bool | None) -> Callable[[str | bytes, bool], Frame]:
         def frame(piece: str | bytes, is_last: bool) -> Frame:
             event: TextMessage | BytesMessage

@@ -88,7 +88,6 @@ class _Stream(ABC):
         self.unsent: bytes = b""
         self._rest = b""  # of a read that brought more than was asked for
         self._receiving: CancelScope | None = None
-        self._is_flushing = False
         self._flushing = 0  # bytes that are given to the stream
         self._chunks = 0  # that were sent
 
@@ -147,7 +146,6 @@ class _Stream(ABC):
 
     async def flush(self) -> None:
         data, self.unsent = self.unsent, b""
-        self._is_flushing = True
         try:
             for start in range(0, len(data), SEND_CHUNK_SIZE):
                 if start > 0:
@@ -158,11 +156,10 @@ class _Stream(ABC):
         except Exception as exc:
             raise TransportLost("the stream broke while sending") from exc
         finally:
-            self._is_flushing = False
             self._flushing = 0
 
     def progress(self) -> object:
-        if not self._is_flushing:
+        if not self._flushing:
             return None
         sock = self._raw_socket()
         return self._chunks, None if sock is None else bytes_taken(sock)

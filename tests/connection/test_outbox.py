@@ -62,7 +62,7 @@ async def send(box: Outbox, frame: Callable[[bytes], bytes], payload: bytes) -> 
 def note_received(box: Outbox) -> None:
     """Do what a reader does when it has waited for something and received it."""
     box.reply_due = True
-    box._last_yield.time = time.monotonic()
+    box.last_yield.time = time.monotonic()
 
 
 def outbox(
