@@ -157,7 +157,9 @@ async def test_no_secret_in_an_error_or_in_the_log(
     check(repr(ClientUpgrade(ways[0][0])), vars(ClientUpgrade(ways[0][0])))
     check(*seen)
     assert len(seen) >= 2 * len(ways)
-    logged = [entry for entry in caplog.records if entry.name == "anyio_websocket"]
+    logged = [
+        entry for entry in caplog.records if entry.name.startswith("anyio_websocket")
+    ]
     assert len(logged) >= len(ways)
     check(*(entry.getMessage() for entry in logged))
 
