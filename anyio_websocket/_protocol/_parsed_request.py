@@ -18,17 +18,24 @@ def parsed_head(
     """Make a head of the parts that a user passed, as ``bytes`` or as ``str``.
 
     :raises TypeError: if a part is neither, or if the headers are not pairs
-    :raises ValueError: if a text stands for no bytes
+    :raises ValueError: if a text stands for no bytes, or if the request is not one of
+        HTTP/1
 
     """
     fields = [
         (_to_bytes(name, "a header's name").lower(), _to_bytes(value, "a header"))
         for name, value in header_pairs(headers, "headers")
     ]
+    version = _to_bytes(http_version, "http_version").removeprefix(b"HTTP/")
+    if b"." not in version:  # servers of HTTP/2 and HTTP/3 say "2" and "3"
+        raise ValueError(
+            f"http_version must be 1.1, not {http_version!r}: in HTTP/2 and HTTP/3 "
+            "there is no Upgrade, and RFC 8441 is not supported"
+        )
     return RequestHead(
         _to_bytes(method, "method"),
         _to_bytes(target, "target"),
-        _to_bytes(http_version, "http_version").removeprefix(b"HTTP/"),
+        version,
         # RFC 9110 section 5.5: spaces around a value are not part of it.
         [(COMMON_NAMES.get(name, name), value.strip(b" \t")) for name, value in fields],
     )

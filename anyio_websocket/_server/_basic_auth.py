@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any, cast
 
-from .._protocol import basic_challenge, check_basic, name_of, parse_basic
+from .._protocol import basic_challenge, check_basic, parse_basic
 from ._check_handler import check_handlers
 from ._request import WebSocketRequest
-
-_logger = logging.getLogger("anyio_websocket")
 
 Check = Callable[[str, str], bool | Awaitable[bool]]
 
@@ -72,9 +69,6 @@ def basic_auth(
             "it needs a user name and a password"
             if given is None
             else "the user name or the password is wrong"
-        )
-        _logger.info(
-            "%s: rejected with status 401: %s", name_of(request.remote), reason
         )
         await request.reject(
             401,

@@ -7,7 +7,6 @@ longer than all of this library.
 from __future__ import annotations
 
 import inspect
-import logging
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -15,11 +14,8 @@ from importlib.util import find_spec
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
-from .._protocol import name_of
 from ._check_handler import check_handlers
 from ._request import WebSocketRequest
-
-_logger = logging.getLogger("anyio_websocket")
 
 RouteHandler = Callable[..., Awaitable[object]]
 _T = TypeVar("_T", bound=RouteHandler)
@@ -132,10 +128,6 @@ class Router:
         """Call the handler of the path, or reject the request with status 404."""
         found = self._match(request.path)
         if found is None:
-            _logger.info(
-                "%s: rejected with status 404: there is nothing at this path",
-                name_of(request.remote),
-            )
             await request.reject(
                 404,
                 extra_headers=[(b"Content-Type", b"text/plain; charset=utf-8")],
@@ -154,7 +146,7 @@ class Router:
             return None
         try:
             handler, parameters = self._routes.match(path)
-        except self._no_match:
+        except (self._no_match, ValueError):  # the latter of int(), as from 3.0.0 on
             return None
         return handler, dict(parameters)
 

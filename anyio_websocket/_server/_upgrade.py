@@ -70,7 +70,8 @@ async def accept_upgrade(
         ``str``, each character stands for a byte (latin-1); if it has others, it is
         encoded as UTF-8
     :param trailing: what was received after the head of the request: the first frames
-    :param http_version: the version of HTTP, such as ``"1.1"``
+    :param http_version: the version of HTTP in the request. Other versions than
+        ``"1.1"`` are rejected; HTTP/2 and HTTP/3, where there is no Upgrade, raise
     :return: the request, to be accepted or rejected
     :raises ValueError: if an argument has a value that cannot work
     :raises TypeError: if an argument has the wrong type, or does not exist

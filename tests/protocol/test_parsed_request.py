@@ -6,6 +6,8 @@ from typing import Any
 
 import h11
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anyio_websocket._protocol import (
     Extensions,
@@ -159,6 +161,7 @@ def test_what_a_lenient_parser_lets_through(
         ("", "1.1", 400),
         ("/", "1.0", 505),
         ("/", "0.9", 505),
+        ("/", "2.0", 505),  # a client may write it in a request line
     ],
 )
 def test_bad_targets_and_versions(target: str, version: str, status_code: int) -> None:
@@ -173,6 +176,11 @@ def test_bad_targets_and_versions(target: str, version: str, status_code: int) -
         ((None, "/", [], "1.1"), TypeError, "method must be bytes or str, not NoneTy"),
         (("GET", 1, [], "1.1"), TypeError, "target must be bytes or str, not int"),
         (("GET", "/", [], 1.1), TypeError, "http_version must be .*, not float"),
+        (
+            ("GET", "/", [], "2"),
+            ValueError,
+            "must be 1.1, not '2': in HTTP/2",
+        ),
         (("GET", "/", None, "1.1"), TypeError, "headers must be like .*, not NoneType"),
         (("GET", "/", ["ab"], "1.1"), TypeError, "headers must be like .* a str in it"),
         (("GET", "/", [("a", 1)], "1.1"), TypeError, "a header must be .*, not int"),
@@ -183,3 +191,23 @@ def test_bad_targets_and_versions(target: str, version: str, status_code: int) -
 def test_wrong_types(parts: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         parsed_head(*parts)
+
+
+TEXTS = st.text(max_size=20) | st.binary(max_size=20)
+
+
+@given(
+    st.lists(st.tuples(TEXTS, TEXTS) | st.sampled_from(good_headers()), max_size=9),
+    TEXTS | st.sampled_from(["GET", "HEAD"]),
+    TEXTS | st.just("/"),
+)
+def test_noise_is_rejected(headers: Any, method: Any, target: Any) -> None:
+    try:
+        handshake, outcome = checked(headers, method, target)
+    except UnicodeEncodeError:
+        return  # some of it is no text
+    if isinstance(outcome, Rejection):
+        assert 400 <= outcome.status_code <= 505
+        assert outcome.response.startswith(b"HTTP/1.1 %d " % outcome.status_code)
+    else:
+        assert handshake.accept()[0].count(b"\r\n\r\n") == 1

@@ -16,7 +16,6 @@ from anyio_websocket._server import _basic_auth
 
 from ..support.memory_servers import raw_client, serving, status_of
 from ..support.peer import request
-from ..support.servers import said
 
 SECRET = "hüsh-hush"
 
@@ -76,10 +75,9 @@ async def test_who_is_let_in(
             ) in answer
             assert reason in answer
             await peer.stream.aclose()
-    texts = [record.getMessage() for record in said(caplog)]
-    assert len([text for text in texts if "rejected with status 401" in text]) == 7
-    for secret in (SECRET, "gu3ss", "ann", "eve"):
-        assert not any(secret in text for text in texts)
+    assert caplog.text.count("rejected with status 401") == 7
+    for secret in (SECRET, "gu3ss", "Basic"):
+        assert secret not in caplog.text
 
 
 @pytest.mark.virtual_time
