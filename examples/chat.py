@@ -6,7 +6,6 @@ Open http://127.0.0.1:8765/ in several windows.
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -14,11 +13,11 @@ from typing import Final
 import anyio
 
 from anyio_websocket import (
-    ConnectionClosed,
     HTTPRequest,
     HTTPResponse,
     WebSocketConnection,
     WebSocketRequest,
+    broadcast,
     serve_websocket,
 )
 
@@ -40,17 +39,9 @@ async def room(request: WebSocketRequest) -> None:
     members.add(connection)
     try:
         async for text in connection:
-            async with anyio.create_task_group() as tasks:
-                for member in members:
-                    tasks.start_soon(tell, member, text)
+            broadcast(members, text)  # one that reads too slowly misses it
     finally:
         members.remove(connection)
-
-
-async def tell(member: WebSocketConnection, text: str | bytes) -> None:
-    """Send to a member; one that is leaving, or reads too slowly, misses it."""
-    with suppress(ConnectionClosed), anyio.move_on_after(1):
-        await member.send_message(text)
 
 
 if __name__ == "__main__":

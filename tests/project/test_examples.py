@@ -302,6 +302,28 @@ def test_rooms(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_prices(backend: str) -> None:
+    async def client(port: int) -> None:
+        url = f"ws://127.0.0.1:{port}"
+        async with (
+            open_websocket_url(f"{url}/acme") as one,
+            open_websocket_url(f"{url}/acme") as other,
+            open_websocket_url(f"{url}/initech") as third,
+        ):
+            price = (await third.get_json())["initech"]
+            assert abs((await third.get_json())["initech"] - price) == 1
+            seen = [await one.get_message() for _ in range(5)]
+            # All subscribers get the same.
+            while await other.get_message() != seen[-1]:
+                pass
+        with pytest.raises(ConnectionRejected, match="answered 404"):
+            async with open_websocket_url(f"{url}/unknown"):
+                pass
+
+    run_with_port("prices.py", backend, client)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_inside_h11(backend: str) -> None:
     async def client(port: int) -> None:
         async with open_websocket_url(f"ws://127.0.0.1:{port}/") as ws:
@@ -454,6 +476,7 @@ def test_every_example_is_short_and_has_a_test() -> None:
         "orders.py",
         "over_httpx.py",
         "pings.py",
+        "prices.py",
         "reconnect.py",
         "redirects.py",
         "relay.py",
