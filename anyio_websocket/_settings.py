@@ -418,14 +418,26 @@ def checked(
         raise error(f"{_name(function)}(): {exc}") from exc.__cause__
 
 
+# What websockets and aiohttp call an option that has another name here.
+_NAMES_OF_OTHERS: Final = {
+    "close_timeout": "disconnect_timeout",
+    "max_size": "max_message_size",
+    "open_timeout": "connect_timeout",
+    "timeout": "connect_timeout",
+}
+
+
 def _unexpected(
     settings: type, function: Callable[..., Any], name: str, known: Iterable[str]
 ) -> str:
     from difflib import get_close_matches  # costs time; few programs need it
 
     text = f"{_name(function)}() got an unexpected keyword argument {name!r}"
-    if settings is ClientStreamSettings and name in ClientSettings.__dataclass_fields__:
+    if settings is ClientStreamSettings and (
+        name in ClientSettings.__dataclass_fields__ or "ssl" in name
+    ):
         return f"{text}. The stream or the HTTP client that you pass decides on the way"
+    name = _NAMES_OF_OTHERS.get(name, name)
     # What others call it is often a part of our name, such as "ssl".
     parts = [our_name for our_name in known if name in our_name.split("_")]
     matches = get_close_matches(name, known, n=1) or parts[:1]

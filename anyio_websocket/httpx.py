@@ -23,7 +23,7 @@ from anyio import CancelScope, EndOfStream, move_on_after
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute
 
-from ._client import Upgrade, mistake, refusal, system_error
+from ._client import Opening, Upgrade, mistake, refusal, system_error
 from ._connection import WebSocketConnection
 from ._errors import ConnectionTimeout, HandshakeError, ProxyError
 from ._options import ClientStreamOptions
@@ -128,7 +128,9 @@ def open_websocket(
     auth = package.USE_CLIENT_DEFAULT
     if any(name.lower() == b"authorization" for name, _ in headers):
         auth = package.Auth()  # adds nothing to the request
-    return _open(client, package, request, upgrade, auth)
+    return Opening(
+        lambda: _open(client, package, request, upgrade, auth), "open_websocket"
+    )
 
 
 def _package_of(client: object) -> Any:

@@ -286,8 +286,9 @@ def test_options_of_the_other_side_do_not_exist() -> None:
     with pytest.raises(TypeError, match="argument 'max_connections'"):
         call(wrap_server_stream, max_connections=5)
     # A stream is connected already.
-    for option in ClientOptions.__annotations__.keys() - fields_of(
-        ClientStreamSettings
+    for option in (
+        *(ClientOptions.__annotations__.keys() - fields_of(ClientStreamSettings)),
+        *("ssl_context", "use_ssl"),
     ):
         with pytest.raises(
             TypeError,
@@ -302,6 +303,8 @@ def test_names_that_other_libraries_have() -> None:
         (connect_websocket_url, "ssl", "ssl_context"),
         (open_websocket, "ssl", "use_ssl"),
         (open_websocket_url, "additional_headers", "extra_headers"),
+        (open_websocket_url, "timeout", "connect_timeout"),
+        (open_websocket_url, "max_size", "max_message_size"),
     ):
         with pytest.raises(TypeError, match=rf"'{name}'\. Did you mean '{ours}'\?$"):
             call(function, **{name: None})

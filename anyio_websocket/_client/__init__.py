@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._misuse import Opening
 from ._open import (
     connect_websocket,
     connect_websocket_url,
@@ -19,6 +20,7 @@ from ._upgrade import ClientUpgrade, Upgrade
 __all__ = [
     "Attempt",
     "ClientUpgrade",
+    "Opening",
     "ReconnectingConnection",
     "Upgrade",
     "connect_websocket",

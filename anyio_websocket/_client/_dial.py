@@ -93,6 +93,8 @@ class Dialer:
         self._proxy = self._choose_proxy(target)
         if self._proxy is not None:
             self.server += f" through the proxy at {self._proxy.address}"
+        if settings.local_host is not None:
+            self.server += f" from {settings.local_host}"
         self._host = host
         self._port = port
         if settings.unix_path is not None:

@@ -70,26 +70,29 @@ def no_whole_message(message: object) -> Exception:
     return ValueError(text)
 
 
-class Opening(AbstractAsyncContextManager[WebSocketConnection]):
+class Opening(AbstractAsyncContextManager[_T]):
     """What `open_websocket` returns: it has to be entered with ``async with``.
 
     :param open_: makes the context manager that does the work
     :param function: the name of the function that was called, for errors
+    :param instead: the name of the one whose connection needs no block, if there is one
 
     """
 
-    __slots__ = ("_block", "_function", "_open")
+    __slots__ = ("_block", "_function", "_instead", "_open")
 
     def __init__(
         self,
-        open_: Callable[[], AbstractAsyncContextManager[WebSocketConnection]],
+        open_: Callable[[], AbstractAsyncContextManager[_T]],
         function: str,
+        instead: str = "",
     ) -> None:
         self._open = open_
         self._function = function
-        self._block: AbstractAsyncContextManager[WebSocketConnection] | None = None
+        self._instead = instead
+        self._block: AbstractAsyncContextManager[_T] | None = None
 
-    async def __aenter__(self) -> WebSocketConnection:
+    async def __aenter__(self) -> _T:
         if self._block is not None:
             raise RuntimeError(f"call {self._function}() again to connect again")
         self._block = self._open()
@@ -107,12 +110,13 @@ class Opening(AbstractAsyncContextManager[WebSocketConnection]):
     # -- what else is tried ----------------------------------------------------
 
     def _advice(self) -> str:
-        name = self._function
-        instead = name.replace("open", "connect", 1)
-        return (
-            f'write "async with {name}(...) as connection:"; to keep the connection '
-            f"without a block, use {instead}(nursery, ...)"
-        )
+        advice = f'write "async with {self._function}(...) as connection:"'
+        if self._instead:
+            advice += (
+                "; to keep the connection without a block, use "
+                f"{self._instead}(nursery, ...)"
+            )
+        return advice
 
     def __await__(self) -> NoReturn:
         raise TypeError(f"{self._function}() cannot be awaited: {self._advice()}")

@@ -72,7 +72,7 @@ def open_websocket(
     settings = checked(ClientSettings, open_websocket, options)
     target = _url.target(host, port, resource, use_ssl)
     connector = Connector(Dialer(target, use_ssl, settings), settings)
-    return Opening(lambda: _open(connector), "open_websocket")
+    return Opening(lambda: _open(connector), "open_websocket", "connect_websocket")
 
 
 @_with_client_options
@@ -100,7 +100,8 @@ def open_websocket_url(
     settings = checked(ClientSettings, open_websocket_url, options)
     target = _url.parse(url)
     connector = Connector(Dialer.for_url(target, ssl_context, settings), settings)
-    return Opening(lambda: _open(connector), "open_websocket_url")
+    name = "open_websocket_url"
+    return Opening(lambda: _open(connector), name, "connect_websocket_url")
 
 
 @in_a_nursery

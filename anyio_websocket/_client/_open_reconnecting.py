@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from anyio import current_effective_deadline, get_cancelled_exc_class
 
@@ -23,7 +23,7 @@ from .._connection import (
 )
 from .._errors import ConnectionClosed
 from ._connections import Connections, Session
-from ._misuse import no_whole_message, takes_no_options
+from ._misuse import Opening, no_whole_message, takes_no_options
 from ._nursery import Interruption, PrivateNursery
 from ._reconnect import reconnect_delays
 from ._reconnecting import Where, check_arguments, opener, reconnecting
@@ -84,7 +84,10 @@ def open_reconnecting(
         )
 
     waits = while_disconnected == "wait"
-    return _open(lambda: Connections(loop, on_connect, retry, waits))
+    return Opening(
+        lambda: _open(lambda: Connections(loop, on_connect, retry, waits)),
+        "open_reconnecting",
+    )
 
 
 class ReconnectingConnection:
@@ -196,6 +199,14 @@ class ReconnectingConnection:
 
         """
         return loads(await self.get_message())
+
+    if not TYPE_CHECKING:  # for a type checker there would be no other names
+
+        def __getattr__(self, name: str) -> NoReturn:
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if not name.startswith("_") and hasattr(WebSocketConnection, name):
+                text += ": use that of its connection, which may be None"
+            raise AttributeError(text)
 
     def __aiter__(self) -> ReconnectingConnection:
         return self

@@ -36,6 +36,7 @@ from ._transient import asked_wait, is_transient
 _logger = logging.getLogger("anyio_websocket")
 
 _T = TypeVar("_T")
+_NO_CONNECT: Final = "connect must be a URL or an async function of an Attempt"
 _NO_SESSION: Final = "{name} must be an async function of a connection"
 Block = AbstractAsyncContextManager[WebSocketConnection]
 
@@ -170,6 +171,8 @@ def opener(connect: object) -> Callable[[Attempt], Awaitable[Block]]:
     if callable(connect):
         return _opener_of(connect)
     _check_was_not_called(connect, "connect")
+    if isinstance(connect, AbstractAsyncContextManager):  # it serves one attempt
+        raise TypeError(_NO_CONNECT)
     url = str(connect)
     _url.parse(url)
 
@@ -185,15 +188,16 @@ def _opener_of(
     async def afresh(attempt: Attempt) -> Block:
         coroutine = where(attempt)
         if not isinstance(coroutine, Coroutine):
-            raise TypeError("connect must be a URL or an async function")
+            raise TypeError(_NO_CONNECT)
         found: object = cast("object", await coroutine)
         if isinstance(found, AbstractAsyncContextManager):
             return cast("Block", found)
         if (
             isinstance(found, tuple)
             and len(pair := cast("tuple[Any, ...]", found)) == 2
+            and isinstance(pair[1], Mapping)
         ):
-            url, options = pair
+            url, options = cast("tuple[str, Mapping[str, Any]]", pair)
             return open_websocket_url(url, **options)
         # Not its repr: there may be a token in it.
         raise TypeError(

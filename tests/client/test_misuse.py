@@ -143,6 +143,15 @@ async def test_H10_without_async_with() -> None:
         await other
 
 
+async def test_H10_the_block_of_a_client_that_reconnects() -> None:
+    opening: Any = open_reconnecting("ws://127.0.0.1:1/")
+    advice = r'write "async with open_reconnecting\(\.\.\.\) as connection:"$'
+    with pytest.raises(TypeError, match=advice):
+        await opening
+    with pytest.raises(AttributeError, match=advice):
+        _ = opening.send_message
+
+
 async def test_H10_entered_twice() -> None:
     async with serving() as port:
         opening = open_websocket("127.0.0.1", port, "/", use_ssl=False)

@@ -410,6 +410,15 @@ async def test_on_connect_that_is_not_async() -> None:
             raise AssertionError
 
 
+async def test_what_is_on_the_connection_alone() -> None:
+    async with playing(closes) as (connection, _):
+        untyped: Any = connection
+        with pytest.raises(AttributeError, match="'ping': use that of its connection"):
+            _ = untyped.ping
+        with pytest.raises(AttributeError, match=r"no attribute 'nonsense'$"):
+            _ = untyped.nonsense
+
+
 def test_what_users_see_is_what_they_call() -> None:
     public = {name for name in vars(ReconnectingConnection) if name[0] != "_"}
     assert public == {

@@ -23,6 +23,7 @@ from anyio_websocket import (
     WebSocketRequest,
     WebSocketServer,
     is_transient,
+    open_websocket_url,
     reconnecting,
 )
 
@@ -362,6 +363,10 @@ async def a_pair(attempt: Attempt) -> Any:
     return URL
 
 
+async def no_options(attempt: Attempt) -> Any:
+    return URL, None
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "kind", "text"),
     [
@@ -374,6 +379,8 @@ async def a_pair(attempt: Attempt) -> Any:
         ((URL, nothing), {"attempts": None}, TypeError, "attempts must be a number"),
         ((lambda _: URL, nothing), {}, TypeError, "or an async function"),
         ((a_pair, nothing), {}, TypeError, "must return a pair .*, not str$"),
+        ((no_options, nothing), {}, TypeError, "must return a pair .*, not tuple$"),
+        ((open_websocket_url(URL), nothing), {}, TypeError, "or an async function"),
     ],
 )
 async def test_mistakes(

@@ -68,9 +68,11 @@ async def test_from_an_address() -> None:
         await request.accept()
 
     async with serving(handler) as port:
-        async with open_websocket_url(
-            f"ws://127.0.0.1:{port}/", local_host="127.0.0.4"
-        ) as ws:
+        url = f"ws://127.0.0.1:{port}/"
+        with pytest.raises(HandshakeError, match=f":{port} from 192.0.2.1: "):
+            async with open_websocket_url(url, local_host="192.0.2.1"):
+                pass
+        async with open_websocket_url(url, local_host="127.0.0.4") as ws:
             assert seen == [ws.local]
             assert str(ws.local).startswith('Endpoint(address="127.0.0.4"')
 
