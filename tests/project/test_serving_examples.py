@@ -6,7 +6,8 @@ import http.client
 import importlib.util
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import anyio
@@ -72,3 +73,65 @@ def test_health_check(backend: str, tmp_path: Path, port: int) -> None:
         output, errors = server.communicate(timeout=10)
     assert (output, errors) == ("serving\n", "")
     assert server.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals to send")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_restarting(backend: str, tmp_path: Path, port: int) -> None:
+    @contextmanager
+    def beside_it() -> Generator[None]:
+        program = [sys.executable, str(tmp_path / "restarting.py"), backend]
+        with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as new:
+            try:
+                assert new.stdout is not None
+                assert new.stdout.readline() == "serving\n"
+                yield
+            finally:
+                new.kill()
+
+    async def clients(old: subprocess.Popen[str]) -> CloseReason | None:
+        url = f"ws://127.0.0.1:{port}/"
+        async with open_websocket_url(url) as one, open_websocket_url(url) as two:
+            with beside_it():
+                old.terminate()
+                assert old.stdout is not None
+                lines = [old.stdout.readline() for _ in range(2)]
+                assert lines == ["serving\n", "2 clients may leave\n"]
+                for ws in (one, two):
+                    await ws.send_message("still here")
+                    assert await ws.get_message() == "still here"
+                await one.aclose()
+                await two.wait_closed()
+                async with open_websocket_url(url) as again:
+                    await again.send_message("here again")
+                    assert await again.get_message() == "here again"
+        return two.closed
+
+    changes = {"DRAIN: Final = 10.0": "DRAIN: Final = 0.5", "= 30.0": "= 0.1"}
+    with serving_example(
+        "restarting.py", tmp_path, port, backend, changes=changes
+    ) as server:
+        assert anyio.run(clients, server) == CloseReason(1012, "restart")
+        assert server.communicate(timeout=10) == ("all clients are gone\n", "")
+        assert server.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals to send")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_restarting_in_a_hurry(backend: str, tmp_path: Path, port: int) -> None:
+    async def client(server: subprocess.Popen[str]) -> None:
+        async with open_websocket_url(f"ws://127.0.0.1:{port}/") as ws:
+            server.terminate()
+            assert server.stdout is not None
+            lines = [server.stdout.readline() for _ in range(2)]
+            assert lines == ["serving\n", "1 clients may leave\n"]
+            server.terminate()
+            with anyio.fail_after(5):  # and not the 10 seconds of the drain
+                await ws.wait_closed()
+        assert ws.closed is not None
+        assert ws.closed.code in (1001, 1012)
+
+    with serving_example("restarting.py", tmp_path, port, backend) as server:
+        anyio.run(client, server)
+        assert server.communicate(timeout=5) == ("all clients are gone\n", "")
+        assert server.returncode == 0
