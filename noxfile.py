@@ -253,6 +253,17 @@ def churn(session: nox.Session) -> None:
     session.run("python", "-m", "tests.soak.churn", *session.posargs)
 
 
+@nox.session
+def restart(session: nox.Session) -> None:
+    """A server that is restarted among 2 000 clients, which shall not notice; a report.
+
+    Arguments: how many clients; the event loops, all three if not given; `--drain` and
+    `--spread` and seconds.
+    """
+    _install(session, "bench", "test")
+    session.run("python", "-m", "tests.soak.restart", *session.posargs)
+
+
 @nox.session(name="autobahn-quick")
 def autobahn_quick(session: nox.Session) -> None:
     """The Autobahn|Testsuite but for compression: a minute instead of twenty."""
