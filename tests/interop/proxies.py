@@ -154,6 +154,7 @@ def proxying(
     *,
     certificate: Path | None = None,
     snippet: str | None = None,
+    upstream: str | None = None,
 ) -> Generator[int]:
     """Run a proxy while the block lasts; give the port of its site.
 
@@ -164,13 +165,15 @@ def proxying(
     :param certificate: of the site, with its key; ``None`` for a site without TLS
     :param snippet: how to forward WebSockets to ``127.0.0.1:8000``; ``None`` for what
         our how-to page says
+    :param upstream: what to say there instead of the port
 
     """
     file, configure = PROXIES[name]
     if snippet is None:
         snippet = (SNIPPETS / file).read_text()
     assert _UPSTREAM in snippet
-    (folder / "snippet").write_text(snippet.replace(_UPSTREAM, f"127.0.0.1:{port}"))
+    snippet = snippet.replace(_UPSTREAM, upstream or f"127.0.0.1:{port}")
+    (folder / "snippet").write_text(snippet)
     with own_port() as site_port:
         site = _Site(folder, site_port, page_port, folder / "snippet", certificate)
         with running(configure(site), folder, site_port):

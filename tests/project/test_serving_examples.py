@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import http.client
 import importlib.util
+import os
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from anyio_websocket import CloseReason, open_websocket_url
 
-from ..support.examples import EXAMPLES, serving_example
+from ..support.examples import EXAMPLES, copy_of_example, serving_example
 
 BACKENDS = ["asyncio", "trio"] if importlib.util.find_spec("trio") else ["asyncio"]
 
@@ -135,3 +139,74 @@ def test_restarting_in_a_hurry(backend: str, tmp_path: Path, port: int) -> None:
         anyio.run(client, server)
         assert server.communicate(timeout=5) == ("all clients are gone\n", "")
         assert server.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no sockets to pass")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_activated(backend: str, tmp_path: Path) -> None:
+    # What systemd does: it has the sockets, and passes them one after the other.
+    first = 200
+    changes = {"= 3  #": f"= {first}  #", "spread=3": "spread=0.1"}
+    program = copy_of_example("activated.py", tmp_path, changes)
+    with socket.create_server(("127.0.0.1", 0)) as one, ExitStack() as stack:
+        unix = stack.enter_context(socket.socket(socket.AF_UNIX))
+        # A path of pytest's may be too long.
+        path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "socket"
+        unix.bind(str(path))
+        unix.listen()
+        for number, sock in enumerate((one, unix)):
+            os.dup2(sock.fileno(), first + number)
+            stack.callback(os.close, first + number)
+
+        @contextmanager
+        def service() -> Generator[subprocess.Popen[str]]:
+            with subprocess.Popen(
+                [sys.executable, str(program), backend],
+                pass_fds=(first, first + 1),
+                env={**os.environ, "LISTEN_FDS": "2"},
+                text=True,
+            ) as process:
+                try:
+                    yield process
+                finally:
+                    process.kill()
+
+        async def clients() -> None:
+            url = f"ws://127.0.0.1:{one.getsockname()[1]}/"
+            with service() as old:
+                async with (
+                    open_websocket_url(url) as tcp,
+                    open_websocket_url("ws://localhost/", unix_path=path) as local,
+                ):
+                    old.terminate()
+                    for ws in (tcp, local):
+                        await ws.wait_closed()
+                        assert ws.closed == CloseReason(1012, "restart")
+                assert await anyio.to_thread.run_sync(old.wait) == 0
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(visit, url)  # waits, and nobody refuses it
+                await anyio.wait_all_tasks_blocked()
+                with service():
+                    await visit(url)
+
+        async def visit(url: str) -> None:
+            async with open_websocket_url(url) as ws:
+                await ws.send_message("hello")
+                assert await ws.get_message() == "hello"
+
+        anyio.run(clients)
+        assert path.is_socket()  # it is systemd's
+
+
+def test_activated_by_hand() -> None:
+    environment = {
+        key: value for key, value in os.environ.items() if key != "LISTEN_FDS"
+    }
+    result = subprocess.run(
+        [sys.executable, str(EXAMPLES / "activated.py")],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert result.returncode == 1
+    assert "start this by a systemd socket unit" in result.stderr
