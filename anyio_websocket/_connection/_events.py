@@ -9,8 +9,6 @@ from .._endpoint import Endpoint
 from .._errors import CloseReason
 from ._connection import WebSocketConnection
 
-EventKind = Literal["open", "close", "reject", "fail", "full", "stop", "stopped"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSocketEvent:
@@ -21,7 +19,7 @@ class WebSocketEvent:
 
     """
 
-    kind: EventKind
+    kind: Literal["open", "close", "reject", "fail", "full", "stop", "stopped"]
     """What happened:
 
     ``"open"``

@@ -18,7 +18,7 @@ from .._settings import ConnectionSettings
 from .._transport import Transport
 from ._connection import WebSocketConnection
 from ._core import ConnectionCore
-from ._events import EventKind, WebSocketEvent
+from ._events import WebSocketEvent
 
 _logger = logging.getLogger("anyio_websocket")
 _access = logging.getLogger("anyio_websocket.access")
@@ -37,7 +37,7 @@ class Observer:
 
     def __init__(self, on_event: Callable[[Any], object] | None) -> None:
         self._on_event = on_event
-        self._next_log: dict[EventKind, float] = {}
+        self._next_log: dict[str, float] = {}
         # Those that are open, if there is somebody to tell that they close.
         self._connections: dict[ConnectionCore, WebSocketConnection] = {}
 

@@ -36,7 +36,8 @@ class ConnectionStatistics:
     """Bytes that were received; what the peer sends after its Close does not count."""
 
     pings_sent: int
-    """Pings that were sent, those of the keepalive and those of `ping`."""
+    """Pings that were sent, those of the keepalive and those of
+    `WebSocketConnection.ping`."""
 
     queued_messages: int
     """Received messages that wait for the application to fetch them now. If it does not
@@ -57,7 +58,7 @@ class ConnectionStatistics:
     """See `WebSocketConnection.latency`."""
 
     opened_at: float
-    """When the connection was opened, as `time.time` has it."""
+    """When the connection was opened, as ``time.time()`` has it."""
 
 
 def statistics_of(core: ConnectionCore) -> ConnectionStatistics:

@@ -458,6 +458,66 @@ def test_by_command() -> None:
     run_with(server)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_metrics(backend: str) -> None:
+    shown = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "metrics.py"), backend],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    (resource,) = json.loads(shown.stdout)["resource_metrics"]
+    (scope,) = resource["scope_metrics"]
+    found = {
+        metric["name"]: metric["data"]["data_points"] for metric in scope["metrics"]
+    }
+    assert found["websocket.server.connections"][0]["value"] == 0
+    sent, received = found["websocket.server.io"]
+    assert sent["attributes"] == {"network.io.direction": "transmit"}
+    assert (sent["value"], received["value"]) == (7 + 4, 11 + 8)
+    (duration,) = found["websocket.server.connection.duration"]
+    assert duration["attributes"] == {"websocket.close.code": 1000}
+    assert duration["count"] == 1
+    assert shown.stderr == ""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_structured_log(backend: str) -> None:
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "examples" / "structured_log.py"), backend],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    lines: list[dict[str, object]] = []
+
+    async def clients(port: int) -> None:
+        assert server.stdout is not None
+        url = f"ws://127.0.0.1:{port}"
+        async with open_websocket_url(url) as ws:
+            lines.append(json.loads(server.stdout.readline()))
+            await ws.aclose(4000)
+        lines.append(json.loads(server.stdout.readline()))
+        with pytest.raises(ConnectionRejected):
+            async with open_websocket_url(f"{url}/no"):
+                raise AssertionError
+        lines.extend(json.loads(server.stdout.readline()) for _ in range(2))
+
+    try:
+        anyio.run(clients, int(server.stdout.readline()))
+    finally:
+        server.kill()
+        server.communicate()
+    opened, closed, logged, rejected = lines
+    assert (opened["event"], opened["level"]) == ("open", "info")
+    assert (closed["event"], closed["code"]) == ("close", 4000)
+    assert opened["connection"] == closed["connection"] == "server-0"
+    assert "returned without calling request.accept()" in str(logged["event"])
+    assert logged["level"] == "error"
+    assert (rejected["event"], rejected["status"]) == ("reject", 500)
+
+
 def test_every_example_is_short_and_has_a_test() -> None:
     for path in (ROOT / "examples").glob("*.py"):
         assert len(path.read_text("utf-8").splitlines()) < 60, path
@@ -472,6 +532,7 @@ def test_every_example_is_short_and_has_a_test() -> None:
         "json_rpc.py",
         "login.py",
         "many.py",
+        "metrics.py",
         "market_data.py",  # and in test_market_data
         "orders.py",
         "over_httpx.py",
@@ -482,6 +543,7 @@ def test_every_example_is_short_and_has_a_test() -> None:
         "relay.py",
         "rooms.py",
         "stopping.py",
+        "structured_log.py",
         "through_a_proxy.py",
         "upload.py",
     }
