@@ -7,7 +7,8 @@ in `ConnectionCore` (``_core``) and its parts.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any
 
@@ -24,6 +25,7 @@ from .._protocol import (
 from ._facts import ConnectionFacts
 from ._json import encoded, json_dumps, json_loads
 from ._payloads import Buffer, control_payload, payload_of
+from ._received_fragments import ReceivedFragments
 from ._sent_fragments import Parts, is_in_parts
 
 
@@ -211,6 +213,41 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
 
         """
         return loads(await self.get_message())
+
+    def receive_fragments(
+        self,
+    ) -> AbstractAsyncContextManager[AsyncIterator[str | bytes]]:
+        """Receive the next message in parts, while it is still coming.
+
+        ``async with ws.receive_fragments() as parts:`` begins, and ``async for part in
+        parts`` yields what has come of the message, until it ends. A part is what came
+        at once, less than 2 MiB: fragments say nothing, as proxies may join and split
+        them (RFC 6455 section 5.4). Texts are checked as they come, and parts of one
+        have whole characters. A message that was received before the block was entered
+        is one part.
+
+        While the application fetches no part, no more is received than the bounds of
+        the queue allow (``message_queue_size``, and the larger of 1 MiB and
+        ``max_message_size``). ``max_message_size`` limits the whole message, so set it
+        to what you can take: this saves memory, and lets you begin before the end.
+
+        If the block is left before the message has ended, the rest of it is skipped;
+        if no part was fetched, nothing is, and the message comes whole. So a
+        cancelled block leaves the connection usable, and a cancelled wait for a part
+        loses none.
+
+        Other tasks that want a message wait until the block is left. Those that waited
+        before it was entered have the messages before. Within the block, do not call
+        `get_message`, and let one task at a time wait for a part.
+
+        :raises ConnectionClosed: on entering the block, if `aclose` was called; from
+            ``async for``, if the connection ends before the message does, with any code
+        :raises RuntimeError: if a task wants another message within its own block, or a
+            part outside of the block
+        :raises anyio.BusyResourceError: if two tasks wait for a part
+
+        """
+        return ReceivedFragments(self._core.reader)
 
     def __aiter__(self) -> WebSocketConnection:
         return self

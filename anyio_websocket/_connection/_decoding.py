@@ -10,7 +10,7 @@ from typing import Final
 
 from anyio import current_time
 
-from .._protocol import Close, Engine, Failure, Paused, Ping, Pong
+from .._protocol import Close, Engine, Failure, Part, Paused, Ping, Pong
 from .._settings import ConnectionSettings
 from .._transport import Transport
 from ._close_state import CloseState
@@ -200,6 +200,10 @@ class Decoding(WaitingTasks):
                 fairness.events += 1
                 kind = event.__class__
                 if kind is str or kind is bytes:
+                    self.has_received = True
+                    self._undecoded = self._engine.has_more()
+                    return event  # type: ignore[return-value]
+                if kind is Part:
                     self.has_received = True
                     self._undecoded = self._engine.has_more()
                     return event  # type: ignore[return-value]

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from .._protocol import Part
 from ._totals import Backlog
 
 Message = str | bytes
@@ -66,6 +67,23 @@ class Inbox:
         message = self.messages.popleft()
         self._bytes -= _size(message)
         return message
+
+    def put_first(self, message: Message) -> None:
+        """Add a message before all others."""
+        self.put(message)
+        assert isinstance(self.messages, deque)
+        self.messages.rotate()
+
+    def pop_parts(self) -> list[Part]:
+        """Remove the parts of a message, which are in front, and return them."""
+        parts: list[Part] = []
+        while self.messages:
+            first: object = self.messages[0]
+            if not isinstance(first, Part):
+                break
+            self.pop()
+            parts.append(first)
+        return parts
 
     def add_to(self, backlog: Backlog, ahead: Sequence[Message]) -> None:
         """Add the messages that wait, and others that come after them."""

@@ -48,6 +48,7 @@ from ._fairness import LIMIT, MAX_STRETCH, FairnessBudget
 from ._inbox import Message
 from ._outbox import Outbox
 from ._pings import PingInFlight
+from ._waiting_tasks import Gate
 from ._watched import Watched
 
 # Bytes. After such a read, or one of all that was asked for, the next may not wait.
@@ -57,7 +58,7 @@ FULL_READ: Final = 65_536
 class Reader(Decoding):
     """The receiving side of one connection; see `Decoding` for the parameters."""
 
-    __slots__ = ("_receive_size", "_was_full", "reads_begun")
+    __slots__ = ("_is_read_beside", "_receive_size", "_was_full", "reads_begun")
 
     def __init__(
         self,
@@ -73,6 +74,8 @@ class Reader(Decoding):
             transport, engine, outbox, state, fairness, connection, settings
         )
         self._receive_size = settings.receive_buffer_size
+        # Whether the task in receive() wants something else than a message.
+        self._is_read_beside = False
         #: how many times a task was in receive()
         self.reads_begun: int = 0
         self._was_full = False  # whether the last read was
@@ -121,15 +124,16 @@ class Reader(Decoding):
             self._pass_on()
         return message
 
-    async def message(self) -> Message:
+    async def message(self, is_next: bool = False, /) -> Message:
         """Wait for the next message, which `take` did not return.
 
+        :param is_next: whether no other task can be before this one
         :raises ConnectionClosed: if there is none, and none will come
 
         """
         try:
-            if self._receivers or self._woken:
-                await self._wait_in_line()
+            if (self._receivers or self._woken) and not is_next:
+                await self._wait_in_line(self._gate)
                 if (message := self.take(True)) is not None:
                     return message
             while True:
@@ -162,6 +166,69 @@ class Reader(Decoding):
             if self._receivers or self._others:
                 self._pass_on()
 
+    async def begin_fragments(self) -> None:
+        """Wait until the next message is for this task, and have it come in parts.
+
+        From now on `take` and `message` return what is next to the caller only, and
+        only with ``is_next``: `Part` objects up to the last one of the message, or the
+        whole message, if it was decoded before.
+
+        :raises ConnectionClosed: if `aclose` was called
+
+        """
+        while self._gate is not None:
+            self._gate.check_owner()
+            await self._gate.opened.wait()
+        if self._state.by_us:
+            await self._state.raise_closed()
+        self._gate = Gate()
+        self._woken += 1
+        try:
+            await self._let_others_pass()
+        except BaseException:  # cancelled
+            self._open_gate()
+            raise
+        finally:
+            self._pass_on()
+        if not (self._inbox.messages or self._ahead):
+            self._engine.begin_parts()
+
+    def end_fragments(self, *, skip: bool) -> None:
+        """Have whole messages come again, to any task.
+
+        :param skip: whether some of the message was taken. The rest is dropped then;
+            otherwise the message comes whole
+
+        """
+        parts = self._inbox.pop_parts()
+        if skip:
+            self._engine.skip_parts()
+        else:
+            payload = b"".join(part.payload() for part in parts)
+            if parts and parts[-1].is_last:
+                is_text = isinstance(parts[0].data, str)
+                self._inbox.put_first(payload.decode() if is_text else payload)
+            else:
+                self._engine.join_parts(payload)
+        self._open_gate()
+        self._pass_on()
+        if self._undecoded:
+            self._on_left()
+
+    async def _let_others_pass(self) -> None:
+        """Wait until the tasks have left that asked for a message before the gate."""
+        while True:
+            if self._fairness.gives_way:  # perhaps one of these tasks
+                await checkpoint()
+            elif (
+                self._receivers
+                or self._woken > 1  # the owner of the gate counts as one
+                or (self.reading and not self._is_read_beside)
+            ):
+                await self._wait_beside()
+            else:
+                return
+
     async def pong(self, ping: PingInFlight) -> None:
         """Return when a Ping is answered.
 
@@ -187,6 +254,7 @@ class Reader(Decoding):
         if self._state.by_us:
             self._inbox.clear()
             self._ahead = ()
+            self._open_gate()
         if self.reading:
             self._transport.interrupt()
         self._wake_all()
@@ -242,7 +310,11 @@ class Reader(Decoding):
                 elif (
                     self._has_free_slot() and not done() and self._state.reason is None
                 ):
-                    await self.receive()
+                    self._is_read_beside = True
+                    try:
+                        await self.receive()
+                    finally:
+                        self._is_read_beside = False
         finally:
             self._pass_on()
             if self._undecoded:
@@ -264,5 +336,7 @@ class Reader(Decoding):
             not self.reading or self._inbox.messages or self._ahead
         ):
             self._wake_receiver()
+        elif self._gate is not None:
+            self._wake_others()  # its owner may be among them
         elif not self.reading:
             self._wake_other()

@@ -39,6 +39,7 @@ from ._parsed_request import parsed_head
 from ._permessage_deflate import PerMessageDeflate
 from ._plain_request import PlainRequest
 from ._printable import name_of, printable
+from ._received_parts import Part
 from ._responses import HandshakeFailure, ResponseReader
 from ._server_handshake import Rejection, ServerHandshake
 from ._upgrade_request import Request
@@ -60,6 +61,7 @@ __all__ = [
     "Identity",
     "MessageCounts",
     "Origins",
+    "Part",
     "Paused",
     "PerMessageDeflate",
     "Ping",

@@ -101,6 +101,18 @@ class Codec(Protocol):
 
         """
 
+    def take_part(self) -> str | bytes:
+        """Remove and return what is there of the message that `next` is in.
+
+        It can be empty. A ``str`` has no half characters. `next` then returns what
+        comes after it, as if that was the message; the limits count for all of it.
+        """
+        ...
+
+    def put_back(self, payload: bytes) -> None:
+        """Put before the message that `next` is in what was taken of it; see above."""
+        ...
+
     def frame_message(
         self, message: str | bytes, *, compress: bool | None = None
     ) -> bytes:

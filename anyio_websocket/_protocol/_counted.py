@@ -55,6 +55,12 @@ class CountedCodec(Codec):
             self._add_received(1)
         return event
 
+    def take_part(self) -> str | bytes:
+        return self._codec.take_part()
+
+    def put_back(self, payload: bytes) -> None:
+        self._codec.put_back(payload)
+
     def frame_message(
         self, message: str | bytes, *, compress: bool | None = None
     ) -> bytes:

@@ -32,6 +32,7 @@ from ._codec import Close, Codec, Frame, Paused, Ping, Pong, ProtocolViolation
 from ._counted import CountedCodec, MessageCounts
 from ._extensions import Extensions
 from ._frames import FrameCodec
+from ._received_parts import Part, ReceivedParts
 from ._undecoded import UndecodedCodec
 
 # Fragments in one message. Autobahn sends 65 536. Fragments are joined as they come and
@@ -50,7 +51,7 @@ class Failure(NamedTuple):
     reason: str
 
 
-Event = str | bytes | Ping | Pong | Close | Paused | Failure
+Event = str | bytes | Part | Ping | Pong | Close | Paused | Failure
 
 
 class Engine:
@@ -62,6 +63,7 @@ class Engine:
 
     __slots__ = (
         "_codec",
+        "_incoming",
         "bytes_received",
         "close_received",
         "close_sent",
@@ -72,6 +74,8 @@ class Engine:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
+        # What the peer sends goes through this. It is the codec, as a rule.
+        self._incoming: Codec | ReceivedParts = codec
         # These two are the codec's own functions, which saves a call per message. The
         # others are methods: an attribute takes memory in each connection.
         #: return the next messages that are cheap to decode, at most as many as asked
@@ -132,14 +136,14 @@ class Engine:
         if self.close_received is None and not self.failed:
             self.bytes_received += len(data)
             try:
-                self._codec.feed(data)
+                self._incoming.feed(data)
             except BaseException:
                 self.fail()
                 raise
 
     def has_more(self) -> bool:
         """Say whether there may be another event in the bytes received so far."""
-        return self._codec.has_more()
+        return self._incoming.has_more()
 
     def next_event(self) -> Event | None:
         """Return the next event, ``None`` if more bytes are needed.
@@ -149,7 +153,7 @@ class Engine:
         if self.close_received is not None or self.failed:
             return None
         try:
-            event = self._codec.next()
+            event = self._incoming.next()
         except ProtocolViolation as violation:
             self.fail()
             return Failure(violation.code, violation.reason)
@@ -161,6 +165,32 @@ class Engine:
             self.close_received = event
             self.take_messages = _no_messages
         return event
+
+    def begin_parts(self) -> None:
+        """Have the next message come as events of the kind `Part`."""
+        if not isinstance(self._incoming, ReceivedParts):
+            self._incoming = ReceivedParts(self._codec, self._on_end_of_parts)
+        self._incoming.begin()
+        self.take_messages = _no_messages
+
+    def skip_parts(self) -> None:
+        """Have no more parts of the message come, of which some were taken."""
+        if isinstance(self._incoming, ReceivedParts):
+            self._incoming.skip()
+
+    def join_parts(self, payload: bytes) -> None:
+        """Have the message come whole after all.
+
+        :param payload: of its parts so far
+
+        """
+        if isinstance(self._incoming, ReceivedParts):
+            self._incoming.join(payload)
+
+    def _on_end_of_parts(self) -> None:
+        self._incoming = self._codec
+        if self.close_received is None and not self.failed:
+            self.take_messages = self._codec.take_messages
 
     def fail(self) -> None:
         """Give out nothing more.

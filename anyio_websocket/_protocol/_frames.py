@@ -356,9 +356,10 @@ class FrameCodec(FrameWriter):
         assert self._message is not None
         self._preallocated = True
         size = min(self._remaining, _MAX_PREALLOCATED)
+        end = self._message.tell()
         self._message.seek(size - 1, io.SEEK_CUR)
         self._message.write(b"\0")
-        self._message.seek(self._size)
+        self._message.seek(end)
 
     def _store(self, part: bytes | bytearray) -> None:
         assert self._message is not None
@@ -396,6 +397,36 @@ class FrameCodec(FrameWriter):
         self._fragments = 0
         self._unfinished = False
         return message
+
+    # -- a message that is received in parts -----------------------------------
+
+    def take_part(self) -> str | bytes:
+        payload = self._take_payload()
+        if self._opcode != _TEXT or not payload:
+            return payload
+        # The bytes of a character that is not complete stay for the next part.
+        rest = b"" if self._decoder is None else self._decoder.getstate()[0]
+        self.put_back(rest)
+        return self._text_part(payload[: len(payload) - len(rest)])
+
+    def put_back(self, payload: bytes) -> None:
+        payload += self._take_payload()
+        assert self._message is not None
+        self._message.write(payload)
+
+    def _take_payload(self) -> bytes:
+        message = self._message
+        if message is None:
+            return b""
+        message.truncate()  # memory that was allocated for more
+        self._message = io.BytesIO()
+        return message.getvalue()
+
+    def _text_part(self, payload: bytes) -> str | bytes:
+        """Return a part of a text, which the decoder has seen."""
+        return payload.decode()
+
+    # -- what `UndecodedCodec` does in another way -----------------------------
 
     def _text(self, payload: bytes | bytearray) -> str | bytes:
         """Return the text that came in a single frame."""

@@ -38,3 +38,6 @@ class UndecodedCodec(FrameCodec):
         if self._decoder is not None and self._decoder.getstate()[0]:
             raise invalid_text()
         return payload
+
+    def _text_part(self, payload: bytes) -> str | bytes:
+        return payload

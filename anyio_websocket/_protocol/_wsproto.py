@@ -71,6 +71,8 @@ class WsprotoCodec:
         # The pieces of a message, joined as they come. Those of a text are encoded
         # again: as objects, pieces of one byte take 50 times their size.
         self._pieces = io.BytesIO()
+        self._is_in_message = False
+        self._is_text = False  # whether that message is one, and returned as str
 
     def has_more(self) -> bool:
         return self._fed
@@ -121,13 +123,15 @@ class WsprotoCodec:
     def _join(self, event: TextMessage | BytesMessage) -> str | bytes | None:
         data = event.data.encode() if isinstance(event, TextMessage) else event.data
         self._work += len(data) >> _BYTES
-        is_whole = event.message_finished and not self._guard.assembled
+        is_whole = event.message_finished and not self._is_in_message
+        self._is_in_message = not event.message_finished
+        self._is_text = isinstance(event, TextMessage) and self._decode_text
         self._guard.assembled += len(data)
         if self._guard.assembled > self._max_message_size:
             raise message_too_big(self._max_message_size)
         if is_whole:
             self._guard.assembled = 0
-            if isinstance(event, TextMessage) and self._decode_text:
+            if isinstance(event, TextMessage) and self._is_text:
                 return event.data
             return bytes(data)
         self._pieces.write(data)
@@ -136,8 +140,16 @@ class WsprotoCodec:
         message = self._pieces.getvalue()
         self._pieces = io.BytesIO()
         self._guard.assembled = 0
-        is_text = isinstance(event, TextMessage) and self._decode_text
-        return message.decode() if is_text else message
+        return message.decode() if self._is_text else message
+
+    def take_part(self) -> str | bytes:
+        part, self._pieces = self._pieces.getvalue(), io.BytesIO()
+        return part.decode() if self._is_text else part
+
+    def put_back(self, payload: bytes) -> None:
+        payload += self._pieces.getvalue()
+        self._pieces = io.BytesIO()
+        self._pieces.write(payload)
 
     def frame_message(
         self, message: str | bytes, *, compress: bool | None = None

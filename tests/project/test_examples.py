@@ -251,6 +251,25 @@ def test_upload(tmp_path: Path) -> None:
     run_with(server)
 
 
+def test_download(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 8000
+
+    async def handler(request: WebSocketRequest) -> None:
+        ws = await request.accept()
+        await ws.send_message(content)
+        await ws.send_message("that was all")
+
+    async def server(backend: str) -> None:
+        async with serving(handler) as port:
+            url = f"ws://127.0.0.1:{port}"
+            path = tmp_path / f"file-{backend}"
+            shown = await run_example("download.py", url, backend, str(path))
+        assert shown == "the server says: that was all\n"
+        assert path.read_bytes() == content
+
+    run_with(server)
+
+
 def test_pings() -> None:
     async def handler(request: WebSocketRequest) -> None:
         ws = await request.accept()
@@ -525,6 +544,7 @@ def test_every_example_is_short_and_has_a_test() -> None:
         "aliases.py",  # in test_dropin
         "by_command.py",
         "chat.py",  # in test_serving_examples and in interop
+        "download.py",
         "echo.py",
         "facts.py",
         "health_check.py",  # in test_serving_examples and in interop

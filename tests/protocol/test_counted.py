@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anyio_websocket._protocol import Extensions, MessageCounts, open_engine
+from anyio_websocket._protocol import Extensions, MessageCounts, Part, open_engine
 from anyio_websocket._protocol._engine import NO_COPY_SIZE, Engine
 
 from ..support.frames import BINARY, CONTINUATION, PING, TEXT, frame
@@ -66,3 +66,18 @@ def test_every_message_received_counts_once() -> None:
     assert counts is not None
     assert (counts.received, total.received) == (3, 3)
     assert engine.bytes_received == len(wire)
+
+
+def test_a_message_in_parts_counts_once() -> None:
+    engine = counting_engine(MessageCounts())
+    counts = engine.counts
+    assert counts is not None
+    for count in (1, 2):  # given in parts, and joined after all
+        engine.begin_parts()
+        engine.receive_data(frame(BINARY, b"1", fin=False))
+        assert engine.next_event() == Part(b"1", False)
+        if count == 2:
+            engine.join_parts(b"1")
+        engine.receive_data(frame(CONTINUATION, b"2"))
+        assert engine.next_event() == (Part(b"2", True) if count == 1 else b"12")
+        assert counts.received == count

@@ -1,0 +1,408 @@
+"""Messages that are received in parts, while they are still coming."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from anyio_websocket import ConnectionClosed, WebSocketConnection
+
+from ..support.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    close_payload,
+)
+from ..support.peer import Opener, linked, linked_by_sockets
+
+pytestmark = pytest.mark.virtual_time
+
+
+def joined(parts: list[Any]) -> Any:
+    return type(parts[0])().join(parts)
+
+
+async def parts_of(connection: WebSocketConnection) -> list[str | bytes]:
+    async with connection.receive_fragments() as parts:
+        return [part async for part in parts]
+
+
+@pytest.mark.parametrize("compression", [None, True])
+async def test_parts_are_the_message(compression: bool | None) -> None:
+    options = {"compression": compression, "max_message_size": 2**22}
+    messages: list[str | bytes] = [
+        "wörld" * 60_000,
+        bytes(range(256)) * 12_000,
+        "short",
+        b"",
+        "",
+    ]
+    async with linked(client=options, server=options) as (client, server):
+        for sender, receiver in ((client, server), (server, client)):
+            for message in messages:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(sender.send_message, message)
+                    parts = await parts_of(receiver)
+                assert joined(parts) == message
+                assert len(parts) > 1 or len(message) < 99
+            await sender.send_message("whole")
+            assert await receiver.get_message() == "whole"
+
+
+async def test_parts_over_sockets() -> None:
+    message = bytes(range(256)) * 12_000
+    async with linked_by_sockets(max_message_size=2**22) as (client, server):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.send_message, message)
+            # The task only has a part that was received while none did.
+            async with server.receive_fragments() as parts:
+                await anyio.wait_all_tasks_blocked()
+                found = [part async for part in parts]
+        assert len(found) > 1
+        assert joined(found) == message
+
+
+async def test_parts_come_while_the_message_is_being_sent(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, ping_interval=None)
+        half = "ö".encode()
+        async with connection.receive_fragments() as parts:
+            await peer.send(TEXT, b"a" + half[:1], fin=False)
+            assert await anext(parts) == "a"
+            await peer.send(PING, b"theirs")
+            await peer.send(CONTINUATION, half[1:], fin=False)
+            assert await anext(parts) == "ö"
+            assert await peer.receive() == Frame(PONG, b"theirs")
+            tasks.start_soon(connection.ping, b"ours")
+            assert await peer.receive() == Frame(PING, b"ours")
+            await peer.send(PONG, b"ours")
+            # A cancelled wait loses nothing.
+            with anyio.move_on_after(1) as scope:
+                await anext(parts)
+            assert scope.cancelled_caught
+            await peer.send(CONTINUATION, b"b", fin=False)
+            await anyio.wait_all_tasks_blocked()
+            assert await anext(parts) == "b"
+            await peer.send(CONTINUATION, b"")
+            await peer.send(TEXT, b"next")
+            for _ in range(2):
+                with pytest.raises(StopAsyncIteration):
+                    await anext(parts)
+        assert await connection.get_message() == "next"
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("fetched", [0, 1])
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("decode_text", [False, True])
+async def test_the_rest_is_skipped_if_a_part_was_fetched(
+    opener: Opener, fetched: int, ended: bool, decode_text: bool
+) -> None:
+    """Whether the rest has come already makes no difference."""
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(
+            tasks, ping_interval=None, decode_text=decode_text
+        )
+        with anyio.move_on_after(1) as scope:
+            async with connection.receive_fragments() as parts:
+                await peer.send(TEXT, "ö1".encode(), fin=False)
+                if fetched:
+                    assert await anext(parts) == text("ö1", decode_text)
+                await anyio.wait_all_tasks_blocked()
+                await peer.send(CONTINUATION, b"2", fin=ended)
+                await anyio.sleep_forever()
+        assert scope.cancelled_caught
+        if not ended:
+            await peer.send(PING, b"theirs")
+            assert await peer.receive() == Frame(PONG, b"theirs")
+            await peer.send(CONTINUATION, "ö3".encode())
+        await peer.send(TEXT, b"next")
+        if not fetched:
+            whole = text("ö12" if ended else "ö12ö3", decode_text)
+            assert await connection.get_message() == whole
+        assert await connection.get_message() == text("next", decode_text)
+        tasks.cancel_scope.cancel()
+
+
+def text(message: str, decode_text: bool) -> str | bytes:
+    return message if decode_text else message.encode()
+
+
+async def test_a_block_after_one_that_skips(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, ping_interval=None)
+        async with connection.receive_fragments() as parts:
+            await peer.send(BINARY, b"a", fin=False)
+            assert await anext(parts) == b"a"
+        async with connection.receive_fragments():
+            pass  # nothing is fetched, so nothing else is skipped
+        async with connection.receive_fragments() as parts:
+            await peer.send(CONTINUATION, b"skipped", fin=False)
+            await peer.send(CONTINUATION, b"skipped")
+            await peer.send(BINARY, b"1", fin=False)
+            assert await anext(parts) == b"1"
+            await peer.send(CONTINUATION, b"2")
+            assert [part async for part in parts] == [b"2"]
+        await peer.send(TEXT, b"next")
+        assert await connection.get_message() == "next"
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_message_that_was_received_before_is_one_part(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, ping_interval=None)
+        tasks.start_soon(connection.ping, b"ours")  # and reads
+        assert await peer.receive() == Frame(PING, b"ours")
+        await peer.send(BINARY, b"1", fin=False)
+        await peer.send(CONTINUATION, b"2")
+        await anyio.wait_all_tasks_blocked()
+        async with connection.receive_fragments():
+            pass
+        assert await parts_of(connection) == [b"12"]
+        # What there is of a message when the block is entered is the first part.
+        await peer.send(BINARY, b"3", fin=False)
+        await anyio.wait_all_tasks_blocked()
+        async with connection.receive_fragments() as parts:
+            await peer.send(CONTINUATION, b"4", fin=False)
+            assert await anext(parts) == b"34"
+        tasks.cancel_scope.cancel()
+
+
+async def test_other_tasks_have_the_messages_before_and_after(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, ping_interval=None)
+        found: list[tuple[int, object]] = []
+
+        async def get(number: int) -> None:
+            found.append((number, await connection.get_message()))
+
+        async def get_parts(number: int) -> None:
+            found.append((number, joined(await parts_of(connection))))
+
+        for number, call in enumerate((get, get, get_parts, get, get_parts, get)):
+            tasks.start_soon(call, number)
+            await anyio.wait_all_tasks_blocked()
+        # Tasks that wait can be cancelled, at the gate and in line.
+        for call in (get, get_parts):
+            with anyio.move_on_after(1) as scope:
+                await call(9)
+            assert scope.cancelled_caught
+        for number in range(6):
+            await peer.send(BINARY, b"%d" % number, fin=False)
+            await anyio.wait_all_tasks_blocked()
+            await peer.send(CONTINUATION, b"!")
+            await anyio.wait_all_tasks_blocked()
+        # A block that waits for another is behind those that ask meanwhile.
+        assert found == [
+            (0, b"0!"),
+            (1, b"1!"),
+            (2, b"2!"),
+            (3, b"3!"),
+            (5, b"4!"),
+            (4, b"5!"),
+        ]
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_task_that_gives_way_has_its_message_before(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, ping_interval=None)
+        entered: list[str] = []
+
+        async def enter() -> None:
+            async with connection.receive_fragments():
+                entered.append("entered")
+
+        fairness = connection._core._fairness
+        fairness.gives_way = True
+        tasks.start_soon(enter)
+        for _ in range(9):
+            await anyio.lowlevel.checkpoint()
+        assert entered == []
+        fairness.gives_way = False
+        await anyio.wait_all_tasks_blocked()
+        assert entered == ["entered"]
+        await peer.send(TEXT, b"next")
+        assert await connection.get_message() == "next"
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_cancelled_entry_leaves_those_in_line(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, ping_interval=None)
+        found: list[str | bytes] = []
+
+        async def get() -> None:
+            found.append(await connection.get_message())
+
+        for _ in range(2):
+            tasks.start_soon(get)
+            await anyio.wait_all_tasks_blocked()
+        with anyio.CancelScope() as scope:
+            tasks.start_soon(get_later, connection, found)
+            with anyio.move_on_after(1):
+                await parts_of(connection)
+        assert not scope.cancel_called
+        for message in (b"1", b"2", b"3"):
+            await peer.send(TEXT, message)
+            await anyio.wait_all_tasks_blocked()
+        assert found == ["1", "2", "3"]
+        tasks.cancel_scope.cancel()
+
+
+async def get_later(connection: WebSocketConnection, found: list[str | bytes]) -> None:
+    await anyio.sleep(0.5)
+    with anyio.move_on_after(9):  # at the gate at first, then in line
+        found.append(await connection.get_message())
+
+
+async def test_a_task_in_line_behind_a_block_can_be_cancelled(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, ping_interval=None)
+        tasks.start_soon(connection.get_message)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.CancelScope() as entry, anyio.CancelScope() as behind:
+            async with anyio.create_task_group() as inner:
+
+                async def enter() -> None:
+                    with anyio.move_on_after(1):
+                        await parts_of(connection)
+                    await anyio.sleep(1)
+                    behind.cancel()
+
+                inner.start_soon(enter)
+                await anyio.sleep(0.5)
+                await connection.get_message()
+        assert behind.cancelled_caught
+        assert not entry.cancel_called
+        await peer.send(TEXT, b"1")
+        await peer.send(TEXT, b"2")
+        assert await connection.get_message() == "2"
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_task_cannot_get_a_message_within_its_own_block(
+    opener: Opener,
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, _, _ = await opener(tasks, ping_interval=None)
+        async with connection.receive_fragments():
+            with pytest.raises(RuntimeError, match="its own block"):
+                await connection.get_message()
+            with pytest.raises(RuntimeError, match="its own block"):
+                await parts_of(connection)
+        tasks.cancel_scope.cancel()
+
+
+async def test_parts_are_for_one_task_and_one_block(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, ping_interval=None)
+        block: Any = connection.receive_fragments()
+        with pytest.raises(RuntimeError, match="in the block only"):
+            await anext(block)
+        async with block as parts:
+            with pytest.raises(RuntimeError, match="for one block"):
+                await block.__aenter__()
+            tasks.start_soon(anext, parts)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(anyio.BusyResourceError):
+                await anext(parts)
+            await peer.send(BINARY, b"1", fin=False)
+            await anyio.wait_all_tasks_blocked()
+            await peer.send(CONTINUATION, b"2")
+            assert [part async for part in parts] == [b"2"]
+        with pytest.raises(RuntimeError, match="in the block only"):
+            await anext(parts)
+        with pytest.raises(RuntimeError, match="for one block"):
+            await block.__aenter__()
+        tasks.cancel_scope.cancel()
+
+
+def code_of(error: ConnectionClosed) -> int:
+    assert error.reason is not None
+    return error.reason.code
+
+
+@pytest.mark.parametrize("end", ["close", "loss", "mistake", "ours"])
+async def test_the_end_within_a_message(opener: Opener, end: str) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, ping_interval=None)
+        codes: list[int] = []
+
+        async def get() -> None:
+            with pytest.raises(ConnectionClosed) as raised:
+                await connection.get_message()
+            codes.append(code_of(raised.value))
+
+        async with connection.receive_fragments() as parts:
+            await peer.send(TEXT, b"1", fin=False)
+            assert await anext(parts) == "1"
+            tasks.start_soon(get)
+            await anyio.wait_all_tasks_blocked()
+            if end == "close":
+                await peer.send(CLOSE, close_payload(1000, "done"))
+                code = 1000
+            elif end == "mistake":
+                await peer.send(CONTINUATION, b"\xff", fin=False)
+                code = 1007
+            elif end == "ours":
+                tasks.start_soon(connection.aclose)
+                await anyio.wait_all_tasks_blocked()
+                code = 1000
+                assert codes == [1000]
+            else:
+                await peer.stream.aclose()
+                code = 1006
+            with pytest.raises(ConnectionClosed) as raised:
+                await anext(parts)
+            assert code_of(raised.value) == code
+        await anyio.wait_all_tasks_blocked()
+        assert codes == [code]
+        with pytest.raises(ConnectionClosed):
+            await parts_of(connection)
+        tasks.cancel_scope.cancel()
+
+
+async def test_nothing_beyond_the_bounds_is_read(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(
+            tasks, ping_interval=None, capacity=1000, message_queue_size=2
+        )
+        sent = 0
+
+        async def send() -> None:
+            nonlocal sent
+            await peer.send(BINARY, b"", fin=False)
+            for _ in range(100):
+                await peer.send(CONTINUATION, b"x" * 1000, fin=False)
+                sent += 1000
+            await peer.send(CONTINUATION)
+
+        async with connection.receive_fragments() as parts:
+            tasks.start_soon(send)
+            await anyio.wait_all_tasks_blocked()
+            assert sent < 10_000
+            size = sum([len(part) async for part in parts])
+        assert size == sent == 100_000
+        tasks.cancel_scope.cancel()
+
+
+async def test_the_limit_is_for_the_whole_message(opener: Opener) -> None:
+    async with anyio.create_task_group() as tasks:
+        connection, peer, _ = await opener(tasks, max_message_size=5)
+        async with connection.receive_fragments() as parts:
+            await peer.send(BINARY, b"1234", fin=False)
+            assert await anext(parts) == b"1234"
+            await peer.send(CONTINUATION, b"56")
+            with pytest.raises(ConnectionClosed):
+                await anext(parts)
+            assert connection.closed is not None
+            assert connection.closed.code == 1009
+        tasks.cancel_scope.cancel()
