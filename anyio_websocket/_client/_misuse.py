@@ -70,6 +70,23 @@ def no_whole_message(message: object) -> Exception:
     return ValueError(text)
 
 
+def leaves_the_rest_to_its_connection(kind: type[_T]) -> type[_T]:
+    """Say where to find the methods that only a connection has.
+
+    In the class, for type checkers, it would mean that it has all names.
+
+    """
+
+    def __getattr__(self: object, name: str) -> NoReturn:
+        text = f"{kind.__name__!r} object has no attribute {name!r}"
+        if not name.startswith("_") and hasattr(WebSocketConnection, name):
+            text += ": use that of its connection, which may be None"
+        raise AttributeError(text)
+
+    kind.__getattr__ = __getattr__  # type: ignore[attr-defined]
+    return kind
+
+
 class Opening(AbstractAsyncContextManager[_T]):
     """What `open_websocket` returns: it has to be entered with ``async with``.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import Any, Literal
 
 from anyio import current_effective_deadline, get_cancelled_exc_class
 
@@ -23,7 +23,12 @@ from .._connection import (
 )
 from .._errors import ConnectionClosed
 from ._connections import Connections, Session
-from ._misuse import Opening, no_whole_message, takes_no_options
+from ._misuse import (
+    Opening,
+    leaves_the_rest_to_its_connection,
+    no_whole_message,
+    takes_no_options,
+)
 from ._nursery import Interruption, PrivateNursery
 from ._reconnect import reconnect_delays
 from ._reconnecting import Where, check_arguments, opener, reconnecting
@@ -90,6 +95,7 @@ def open_reconnecting(
     )
 
 
+@leaves_the_rest_to_its_connection
 class ReconnectingConnection:
     """What `open_reconnecting` gives: it stays, and its connections come and go.
 
@@ -199,14 +205,6 @@ class ReconnectingConnection:
 
         """
         return loads(await self.get_message())
-
-    if not TYPE_CHECKING:  # for a type checker there would be no other names
-
-        def __getattr__(self, name: str) -> NoReturn:
-            text = f"{type(self).__name__!r} object has no attribute {name!r}"
-            if not name.startswith("_") and hasattr(WebSocketConnection, name):
-                text += ": use that of its connection, which may be None"
-            raise AttributeError(text)
 
     def __aiter__(self) -> ReconnectingConnection:
         return self
