@@ -24,6 +24,7 @@ from collections.abc import (
     Callable,
     Iterable,
     Mapping,
+    Set,
 )
 from typing import Final, TypeGuard, cast
 
@@ -44,9 +45,13 @@ Parts = Iterable[str | Buffer] | AsyncIterable[str | Buffer]
 
 
 def is_in_parts(message: object) -> TypeGuard[Parts]:
-    """Say whether a user passed the parts of a message instead of a message."""
+    """Say whether a user passed the parts of a message instead of a message.
+
+    The parts have an order, which those of a set have not.
+
+    """
     return isinstance(message, Iterable | AsyncIterable) and not isinstance(
-        message, str | bytes | bytearray | memoryview | Mapping
+        message, str | bytes | bytearray | memoryview | Mapping | Set
     )
 
 

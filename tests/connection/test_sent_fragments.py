@@ -187,6 +187,7 @@ async def test_a_message_that_was_not_begun_leaves_no_trace(opener: Opener) -> N
             ([b"a", 5], "not int"),
             ([5], "not int"),
             ({"a": 1}, "not dict"),
+            ({"a", "b"}, "not set"),
             (parts_of("a", None), "not NoneType"),
             (["\ud800"], "surrogates"),
         ]
