@@ -66,6 +66,7 @@ from ._queued_messages import QueuedMessages
 QUICK_REPLIES: Final = 3  # after which an application is taken to keep up
 
 _T = TypeVar("_T", bound=Sized)
+Rest = Coroutine[Any, Any, None] | None  # what is to be awaited
 
 
 class Outbox(QueuedMessages):
@@ -111,9 +112,7 @@ class Outbox(QueuedMessages):
         #: message, and a call would take a twentieth of the time of one of 125 bytes
         self.more_expected: bool = False
 
-    def start_send(
-        self, frame: Callable[[_T], Frame], payload: _T
-    ) -> Coroutine[Any, Any, None] | None:
+    def start_send(self, frame: Callable[[_T], Frame], payload: _T) -> Rest:
         """Send a message, as far as that takes no waiting.
 
         Within a millisecond of the last time that other tasks ran, a reply need not
@@ -277,16 +276,16 @@ class Outbox(QueuedMessages):
 
     # -- with waiting ----------------------------------------------------------
 
-    def _start_write(
-        self, data: bytes, payload: bytes = b""
-    ) -> Coroutine[Any, Any, None] | None:
+    def _start_write(self, data: bytes, payload: bytes = b"") -> Rest:
         """Write a frame; return what must be awaited if not all of it was taken."""
         try:
             if self._batch or self._pong or self._ping:
                 is_written = self._write(data, payload)
             else:  # nearly always, and it saves a call
                 is_written = self._transport.write(data, payload)
-                self.bytes_sent += len(data) + len(payload)
+                self.bytes_sent += len(data)
+                if payload:  # a sum of both would take longer
+                    self.bytes_sent += len(payload)
         except TransportLost as exc:
             self._state.write_failed(exc.__cause__)
             return self._state.raise_closed(nothing_sent=True)

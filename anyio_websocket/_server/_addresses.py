@@ -15,6 +15,7 @@ the same network, and count by themselves.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -34,11 +35,15 @@ class AddressLimit:
     """Counts clients by their addresses.
 
     :param limit: how many each address may have
+    :param on_full: see `Admission`
 
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(
+        self, limit: int, on_full: Callable[[str], object] | None = None
+    ) -> None:
         self._limit = limit
+        self._on_full = on_full
         self._clients: dict[Source, int] = {}  # no address that has none
         self._log = LogThrottle(LOG_INTERVAL)
 
@@ -61,6 +66,8 @@ class AddressLimit:
                     "max_connections_per_address allows",
                     *(name_of(remote), count),
                 )
+                if self._on_full is not None:
+                    self._on_full("max_connections_per_address")
             raise TooManyError
         self._clients[source] = count + 1
         return source

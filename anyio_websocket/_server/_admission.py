@@ -116,7 +116,7 @@ class Admission:
         self._max_connections = _bound(max_connections)
         self._max_pending = _bound(max_pending_handshakes)
         self._addresses = (
-            None if max_per_address is None else AddressLimit(max_per_address)
+            None if max_per_address is None else AddressLimit(max_per_address, on_full)
         )
         self._connections = 0
         self._pending = 0

@@ -37,7 +37,7 @@ class ServerStatistics(ConnectionStatistics):
     failed: int
     """Handshakes that ended without a whole response: TLS failed, the client has
     disconnected, took longer than ``connect_timeout``, or had to make room for
-    others."""
+    others. Clients that ``max_connections_per_address`` refuses are not counted."""
 
 
 def statistics_of(

@@ -39,7 +39,12 @@ def test_every_way_to_frame_a_message_counts_once() -> None:
         assert engine_of.frame_pong(b"") == b"\x8a\0"
         assert engine_of.frame_close(1000, "") == b"\x88\x02\x03\xe8"
     other.frame_message("seven")
+    # A frame for many connections counts once for each that is sent it.
+    assert engine.frame_for_many("x", None, {}) == plain.frame_message("x")
     assert (counts.sent, total.sent) == (6, 7)
+    engine.count_sent()
+    plain.count_sent()
+    assert (counts.sent, total.sent) == (7, 8)
     assert (counts.received, total.received) == (0, 0)
     assert plain.counts is None
 

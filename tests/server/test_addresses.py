@@ -54,7 +54,8 @@ def test_a_unix_socket_has_no_address() -> None:
 
 @pytest.mark.virtual_time
 async def test_counts_go_down_again(caplog: pytest.LogCaptureFixture) -> None:
-    limit = AddressLimit(2)
+    full: list[str] = []
+    limit = AddressLimit(2, full.append)
     for _ in range(3):  # nothing is left of those before
         sources = [limit.enter(of("192.0.2.1")) for _ in range(2)]
         for _ in range(2):
@@ -68,6 +69,7 @@ async def test_counts_go_down_again(caplog: pytest.LogCaptureFixture) -> None:
     assert record.levelno == logging.WARNING
     assert "192.0.2.1" in record.message
     assert "max_connections_per_address" in record.message
+    assert full == ["max_connections_per_address"]
 
 
 @pytest.mark.virtual_time
