@@ -15,6 +15,7 @@ import pytest
 from anyio.abc import SocketAttribute, SocketListener, SocketStream
 
 from anyio_websocket import WebSocketRequest, WebSocketServer
+from anyio_websocket._server import _listeners
 
 from ..support.frames import CLOSE, TEXT, Frame, close_payload
 from ..support.memory_servers import accepted_client, raw_client, running, status_of
@@ -81,6 +82,16 @@ async def test_E11_it_does_not_wait_when_all_have_left(drain: float) -> None:
         await peer.receive()
         await peer.receive_all()
         await peer.stream.aclose()
+    assert it.took == pytest.approx(3, abs=0.1)
+    async with running(echo) as it, anyio.create_task_group() as tasks:
+        peers = [await accepted_client(it.listener) for _ in range(2)]
+        tasks.start_soon(partial(it.stop, 1012, "bye", spread=100))
+        await leave(peers[0])
+        await anyio.sleep(3)
+        await peers[1].send_close(1000)
+        await peers[1].receive()
+        await peers[1].receive_all()
+        await peers[1].stream.aclose()
     assert it.took == pytest.approx(3, abs=0.1)
     async with running(echo) as it:  # and not at all if there was none
         await it.stop(drain=drain, spread=100)
@@ -233,7 +244,9 @@ async def test_E11_a_client_that_waits_in_the_kernel(
             waiting = socket.create_connection(address)
             waiting.send(request())
             stopping.start_soon(partial(server.aclose, drain=30, spread=30))
-            if outcome == "is lost":
+            if outcome == "is let in":  # and no more, however many there are
+                monkeypatch.setattr(_listeners, "MAX_WAITING", 1)
+            elif outcome == "is lost":
                 monkeypatch.setattr(socket.socket, "setsockopt", fail)
             while listener.extra(SocketAttribute.raw_socket).fileno() >= 0:
                 await anyio.lowlevel.checkpoint()
