@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import socket
 import ssl
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -114,8 +115,8 @@ class Acceptor:
         listener = self._listener
         if _is_trio_ssl(listener):
             listener = listener.transport_listener
-        socket = getattr(listener, "socket", None)
-        return None if socket is None else socket.getsockname()
+        sock = getattr(listener, "socket", None)
+        return None if sock is None else sock.getsockname()
 
     async def serve(
         self, handle: Handle, handlers: Nursery, admission: Admission
@@ -266,6 +267,11 @@ def _acceptors_of(
     elif type(listener) is TLSListener and ssl_context is None:
         check_ssl_context(listener.ssl_context, server_side=True)
         yield from _acceptors_of(listener.listener, listener.ssl_context)
+    elif isinstance(listener, socket.socket):  # whose accept() would block
+        raise TypeError(
+            "a socket is no listener: pass await SocketListener.from_socket(sock), of "
+            "anyio.abc, which makes one of it"
+        )
     elif hasattr(listener, "accept") or hasattr(listener, "serve"):
         yield Acceptor(listener, ssl_context)
     else:

@@ -36,6 +36,11 @@ def test_settings() -> None:
     listeners = [object.__new__(MemoryListener)]
     with pytest.raises(TypeError, match="accept"):
         WebSocketServer(echo, [object()])
+    with (
+        socket.socket() as sock,
+        pytest.raises(TypeError, match=r"pass await SocketListener\.from_socket"),
+    ):
+        WebSocketServer(echo, [sock])
     with pytest.raises(ValueError, match="handler_errors"):
         WebSocketServer(echo, listeners, handler_errors="ignore")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not an origin"):
