@@ -32,6 +32,7 @@ from ._http import (
     serialize_response,
     validate_headers,
 )
+from ._http2_response import Http2Response
 from ._identity import Credentials, Identity, check_basic, credentials_of_url
 from ._kernels import frame_unmasked
 from ._origins import Origins
@@ -40,6 +41,7 @@ from ._permessage_deflate import PerMessageDeflate
 from ._plain_request import PlainRequest
 from ._printable import name_of, printable
 from ._received_parts import Part
+from ._request_head import RequestHead
 from ._responses import HandshakeFailure, ResponseReader
 from ._server_handshake import Rejection, ServerHandshake
 from ._upgrade_request import Request
@@ -58,6 +60,7 @@ __all__ = [
     "Failure",
     "Frame",
     "HandshakeFailure",
+    "Http2Response",
     "Identity",
     "MessageCounts",
     "Origins",
@@ -70,6 +73,7 @@ __all__ = [
     "Rejected",
     "Rejection",
     "Request",
+    "RequestHead",
     "ResponseReader",
     "ServerHandshake",
     "basic_challenge",

@@ -78,7 +78,7 @@ _RESERVED_NAMES: Final = {
 }
 
 
-_BODILESS: Final = frozenset({204, 304})  # RFC 9110 section 8.6
+BODILESS: Final = frozenset({204, 304})  # RFC 9110 section 8.6
 
 
 class BadHead(Exception):
@@ -398,7 +398,7 @@ def check_response(status_code: int, body: bytes | None) -> None:
             f"the body must be bytes, not {type(body).__name__}"
             + ": encode it" * isinstance(body, str)
         )
-    if status_code in _BODILESS and body:
+    if status_code in BODILESS and body:
         raise ValueError(f"a response with status {status_code} has no body")
 
 
@@ -422,7 +422,7 @@ def serialize_response(
     """
     check_response(status_code, body)
     headers = [(b"Connection", b"close")]
-    if status_code not in _BODILESS:
+    if status_code not in BODILESS:
         headers.append((b"Content-Length", b"%d" % len(body or b"")))
     try:
         phrase = HTTPStatus(status_code).phrase

@@ -22,23 +22,31 @@ def parsed_head(
         HTTP/1
 
     """
-    fields = [
+    pairs = [
         (_to_bytes(name, "a header's name").lower(), _to_bytes(value, "a header"))
         for name, value in header_pairs(headers, "headers")
     ]
+    # RFC 9110 section 5.5: spaces around a value are not part of it.
+    fields = [
+        (COMMON_NAMES.get(name, name), value.strip(b" \t")) for name, value in pairs
+    ]
     version = _to_bytes(http_version, "http_version").removeprefix(b"HTTP/")
-    if b"." not in version:  # servers of HTTP/2 and HTTP/3 say "2" and "3"
-        raise ValueError(
-            f"http_version must be 1.1, not {http_version!r}: in HTTP/2 and HTTP/3 "
-            "there is no Upgrade, and RFC 8441 is not supported"
-        )
-    return RequestHead(
-        _to_bytes(method, "method"),
-        _to_bytes(target, "target"),
-        version,
-        # RFC 9110 section 5.5: spaces around a value are not part of it.
-        [(COMMON_NAMES.get(name, name), value.strip(b" \t")) for name, value in fields],
+    if b"." not in version and version != b"2":
+        raise ValueError(f"http_version must be 1.1 or 2, not {http_version!r}")
+    head = RequestHead(
+        _to_bytes(method, "method"), _to_bytes(target, "target"), version, fields
     )
+    return _without_pseudo_headers(head) if head.is_http2 else head
+
+
+def _without_pseudo_headers(head: RequestHead) -> RequestHead:
+    """Take out what HTTP/2 has among its headers (RFC 9113 section 8.3.1)."""
+    pseudo = {name: value for name, value in head.headers if name.startswith(b":")}
+    fields = [field for field in head.headers if not field[0].startswith(b":")]
+    if b":authority" in pseudo:  # it replaces the header
+        fields = [field for field in fields if field[0] != b"host"]
+        fields.insert(0, (b"host", pseudo[b":authority"]))
+    return head._replace(headers=fields, protocol=pseudo.get(b":protocol"))
 
 
 def check_fields(headers: Headers) -> None:

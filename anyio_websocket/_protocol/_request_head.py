@@ -27,6 +27,12 @@ class RequestHead(NamedTuple):
     target: bytes
     http_version: bytes  # such as 1.1
     headers: list[tuple[bytes, bytes]]  # in order, the names in lower case
+    protocol: bytes | None = None  # of an extended CONNECT: HTTP/2, RFC 8441
+
+    @property
+    def is_http2(self) -> bool:
+        """Whether it is of HTTP/2, where nothing is upgraded."""
+        return self.http_version == b"2"
 
 
 class RequestReader:

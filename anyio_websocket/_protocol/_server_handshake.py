@@ -17,6 +17,7 @@ from ._http import (
     serialize_response,
     validate_headers,
 )
+from ._http2_response import http2_head, http2_response
 from ._origins import Origins
 from ._parsed_request import check_fields
 from ._plain_request import PlainRequest, PlainRequestReader, wants_websocket
@@ -63,6 +64,7 @@ class ServerHandshake:
         self._max_body = max_body
         self._reader = RequestReader(max_head_size)
         self._trailing = b""
+        self._is_http2 = False
         self._plain: PlainRequestReader | None = None
         self._key = b""
         self._subprotocols: tuple[str, ...] = ()
@@ -103,6 +105,7 @@ class ServerHandshake:
 
         """
         self._trailing = trailing
+        self._is_http2 = head.is_http2
         try:
             check_fields(head.headers)
         except BadHead as exc:
@@ -148,11 +151,13 @@ class ServerHandshake:
             header may not be sent
 
         """
-        headers = [
-            (b"Upgrade", b"websocket"),
-            (b"Connection", b"Upgrade"),
-            (b"Sec-WebSocket-Accept", accept_key(self._key)),
-        ]
+        headers: list[tuple[bytes, bytes]] = []
+        if not self._is_http2:
+            headers = [
+                (b"Upgrade", b"websocket"),
+                (b"Connection", b"Upgrade"),
+                (b"Sec-WebSocket-Accept", accept_key(self._key)),
+            ]
         if subprotocol is not None:
             if subprotocol not in self._subprotocols:
                 raise ValueError(
@@ -166,6 +171,8 @@ class ServerHandshake:
         chosen, agreed = extensions.respond(self._offers)
         if chosen:
             headers.append((b"Sec-WebSocket-Extensions", chosen.encode()))
+        if self._is_http2:
+            return http2_head(200, headers), agreed
         return serialize_head(b"HTTP/1.1 101 Switching Protocols", headers), agreed
 
     def reject(
@@ -185,12 +192,14 @@ class ServerHandshake:
         :raises TypeError: if the status is not an int, or the body is not ``bytes``
 
         """
-        return serialize_response(status_code, validate_headers(extra_headers), body)
+        respond = http2_response if self._is_http2 else serialize_response
+        return respond(status_code, validate_headers(extra_headers), body)
 
     def _rejection(self, error: BadHead, *, is_head: bool) -> Rejection:
         fields = [(b"Content-Type", b"text/plain; charset=utf-8"), *error.headers]
         body = f"{error.reason}\n".encode()
-        response = serialize_response(error.status_code, fields, body, to_head=is_head)
+        respond = http2_response if self._is_http2 else serialize_response
+        response = respond(error.status_code, fields, body, to_head=is_head)
         self.rejected = True
         return Rejection(
             error.status_code, response, error.reason, isinstance(error, ForeignOrigin)

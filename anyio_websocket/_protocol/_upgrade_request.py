@@ -67,7 +67,7 @@ def check_upgrade(head: RequestHead, origins: Origins, *, is_ssl: bool) -> Upgra
     """
     fields = group_headers(head.headers)
     target, host = _check_http(head, fields)
-    key = _check_switch(fields)
+    key = _check_connect(head, fields) if head.is_http2 else _check_switch(fields)
     subprotocols, offers = _check_websocket(fields)
     origin = _check_origin(fields, host, origins, is_ssl=is_ssl)
     headers = tuple(field for field in head.headers if field[0] not in _PARSED_HEADERS)
@@ -76,10 +76,12 @@ def check_upgrade(head: RequestHead, origins: Origins, *, is_ssl: bool) -> Upgra
 
 def _check_http(head: RequestHead, fields: Fields) -> tuple[str, str]:
     """Check what any request needs that has no body; return its target and host."""
-    if head.http_version != b"1.1":
+    if head.http_version not in (b"1.1", b"2"):
         raise BadHead(505, "the version of HTTP must be 1.1")
-    if head.method != b"GET":
-        raise BadHead(405, "the method must be GET", (b"Allow", b"GET"))
+    method = b"CONNECT" if head.is_http2 else b"GET"
+    if head.method != method:
+        text = f"the method must be {method.decode()}"
+        raise BadHead(405, text, (b"Allow", method))
     if b"transfer-encoding" in fields or any(
         value.strip(b"0") for value in fields.get(b"content-length", ())
     ):
@@ -105,13 +107,23 @@ def _check_switch(fields: Fields) -> bytes:
     return key
 
 
-def _check_version(fields: Fields, *headers: tuple[bytes, bytes]) -> None:
+def _check_connect(head: RequestHead, fields: Fields) -> bytes:
+    """Check what makes a stream of HTTP/2 a WebSocket (RFC 8441); there is no key."""
+    if head.protocol != b"websocket":
+        raise BadHead(501, "the :protocol must be websocket")  # RFC 9220 section 3
+    _check_version(fields, status_code=400)  # HTTP/2 has no Upgrade, and so no 426
+    return b""
+
+
+def _check_version(
+    fields: Fields, *headers: tuple[bytes, bytes], status_code: int = 426
+) -> None:
     version = fields.get(b"sec-websocket-version")
     if version is None:
         raise BadHead(400, "there is no Sec-WebSocket-Version header")
     if version != [b"13"]:
         raise BadHead(
-            426,
+            status_code,
             "the version of WebSocket must be 13",
             *headers,
             (b"Sec-WebSocket-Version", b"13"),

@@ -11,12 +11,13 @@ from collections.abc import Iterable
 from typing import Unpack
 
 from anyio import move_on_after
+from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
 
 from .._connection import BackgroundTask, observer_of
 from .._errors import ConnectionTimeout
 from .._options import ServerStreamOptions
-from .._protocol import parsed_head
+from .._protocol import RequestHead, parsed_head
 from .._settings import (
     MAX_MESSAGE_SIZE,
     MESSAGE_QUEUE_SIZE,
@@ -25,9 +26,10 @@ from .._settings import (
     checked,
     with_options,
 )
-from .._transport import AnyStream, transport_of
+from .._transport import AnyStream, Transport, transport_of
 from .._types import Header, Nursery, bytes_of, in_a_nursery
 from ._handshake import accept_or_refuse, handshake_of
+from ._http2_transport import Http2Transport, Respond
 from ._request import PendingRequest, WebSocketRequest
 
 
@@ -42,6 +44,7 @@ async def accept_upgrade(
     headers: Iterable[Header],
     trailing: bytes = b"",
     http_version: str | bytes = "1.1",
+    respond: Respond | None = None,
     message_queue_size: float = MESSAGE_QUEUE_SIZE,
     max_message_size: float = MAX_MESSAGE_SIZE,
     receive_buffer_size: int | None = RECEIVE_BUFFER_SIZE,
@@ -70,8 +73,13 @@ async def accept_upgrade(
         ``str``, each character stands for a byte (latin-1); if it has others, it is
         encoded as UTF-8
     :param trailing: what was received after the head of the request: the first frames
-    :param http_version: the version of HTTP in the request. Other versions than
-        ``"1.1"`` are rejected; HTTP/2 and HTTP/3, where there is no Upgrade, raise
+    :param http_version: the version of HTTP: ``"1.1"``; or ``"2"`` for an extended
+        CONNECT (RFC 8441). Then ``method`` is ``CONNECT``, ``target`` is the ``:path``,
+        ``headers`` have ``:authority`` and ``:protocol`` among them, and ``stream``,
+        one of anyio's, is the data of this stream of HTTP/2
+    :param respond: for HTTP/2, an async function of a status and headers that sends the
+        head of the response, without ending the stream; ``None`` for HTTP/1.1, where
+        the response is written to the stream
     :return: the request, to be accepted or rejected
     :raises ValueError: if an argument has a value that cannot work
     :raises TypeError: if an argument has the wrong type, or does not exist
@@ -95,7 +103,7 @@ async def accept_upgrade(
     )
     head = parsed_head(method, target, headers, http_version)
     trailing = bytes_of("trailing", trailing)
-    transport = transport_of(stream)
+    transport = _transport_of(stream, head, respond)
     observer = observer_of(settings)
     handshake = handshake_of(transport, settings)
     try:
@@ -116,3 +124,25 @@ async def accept_upgrade(
     except BaseException:
         await transport.abort()
         raise
+
+
+def _transport_of(
+    stream: AnyStream, head: RequestHead, respond: Respond | None
+) -> Transport:
+    if not head.is_http2:
+        if respond is not None:
+            raise ValueError(
+                "respond is for HTTP/2; in HTTP/1.1 the response goes to the stream"
+            )
+        return transport_of(stream)
+    if not callable(respond):
+        raise TypeError(
+            "a request of HTTP/2 needs respond, an async function of a status and "
+            f"headers, not {respond!r}"
+        )
+    if not isinstance(stream, ByteStream):
+        raise TypeError(
+            "for HTTP/2 the stream must be an anyio.abc.ByteStream, not "
+            f"{type(stream).__name__}"
+        )
+    return Http2Transport(stream, respond)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from anyio_websocket._protocol import (
     Extensions,
+    Http2Response,
     Origins,
     Rejection,
     Request,
@@ -176,11 +177,7 @@ def test_bad_targets_and_versions(target: str, version: str, status_code: int) -
         ((None, "/", [], "1.1"), TypeError, "method must be bytes or str, not NoneTy"),
         (("GET", 1, [], "1.1"), TypeError, "target must be bytes or str, not int"),
         (("GET", "/", [], 1.1), TypeError, "http_version must be .*, not float"),
-        (
-            ("GET", "/", [], "2"),
-            ValueError,
-            "must be 1.1, not '2': in HTTP/2",
-        ),
+        (("GET", "/", [], "3"), ValueError, "must be 1.1 or 2, not '3'"),
         (("GET", "/", None, "1.1"), TypeError, "headers must be like .*, not NoneType"),
         (("GET", "/", ["ab"], "1.1"), TypeError, "headers must be like .* a str in it"),
         (("GET", "/", [("a", 1)], "1.1"), TypeError, "a header must be .*, not int"),
@@ -191,6 +188,91 @@ def test_bad_targets_and_versions(target: str, version: str, status_code: int) -
 def test_wrong_types(parts: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         parsed_head(*parts)
+
+
+CONNECT: list[tuple[Any, Any]] = [
+    (":method", "CONNECT"),
+    (":protocol", "websocket"),
+    (":scheme", "https"),
+    (":path", "/chat?a"),
+    (":authority", "example.org"),
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-protocol", "a, b"),
+    ("sec-websocket-extensions", "permessage-deflate"),
+    ("origin", "https://example.org"),
+]
+
+
+def without(name: str, *more: tuple[str, str]) -> list[tuple[Any, Any]]:
+    return [*(field for field in CONNECT if field[0] != name), *more]
+
+
+def test_extended_connect() -> None:
+    fields = [("host", "other.test"), *CONNECT]
+    handshake, outcome = checked(fields, "CONNECT", "/chat?a", "2")
+    assert outcome == Request(
+        "/chat?a",
+        ((b"sec-websocket-version", b"13"), (b"origin", b"https://example.org")),
+        ("a", "b"),
+        "example.org",
+        "https://example.org",
+    )
+    response, agreed = handshake.accept(
+        subprotocol="b", extra_headers=[("Server", "me")]
+    )
+    assert agreed.deflate is not None
+    assert isinstance(response, Http2Response)
+    assert (response, response.status_code) == (b"", 200)
+    assert [name for name, _ in response.headers] == [
+        b"sec-websocket-protocol",
+        b"server",
+        b"sec-websocket-extensions",
+    ]
+    for status_code, body, size in ((403, b"no", [b"2"]), (404, None, [b"0"])):
+        response = handshake.reject(status_code, body=body)
+        assert isinstance(response, Http2Response)
+        assert (response, response.status_code) == (body or b"", status_code)
+        assert [v for k, v in response.headers if k == b"content-length"] == size
+    response = handshake.reject(204)
+    assert isinstance(response, Http2Response)
+    assert response.headers == []
+    with pytest.raises(ValueError, match="200 to 999"):
+        handshake.reject(101)
+    with_host = without(":authority", ("host", "example.org"))
+    assert isinstance(checked(with_host, "CONNECT", "/", "2")[1], Request)
+
+
+@pytest.mark.parametrize(
+    ("fields", "method", "status_code"),
+    [
+        (CONNECT, "GET", 405),
+        (CONNECT, "HEAD", 405),
+        (without(":protocol"), "CONNECT", 501),
+        (without(":protocol", (":protocol", "connect-udp")), "CONNECT", 501),
+        (without(":authority"), "CONNECT", 400),
+        (without("sec-websocket-version"), "CONNECT", 400),
+        (
+            without("sec-websocket-version", ("sec-websocket-version", "8")),
+            "CONNECT",
+            400,
+        ),
+        (without("origin", ("origin", "https://evil.test")), "CONNECT", 403),
+        ([*CONNECT, ("x y", "z")], "CONNECT", 400),
+    ],
+)
+def test_extended_connect_that_is_not_valid(
+    fields: Any, method: str, status_code: int
+) -> None:
+    _, outcome = checked(fields, method, "/", "2")
+    assert isinstance(outcome, Rejection)
+    assert outcome.status_code == status_code
+    response = outcome.response
+    assert isinstance(response, Http2Response)
+    assert response.status_code == status_code
+    assert response == (b"" if method == "HEAD" else f"{outcome.reason}\n".encode())
+    names = {name for name, _ in response.headers}
+    assert names >= {b"content-type", b"content-length"}
+    assert not names & {b"connection", b"upgrade"}
 
 
 TEXTS = st.text(max_size=20) | st.binary(max_size=20)
