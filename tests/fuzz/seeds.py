@@ -114,6 +114,19 @@ SEEDS: Final[dict[str, list[bytes]]] = {
     "compressed frames to a server": _compressed(_MASK),
     "compressed frames to a client": _compressed(None),
     **{
+        f"parts, {kind}": [
+            bytes([way]) + seed
+            for way in ways
+            for seed in (_frames if kind == "wsproto" else _compressed)(mask)
+        ]
+        # The first message in parts, skipped or joined. wsproto takes a while.
+        for kind, mask, ways in (
+            ("C", _MASK, (0, 1, 2)),
+            ("undecoded", None, (0, 1, 2)),
+            ("wsproto", _MASK, (1,)),
+        )
+    },
+    **{
         f"out of memory, {kind}, {side}": [
             step.to_bytes(2, "little") + seed
             for step in (3, 30)

@@ -39,6 +39,7 @@ from anyio_websocket._protocol._wsproto import WsprotoCodec
 
 from ..support.codecs import received
 from ..support.handshakes import answered, hear_request
+from .parts import compare_parts
 
 LIMIT: Final = 1000  # bytes in a message
 BODY: Final = 100  # bytes of a request
@@ -138,6 +139,12 @@ def frames(data: bytes, *, is_client: bool, deflate: bool) -> None:
         assert theirs[: len(whole)] == whole[: len(theirs)]
 
 
+def parts(data: bytes, *, is_client: bool, kind: str) -> None:
+    """Frames, whose messages are received in parts as the first byte says."""
+    ways, wire = int.from_bytes(data[:1]), list(pieces(data[1:]))
+    compare_parts(_codec(is_client, kind), _codec(is_client, kind), ways, wire)
+
+
 def _decoded(
     codec: FrameCodec | WsprotoCodec, parts: list[bytes]
 ) -> tuple[list[Received], int | None]:
@@ -208,19 +215,19 @@ def out_of_memory(data: bytes, *, is_client: bool, kind: str) -> None:
 
 
 def _engine(is_client: bool, kind: str) -> Engine:
-    codec: Codec
+    return Engine(_codec(is_client, kind))
+
+
+def _codec(is_client: bool, kind: str) -> Codec:
+    options: dict[str, Any] = {
+        "is_client": is_client,
+        "max_message_size": LIMIT,
+        "max_fragments": FRAGMENTS,
+    }
     if kind == "wsproto":
-        codec = WsprotoCodec(
-            is_client=is_client, max_message_size=LIMIT, max_fragments=FRAGMENTS
-        )
-    else:
-        codec = FrameCodec(
-            is_client=is_client,
-            max_message_size=LIMIT,
-            max_fragments=FRAGMENTS,
-            deflate=PerMessageDeflate(),
-        )
-    return Engine(codec)
+        return WsprotoCodec(**options)
+    codec = UndecodedCodec if kind == "undecoded" else FrameCodec
+    return codec(**options, deflate=PerMessageDeflate())
 
 
 def _until_exception(
@@ -281,6 +288,10 @@ TARGETS: Final[dict[str, Target]] = {
     "frames to a client": partial(frames, is_client=True, deflate=False),
     "compressed frames to a server": partial(frames, is_client=False, deflate=True),
     "compressed frames to a client": partial(frames, is_client=True, deflate=True),
+    **{
+        f"parts, {kind}": partial(parts, is_client=is_client, kind=kind)
+        for kind, is_client in (("C", False), ("undecoded", True), ("wsproto", False))
+    },
     **{
         f"out of memory, {kind}, {'client' if is_client else 'server'}": partial(
             out_of_memory, is_client=is_client, kind=kind

@@ -83,6 +83,21 @@ async def receive(ws: WebSocketConnection) -> None:
     assert await ws.get_message() == "for me"
 
 
+async def receive_in_parts(ws: WebSocketConnection) -> None:
+    await ws.send_message(LARGE)
+    async with ws.receive_fragments() as parts:
+        found: list[Any] = [part async for part in parts]
+    assert b"".join(found) == LARGE
+
+
+async def leave_early(ws: WebSocketConnection) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ws.send_message, LARGE)
+        async with ws.receive_fragments() as parts:
+            await anext(parts)
+        await ws.ping()
+
+
 async def receive_by_two(ws: WebSocketConnection) -> None:
     await ws.send_message("for me")
     await ws.send_message("for the other")
@@ -115,6 +130,8 @@ OPERATIONS: list[Operation] = [
     send_large,
     send_in_turn,
     receive,
+    receive_in_parts,
+    leave_early,
     receive_by_two,
     ping_once,
     close,
