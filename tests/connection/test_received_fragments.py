@@ -102,7 +102,7 @@ async def test_parts_come_while_the_message_is_being_sent(opener: Opener) -> Non
 @pytest.mark.parametrize("fetched", [0, 1])
 @pytest.mark.parametrize("ended", [False, True])
 @pytest.mark.parametrize("decode_text", [False, True])
-async def test_the_rest_is_skipped_if_a_part_was_fetched(
+async def test_F1_the_rest_is_skipped_if_a_part_was_fetched(
     opener: Opener, fetched: int, ended: bool, decode_text: bool
 ) -> None:
     """Whether the rest has come already makes no difference."""
@@ -331,7 +331,7 @@ def code_of(error: ConnectionClosed) -> int:
 
 
 @pytest.mark.parametrize("end", ["close", "loss", "mistake", "ours"])
-async def test_the_end_within_a_message(opener: Opener, end: str) -> None:
+async def test_C6_the_end_within_a_message_in_parts(opener: Opener, end: str) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, ping_interval=None)
         codes: list[int] = []
@@ -370,7 +370,7 @@ async def test_the_end_within_a_message(opener: Opener, end: str) -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_nothing_beyond_the_bounds_is_read(opener: Opener) -> None:
+async def test_F5_no_more_parts_are_read_than_the_bounds_allow(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(
             tasks, ping_interval=None, capacity=1000, message_queue_size=2
@@ -394,7 +394,7 @@ async def test_nothing_beyond_the_bounds_is_read(opener: Opener) -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_the_limit_is_for_the_whole_message(opener: Opener) -> None:
+async def test_D1_the_limit_is_for_the_whole_of_a_message_in_parts(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, max_message_size=5)
         async with connection.receive_fragments() as parts:

@@ -162,7 +162,7 @@ def test_parts_are_checked_and_limited(make: MakeCodec) -> None:
 
 
 @pytest.mark.parametrize("decode_text", [True, False])
-def test_parts_of_a_bomb_are_bounded(decode_text: bool) -> None:
+def test_D1_parts_of_a_bomb_are_bounded(decode_text: bool) -> None:
     agreed = PerMessageDeflate(client_max_window_bits=15)
     size = 2**25
     engine = open_engine(
