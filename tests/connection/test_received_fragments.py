@@ -394,7 +394,9 @@ async def test_F5_no_more_parts_are_read_than_the_bounds_allow(opener: Opener) -
         tasks.cancel_scope.cancel()
 
 
-async def test_D1_the_limit_is_for_the_whole_of_a_message_in_parts(opener: Opener) -> None:
+async def test_D1_the_limit_is_for_the_whole_of_a_message_in_parts(
+    opener: Opener,
+) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, max_message_size=5)
         async with connection.receive_fragments() as parts:
