@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import statistics
 import subprocess
@@ -12,6 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from health_checks import check, round_trips
 from load import BINARY, Connection, Shape, header, masked_frame
 from processes import HERE, Process, Subject, pin
 
@@ -138,6 +140,49 @@ def growth(server: Process, count: int, seconds: float) -> Sample:
     return Sample(cpu / messages * 1e6, took / messages * 1e6)
 
 
+def health_checks(server: Process, count: int) -> Sample:
+    """Measure the CPU time of a server per health check, one after the other."""
+    check(server.port)
+    before, start = server.cpu(), time.perf_counter()
+    for _ in range(count):
+        check(server.port)
+    took = time.perf_counter() - start
+    return Sample((server.cpu() - before) / count * 1e6, took / count * 1e6)
+
+
+def beside_health_checks(
+    server: Process, rate: int, count: int, seconds: float
+) -> Sample:
+    """Measure how long busy connections wait for an echo while checks are made.
+
+    The checks come from a process of their own, so that they delay nothing but the
+    server. They are on the core of the load.
+
+    :param rate: checks a second; 0 for none
+    :param count: how many connections are busy
+    :return: the 99th percentile as its value, which is infinite if the server did not
+        answer so many checks
+
+    """
+    with crowd(server, count) as connections:
+        batch = connections[0].batch(Shape("125 B", 125))
+        round_trips(connections, batch, 0.5)  # warms up caches
+        words = (str(server.port), str(rate), str(seconds))
+        with ExitStack() as stack:
+            made = 0
+            if rate:
+                checks = stack.enter_context(running("health_checks.py", *words))
+                assert checks.stdout is not None
+                checks.stdout.readline()
+            took = round_trips(connections, batch, seconds)
+            if rate:
+                made = int(checks.communicate(timeout=120)[0])
+    micros = sorted(nanos / 1e3 for nanos in took)
+    p99 = micros[len(micros) * 99 // 100]
+    kept_up = made >= 0.95 * rate * seconds
+    return Sample(p99 if kept_up else math.inf, 0.0, statistics.median(micros), p99)
+
+
 def client(subject: Subject, shape: Shape, seconds: float, peer: Process) -> Sample:
     """Measure the CPU time of a client per message sent and received."""
     output = run_script(
@@ -167,14 +212,21 @@ def importing(subject: Subject) -> Sample:
 
 def run_script(*command: str, environment: dict[str, str]) -> str:
     """Run a script on the core that is measured; return its output."""
-    process = subprocess.Popen(
+    with running(*command, environment=environment) as process:
+        pin(process.pid, -1)
+        output, _ = process.communicate(timeout=120)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed")
+    return output
+
+
+def running(
+    *command: str, environment: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start a script of this folder."""
+    return subprocess.Popen(
         [sys.executable, HERE / command[0], *command[1:]],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
     )
-    pin(process.pid, -1)
-    output, _ = process.communicate(timeout=120)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed")
-    return output

@@ -77,6 +77,13 @@ number of connections.""",
 all clients. The column is the number of clients.""",
     "Growth": """CPU time of the server per message of 16 bytes, by the number of
 connections. Ten connections take turns, and the others are idle.""",
+    "Health checks": """CPU time of the server per health check: it accepts a
+connection, answers `GET /healthz`, and closes it. The column is the number of
+checks, one after the other.""",
+    "Beside health checks": """How long busy connections wait for an echo, as the 99th
+percentile, while health checks are made at the rate that is the column. There are a
+third as many of them as `--crowd` says, 1000 by default, with 5 messages of 125 bytes a
+second on each. It is `inf` if the server did not answer so many checks.""",
     "Importing": """CPU time of a Python process that imports the event loop and the
 server of the library, including the start of the interpreter.""",
 }
@@ -148,6 +155,8 @@ def _goals() -> Iterator[Goal]:
         theirs = Subject("websockets", ours.loop)
         yield Goal("Opening and closing", "", ours, theirs, 0.75)
         yield Goal("Growth", "10000", ours, ours, 1.3, "10")
+        name, columns = "Beside health checks", ("2000 a second", "0 a second")
+        yield Goal(name, columns[0], ours, ours, 1.2, columns[1])
 
 
 NOT_SLOWER = 1.05  # for the noise between two measurements of the same code

@@ -59,8 +59,13 @@ CALLERS = [
 LIBRARY_NAMES = list(dict.fromkeys(subject.library for subject in [*ALL, *CALLERS]))
 # The others have no compression.
 COMPRESSING = [s for s in LIBRARIES if s.name not in ("picows", "trio-websocket")]
+# trio-websocket answers nothing but WebSockets, and picows.websockets is of the same
+# authors as picows.
+ANSWERING = [
+    s for s in LIBRARIES if s.name not in ("picows.websockets", "trio-websocket")
+]
 # Each sample of these opens thousands of connections.
-COSTLY = {"Memory", "Growth"}
+COSTLY = {"Memory", "Growth", "Beside health checks"}
 TLS = [shape for shape in ECHO if shape.name in ("16 B", "125 B x 100", "64 KiB")]
 
 
@@ -124,6 +129,7 @@ def sections(args: Namespace, certificate: Path) -> list[Section]:
     seconds: float = args.seconds
     crowd: int = args.crowd
     few = max(1, crowd // 3)
+    rates = {"0 a second": 0, "2000 a second": 2000}
 
     def chosen(subjects: Sequence[Subject]) -> list[Subject]:
         libraries = args.library or LIBRARY_NAMES
@@ -194,6 +200,27 @@ def sections(args: Namespace, certificate: Path) -> list[Section]:
             chosen(OWN),
             [str(10**n) for n in range(9) if 10**n <= args.most],
             fresh_server(lambda process, n: figures.growth(process, int(n), seconds)),
+        ),
+        Section(
+            "Health checks",
+            "µs",
+            chosen(ANSWERING),
+            [str(few)],
+            fresh_server(
+                lambda process, _: figures.health_checks(process, few), "health"
+            ),
+        ),
+        Section(
+            "Beside health checks",
+            "µs",
+            chosen(OWN),
+            list(rates),
+            fresh_server(
+                lambda process, rate: figures.beside_health_checks(
+                    process, rates[rate], few, 10 * seconds
+                ),
+                "health",
+            ),
         ),
         Section("Importing", "ms", libraries, ["import"], importing()),
     ]

@@ -1,7 +1,8 @@
 """The servers of the comparison: each echoes the messages that it receives.
 
-``python servers.py NAME LOOP [broadcast] [deflate] [certificate FILE]`` prints its port
-and serves until it is killed. With ``broadcast`` it sends each message to all clients.
+``python servers.py NAME LOOP [broadcast] [deflate] [health] [certificate FILE]`` prints
+its port and serves until it is killed. With ``broadcast`` it sends each message to all
+clients, and with ``health`` it answers health checks at ``/healthz``.
 Each server is written as the documentation of its library recommends, with the same
 limit of 16 MiB per message, and compresses only with ``deflate``.
 """
@@ -29,6 +30,7 @@ class Options:
         self.loop = words[0]
         self.broadcast = "broadcast" in words
         self.deflate = "deflate" in words
+        self.health = "health" in words
         self.ssl: ssl.SSLContext | None = None
         if "certificate" in words:
             self.ssl = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -69,6 +71,10 @@ async def ours(options: Options) -> None:
         max_message_size=LIMIT,
         compression=True if options.deflate else None,
     )
+    if options.health:
+        from anyio_websocket import healthz
+
+        serve = partial(serve, http_handler=healthz)
     async with anyio.create_task_group() as tasks:
         server = await tasks.start(serve, handler, HOST, 0, options.ssl)
         announce(server.port)
@@ -96,8 +102,14 @@ async def websockets(options: Options) -> None:
     """websockets on asyncio."""
     from websockets.asyncio.server import ServerConnection, broadcast, serve
     from websockets.exceptions import ConnectionClosed
+    from websockets.http11 import Request, Response
 
     clients: set[ServerConnection] = set()
+
+    def health(connection: ServerConnection, request: Request) -> Response | None:
+        if request.path == "/healthz":
+            return connection.respond(200, "ok\n")
+        return None
 
     async def handler(connection: ServerConnection) -> None:
         clients.add(connection)
@@ -118,6 +130,7 @@ async def websockets(options: Options) -> None:
         max_size=LIMIT,
         compression="deflate" if options.deflate else None,
         backlog=BACKLOG,
+        process_request=health if options.health else None,
     ) as server:
         announce(next(iter(server.sockets)).getsockname()[1])
         await anyio.sleep_forever()
@@ -127,9 +140,15 @@ async def websockets_trio(options: Options) -> None:
     """websockets on trio."""
     import trio
     from websockets.exceptions import ConnectionClosed
+    from websockets.http11 import Request, Response
     from websockets.trio.server import ServerConnection, serve
 
     clients: set[ServerConnection] = set()
+
+    async def health(connection: ServerConnection, request: Request) -> Response | None:
+        if request.path == "/healthz":
+            return connection.respond(200, "ok\n")
+        return None
 
     async def handler(connection: ServerConnection) -> None:
         clients.add(connection)
@@ -156,6 +175,7 @@ async def websockets_trio(options: Options) -> None:
                 max_size=LIMIT,
                 compression="deflate" if options.deflate else None,
                 backlog=BACKLOG,
+                process_request=health if options.health else None,
             )
         )
         announce(server.listeners[0].socket.getsockname()[1])
@@ -184,8 +204,12 @@ async def aiohttp(options: Options) -> None:
             clients.discard(ws)
         return ws
 
+    async def health(request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
     app = web.Application()
     app.router.add_get("/", handler)
+    app.router.add_get("/healthz", health)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, HOST, 0, ssl_context=options.ssl, backlog=BACKLOG).start()
@@ -195,7 +219,16 @@ async def aiohttp(options: Options) -> None:
 
 async def picows(options: Options) -> None:
     """picows, which uses callbacks instead of coroutines."""
-    from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
+    from picows import (
+        WSFrame,
+        WSListener,
+        WSMsgType,
+        WSTransport,
+        WSUpgradeRequest,
+        WSUpgradeResponse,
+        WSUpgradeResponseWithListener,
+        ws_create_server,
+    )
 
     clients: set[WSTransport] = set()
 
@@ -217,8 +250,14 @@ async def picows(options: Options) -> None:
             else:
                 transport.send(frame.msg_type, frame.get_payload_as_bytes())
 
+    def factory(request: WSUpgradeRequest) -> Any:
+        if request.path == b"/healthz":
+            response = WSUpgradeResponse.create_ok_response(b"ok\n")
+            return WSUpgradeResponseWithListener(response, None)
+        return Listener()
+
     server = await ws_create_server(
-        *(lambda request: Listener(), HOST, 0),
+        *(factory, HOST, 0),
         ssl=options.ssl,
         max_frame_size=LIMIT,
         backlog=BACKLOG,

@@ -36,12 +36,19 @@ SECTIONS = [
     ["Clients, load on the same core"],
     ["Opening and closing", "Memory"],
     ["Broadcast", "Growth", "Importing"],
+    ["Health checks", "Beside health checks"],
 ]
 EXPECTED = {
     "Echo with permessage-deflate": {
         row for row in ROWS if not row.startswith(("picows, ", "trio-websocket, "))
     },
     "Growth": OURS,
+    "Health checks": {
+        row
+        for row in ROWS
+        if not row.startswith(("picows.websockets, ", "trio-websocket, "))
+    },
+    "Beside health checks": OURS,
 }
 TARGETS = {
     "Clients": ["1 MiB | anyio_websocket, trio | websockets, trio | 1.00"],
