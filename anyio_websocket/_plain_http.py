@@ -108,9 +108,9 @@ async def healthz(request: HTTPRequest) -> HTTPResponse:
     :param request: the request
 
     """
-    if request.path == "/healthz":
-        return HTTPResponse(200, b"ok\n", _PLAIN_TEXT)
-    return HTTPResponse(404, b"not found\n", _PLAIN_TEXT)
+    return _HEALTHY if request.path == "/healthz" else _NOT_FOUND
 
 
 _PLAIN_TEXT = [("Content-Type", "text/plain; charset=utf-8")]
+_HEALTHY = HTTPResponse(200, b"ok\n", _PLAIN_TEXT)
+_NOT_FOUND = HTTPResponse(404, b"not found\n", _PLAIN_TEXT)

@@ -14,7 +14,6 @@ import h11
 from ._http import (
     BadHead,
     Fields,
-    Headers,
     check_host,
     group_headers,
     has_token,
@@ -38,7 +37,7 @@ _WIRE_BYTES_FOR_A_BYTE: Final = 6
 _SPARE_WIRE_BYTES: Final = 4096
 
 
-def wants_websocket(headers: Headers) -> bool:
+def wants_websocket(head: RequestHead) -> bool:
     """Say whether a request is for a WebSocket, be it a valid one or not.
 
     A proxy that is not told to pass the upgrade on drops ``Upgrade`` and leaves the
@@ -47,8 +46,10 @@ def wants_websocket(headers: Headers) -> bool:
     :raises UnicodeDecodeError: if the Upgrade header is not ASCII
 
     """
-    return any(name == b"sec-websocket-key" for name, _ in headers) or has_token(
-        group_headers(headers), b"upgrade", "websocket"
+    names = {name for name, _ in head.headers}
+    return b"sec-websocket-key" in names or (
+        b"upgrade" in names
+        and has_token(group_headers(head.headers), b"upgrade", "websocket")
     )
 
 

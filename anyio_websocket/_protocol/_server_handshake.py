@@ -80,7 +80,7 @@ class ServerHandshake:
             head = self._reader.feed(data)
             if head is None:
                 return None
-            if self._max_body is not None and not wants_websocket(head.headers):
+            if self._max_body is not None and not wants_websocket(head):
                 self._plain = PlainRequestReader(head, self._max_body)
                 return self._plain.feed(self._reader.trailing)
         except BadHead as exc:
