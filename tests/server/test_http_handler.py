@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -298,6 +299,27 @@ async def test_E11_nobody_waits_for_who_does_not_read(how: str) -> None:
         else:
             await server.aclose(timeout=0)
     assert anyio.current_time() - started < 1
+
+
+@pytest.mark.virtual_time
+async def test_E11_a_handler_that_does_not_end() -> None:
+    async def stubborn(request: HTTPRequest) -> HTTPResponse:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(5)
+        return HTTPResponse(200)
+
+    listener = MemoryListener()
+    async with anyio.create_task_group() as tasks:
+        server: WebSocketServer = await tasks.start(
+            WebSocketServer(echo, [listener], http_handler=stubborn).run
+        )
+        peer = await raw_client(listener, GET)
+        await anyio.wait_all_tasks_blocked()
+        started = anyio.current_time()
+        tasks.start_soon(partial(server.aclose, timeout=1))
+        assert await peer.receive_all() == b""
+        assert anyio.current_time() - started == pytest.approx(1, abs=0.1)
+    assert anyio.current_time() - started == pytest.approx(5, abs=0.2)
 
 
 @pytest.mark.virtual_time
