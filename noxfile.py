@@ -136,10 +136,8 @@ def package(session: nox.Session) -> None:
         env=INSTALLED,
     )
     if shutil.which("cc") is not None:
-        session.run(
-            *("python", "-c", "import anyio_websocket._protocol._speedups"),
-            env=INSTALLED,
-        )
+        for name in ("_protocol._speedups", "_transport._fan_out"):
+            session.run("python", "-c", f"import anyio_websocket.{name}", env=INSTALLED)
 
 
 @nox.session(reuse_venv=True)

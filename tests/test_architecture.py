@@ -41,6 +41,8 @@ SHARED_MAY_USE = {
 # What knows an event loop, or does I/O.
 BACKENDS = {"asyncio", "sniffio", "trio", "uvloop"}
 INPUT_OUTPUT = BACKENDS | {"anyio", "select", "selectors", "socket", "ssl"}
+# What is written in C imports nothing of ours.
+IN_C = ("_protocol._speedups", "_transport._fan_out")
 # Modules that may name a backend; everywhere else anyio stands between.
 KNOWS_A_BACKEND = "_transport._readiness"
 
@@ -95,7 +97,7 @@ def arrows(name: str) -> set[str]:
     found: set[str] = set()
     for full in imported(name):
         top, _, inner = full.partition(".")
-        if top == "anyio_websocket" and not inner.startswith("_protocol._speedups"):
+        if top == "anyio_websocket" and not inner.startswith(IN_C):
             while inner not in MODULES:  # a name in a module, not a module
                 inner = inner.rpartition(".")[0]
             found.add(inner)

@@ -24,10 +24,12 @@ from anyio.lowlevel import checkpoint
 
 from .._protocol import frame_unmasked
 from .._settings import check, check_flag
+from .._transport import send_each
 from ._connection import WebSocketConnection
-from ._core import ConnectionCore
 from ._fairness import LIMIT, last_yield
+from ._outbox import Outbox
 from ._payloads import Buffer, payload_of
+from ._queued_messages import direct_transports
 
 BROADCAST_LIMIT: Final = 131_072  # bytes
 
@@ -156,7 +158,7 @@ class _Broadcast:
                 check_flag(name, flag)
         payload = payload_of(message, text)
         self._message = payload
-        self._connections, self._cores = _checked(connections)
+        self._connections, self._outboxes = _checked(connections)
         self._disconnects = slow == "disconnect"
         self._limit = limit
         self._compress = compress
@@ -164,33 +166,42 @@ class _Broadcast:
         self._made: dict[object, bytes] = {None: self._plain}  # frames, by their kind
         self._ended = 0
         self._slow: list[WebSocketConnection] = []
-        self.count = len(self._cores)
+        self.count = len(self._connections)
 
     def send(self, start: int, end: int) -> None:
         """Send the message to some of the connections."""
-        limit, plain, size = self._limit, self._plain, len(self._plain)
-        for index, core in enumerate(self._cores[start:end], start):
-            engine = core.engine
-            send_or_queue = core.outbox.send_or_queue
-            if engine.frame_message is frame_unmasked:  # of a server, uncompressed
-                is_sent = send_or_queue(bytes, plain, size, limit)
-            elif frame := engine.frame_for_many(
-                self._message, self._compress, self._made
-            ):
-                is_sent = send_or_queue(bytes, frame, len(frame), limit)
-                if is_sent:
-                    engine.count_sent()
-            else:
-                make = engine.framer(self._compress is True)
-                is_sent = send_or_queue(make, self._message, size, limit)
+        connections = self._connections[start:end]
+        outboxes = self._outboxes[start:end]
+        # First those that need no more than the socket, and nothing else meanwhile:
+        # what is done about a lost connection may call functions of the application.
+        plain = self._plain
+        transports, found, others = direct_transports(outboxes, len(plain))
+        for number, sent in send_each(transports, plain):
+            if not outboxes[found[number]].was_sent_directly(plain, sent):
+                others.append(found[number])
+        for index in others:
+            self._send(connections[index])
+
+    def _send(self, connection: WebSocketConnection) -> None:
+        """Send the message to one connection, or queue it; see `QueuedMessages`."""
+        core = connection._core  # pyright: ignore[reportPrivateUsage]
+        plain, limit, engine = self._plain, self._limit, core.engine
+        send_or_queue = core.outbox.send_or_queue
+        if engine.frame_message is frame_unmasked:  # of a server, uncompressed
+            is_sent = send_or_queue(bytes, plain, len(plain), limit)
+        elif frame := engine.frame_for_many(self._message, self._compress, self._made):
+            is_sent = send_or_queue(bytes, frame, len(frame), limit)
             if is_sent:
-                continue
-            if is_sent is None:
-                self._ended += 1
-            else:
-                self._slow.append(self._connections[index])
-                if self._disconnects:
-                    core.end_slow()
+                engine.count_sent()
+        else:
+            make = engine.framer(self._compress is True)
+            is_sent = send_or_queue(make, self._message, len(plain), limit)
+        if is_sent is None:
+            self._ended += 1
+        elif not is_sent:
+            self._slow.append(connection)
+            if self._disconnects:
+                core.end_slow()
 
     def report(self) -> BroadcastReport:
         """Say what became of it."""
@@ -206,14 +217,16 @@ class _Broadcast:
 
 def _checked(
     connections: Iterable[WebSocketConnection],
-) -> tuple[list[WebSocketConnection], list[ConnectionCore]]:
-    """Copy a user's connections, and return what is inside of them as well."""
+) -> tuple[list[WebSocketConnection], list[Outbox]]:
+    """Copy a user's connections, and return their outboxes as well."""
     if not isinstance(connections, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(
             "connections must be several connections, such as a set, not a "
             f"{type(connections).__name__}"
         )
     copied = list(connections)
+    # One step for all of them, and then the next: so the processor fetches what is
+    # inside of one connection while it works on another.
     try:
         cores = [connection._core for connection in copied]  # pyright: ignore[reportPrivateUsage]
     except AttributeError:
@@ -222,11 +235,10 @@ def _checked(
         raise TypeError(
             f"connections must be WebSocketConnection objects, not {names}"
         ) from None
-    here = last_yield()
-    for core in cores:
-        if core.outbox.last_yield is not here:
-            raise RuntimeError(
-                "broadcast() was called in another thread than that of a connection; "
-                "anyio.from_thread.run_sync() calls it there"
-            )
-    return copied, cores
+    outboxes = [core.outbox for core in cores]
+    if {outbox.last_yield for outbox in outboxes} - {last_yield()}:
+        raise RuntimeError(
+            "broadcast() was called in another thread than that of a connection; "
+            "anyio.from_thread.run_sync() calls it there"
+        )
+    return copied, outboxes

@@ -36,9 +36,9 @@ from anyio import current_time
 from anyio.lowlevel import checkpoint
 
 from .._errors import CloseReason
-from .._protocol import Engine, Extensions, open_engine
+from .._protocol import Engine, Extensions, frame_unmasked, open_engine
 from .._settings import ConnectionSettings, PingCallbacks
-from .._transport import Transport
+from .._transport import SocketTransport, Transport
 from ._background import BackgroundTask
 from ._close_state import CloseState
 from ._closing import Closing
@@ -116,6 +116,11 @@ class ConnectionCore:
         self.close_state: CloseState = CloseState(transport, self)
         outbox = TimedOutbox if settings.count_messages else Outbox
         self.outbox: Outbox = outbox(transport, self.close_state, background, fairness)
+        if (
+            engine.frame_message is frame_unmasked
+            and type(transport) is SocketTransport
+        ):
+            self.outbox.direct = transport
         parts = (transport, engine, self.outbox, self.close_state, fairness, self)
         self.reader: Reader = (
             Reader(*parts, settings)
@@ -315,6 +320,7 @@ class ConnectionCore:
         self.transport.look_soon()
 
     def on_closing(self) -> None:
+        self.outbox.direct = None
         self.reader.on_closing()
         if not self.close_state.by_us:
             self.transport.call_soon(self._close_if_nobody_does)

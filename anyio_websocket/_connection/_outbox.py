@@ -82,7 +82,6 @@ class Outbox(QueuedMessages):
     __slots__ = (
         "_batch_is_scheduled",
         "_fairness",
-        "_has_job",
         "_quick_replies_needed",
         "checked_since_receive",
         "last_yield",
@@ -99,7 +98,6 @@ class Outbox(QueuedMessages):
     ) -> None:
         super().__init__(transport, state, background)
         self._fairness = fairness
-        self._has_job = False  # whether a job of the background task will flush
         self._batch_is_scheduled = False  # whether the next pass writes it
         #: what the connections of this thread share
         self.last_yield: LastYield = last_yield()
@@ -416,8 +414,8 @@ class Outbox(QueuedMessages):
             self._write_with_close()
 
     def _flush_in_background(self) -> None:
-        if not (self._has_job or self._state.stream_lost or self._state.closed):
-            self._has_job = True
+        if not (self.has_job or self._state.stream_lost or self._state.closed):
+            self.has_job = True
             self._background.start_soon(self._flush_job, self._state.fail)
 
     async def _flush_job(self) -> None:
@@ -429,7 +427,7 @@ class Outbox(QueuedMessages):
             except TransportLost:
                 pass  # it is recorded
             finally:
-                self._has_job = False
+                self.has_job = False
                 self._write_queue_if_free()
 
     async def _drain_or_fail(self, *, with_queue: bool = False) -> None:

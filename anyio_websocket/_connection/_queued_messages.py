@@ -25,11 +25,11 @@ message before those that go out before it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from .._transport import Transport, TransportLost
+from .._transport import SocketTransport, Transport, TransportLost
 from ._background import BackgroundTask
 from ._close_state import CloseState
 from ._turns import Turns
@@ -46,7 +46,15 @@ class QueuedMessages(Turns, ABC):
 
     """
 
-    __slots__ = ("_background", "_queue", "_queue_size", "_state", "mid_message")
+    __slots__ = (
+        "_background",
+        "_queue",
+        "_queue_size",
+        "_state",
+        "direct",
+        "has_job",
+        "mid_message",
+    )
 
     def __init__(
         self, transport: Transport, state: CloseState, background: BackgroundTask
@@ -54,6 +62,11 @@ class QueuedMessages(Turns, ABC):
         super().__init__(transport)
         self._state = state
         self._background = background
+        #: whether a job of the background task will flush
+        self.has_job: bool = False
+        #: the transport, if frames made for many may be sent by `direct_transports`;
+        #: set by `ConnectionCore`, and removed when the connection ends
+        self.direct: SocketTransport | None = None
         # A list while there is something: an empty one takes 56 bytes.
         self._queue: list[tuple[Callable[[Any], bytes], Any]] | tuple[()] = ()
         self._queue_size = 0  # bytes, without headers
@@ -99,6 +112,22 @@ class QueuedMessages(Turns, ABC):
             return None
         if not is_written:
             self._flush_in_background()
+        return True
+
+    def was_sent_directly(self, data: bytes, sent: int) -> bool:
+        """Take note that `send_each` could not send all; never raises.
+
+        :param data: the frame
+        :param sent: bytes
+        :return: ``False`` if nothing was sent: the socket is full, or broken
+
+        """
+        if not sent:
+            self.bytes_sent -= len(data)
+            return False
+        assert self.direct is not None
+        self.direct.keep_rest(data, sent)
+        self._flush_in_background()
         return True
 
     def unsent_bytes(self) -> int:
@@ -160,3 +189,37 @@ class QueuedMessages(Turns, ABC):
     def _flush_in_background(self) -> None:
         """Have a job write what is pending, unless there is one."""
         ...
+
+
+def direct_transports(
+    outboxes: Sequence[QueuedMessages], size: int
+) -> tuple[list[SocketTransport], list[int], list[int]]:
+    """Find the connections for which a frame needs nothing but a call of the socket.
+
+    Few objects are looked at: those of thousands of connections are not in the
+    processor's cache, and fetching one takes as long as ten steps of Python. Bytes are
+    unsent only while a task has the lock, or there is a job.
+
+    :param size: bytes of the frame, which are counted as sent
+    :return: the transports, the indexes of their outboxes, and those of the others
+    """
+    transports: list[SocketTransport] = []
+    found: list[int] = []
+    others: list[int] = []
+    for index, outbox in enumerate(outboxes):
+        if (
+            (direct := outbox.direct) is None
+            or outbox.has_job
+            or outbox._batch_size  # pyright: ignore[reportPrivateUsage]
+            or outbox._turn is not None  # pyright: ignore[reportPrivateUsage]
+            or (
+                (lock := outbox._lock) is not None  # pyright: ignore[reportPrivateUsage]
+                and lock.locked()
+            )
+        ):
+            others.append(index)
+        else:
+            transports.append(direct)
+            found.append(index)
+            outbox.bytes_sent += size
+    return transports, found, others

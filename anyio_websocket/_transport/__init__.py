@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._connect import check_unix_path, connect, connect_unix, connect_via
 from ._interface import Transport, TransportLost, send
 from ._readiness import can_wait_for_sockets
+from ._send_each import send_each
 from ._socket_listeners import SocketTransportListener, socket_listener
 from ._sockets import SocketTransport
 from ._start_tls import start_tls
@@ -27,6 +28,7 @@ __all__ = [
     "connect_unix",
     "connect_via",
     "send",
+    "send_each",
     "socket_listener",
     "start_tls",
     "transport_of",

@@ -36,6 +36,7 @@ class SocketTransport:
     """
 
     __slots__ = (
+        "_descriptor",
         "_has_sent_eof",
         "_local",
         "_readiness",
@@ -60,6 +61,7 @@ class SocketTransport:
         self._local: Any = None
         self._has_sent_eof = False
         self._readiness = readiness_of(sock)
+        self._descriptor = sock.fileno()  # for `send_each`; -1 once it is closed
         self.unsent: bytes | memoryview = b""
         self._writes = 0  # that sent something which had to wait
 
@@ -75,6 +77,21 @@ class SocketTransport:
     @property
     def extra_attributes(self) -> Attributes:
         return socket_attributes(self._socket)
+
+    def send_now(self, data: bytes) -> int:
+        """Send what the socket takes at once, while nothing is unsent.
+
+        :return: bytes. If there are none, the socket is full or broken: `write` tells
+
+        """
+        try:
+            return self._socket.send(data)
+        except OSError:
+            return 0
+
+    def keep_rest(self, data: bytes, sent: int) -> None:
+        """Keep what `send_now` or `send_each` has not sent, for `flush`."""
+        self.unsent = memoryview(data)[sent:]
 
     def receive(self, max_bytes: int | None) -> Coroutine[Any, Any, bytes | None]:
         # Not async itself: that would be one more coroutine to run for each message,
@@ -172,6 +189,7 @@ class SocketTransport:
         if self._socket.fileno() >= 0:
             self._local = _address(self._socket.getsockname)
             self._readiness.close()
+            self._descriptor = -1
             # close() alone ends the connection only if no other process has the socket,
             # such as a child that was forked meanwhile.
             if not self._has_sent_eof:
