@@ -88,6 +88,7 @@ class Outbox(QueuedMessages):
         "more_expected",
         "reply_due",
     )
+    bytes_sent: int  # of `Pending`, said again for pyright's --verifytypes
 
     def __init__(
         self,

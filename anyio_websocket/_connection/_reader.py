@@ -60,6 +60,8 @@ class Reader(Decoding):
 
     __slots__ = ("_is_read_beside", "_receive_size", "_was_full", "reads_begun")
 
+    reading: bool  # of `Decoding`, said again for pyright's --verifytypes
+
     def __init__(
         self,
         transport: Transport,
