@@ -24,7 +24,7 @@ from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute
 
 from ._client import Opening, Upgrade, mistake, refusal, system_error
-from ._connection import WebSocketConnection
+from ._connection import WebSocketConnection, observer_of
 from ._errors import ConnectionTimeout, HandshakeError, ProxyError
 from ._options import ClientStreamOptions
 from ._settings import ClientStreamSettings, checked, with_options
@@ -159,16 +159,21 @@ async def _open(
 ) -> AsyncGenerator[WebSocketConnection]:
     response: Any = None
     try:
-        with move_on_after(upgrade.settings.connect_seconds) as scope:
-            response = await _send(client, package, request, upgrade.server, auth)
-        if response is None:
-            raise ConnectionTimeout(
-                f"the connection to the server at {upgrade.server} was not open within "
-                f"{upgrade.settings.connect_timeout} seconds (connect_timeout)"
-            )
-        if response.history:
-            upgrade.redirected(*_place_of(response.url))
-        stream = await _stream_of(response, upgrade, scope.deadline)
+        try:
+            with move_on_after(upgrade.settings.connect_seconds) as scope:
+                response = await _send(client, package, request, upgrade.server, auth)
+            if response is None:
+                raise ConnectionTimeout(
+                    f"the connection to the server at {upgrade.server} was not open "
+                    f"within {upgrade.settings.connect_timeout} seconds "
+                    "(connect_timeout)"
+                )
+            if response.history:
+                upgrade.redirected(*_place_of(response.url))
+            stream = await _stream_of(response, upgrade, scope.deadline)
+        except Exception as exc:
+            observer_of(upgrade.settings).failed(exc)
+            raise
         async with upgrade.open(stream, response.headers.raw) as connection:
             yield connection
     finally:

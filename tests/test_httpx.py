@@ -20,6 +20,7 @@ from anyio_websocket import (
     Endpoint,
     HandshakeError,
     ProxyError,
+    WebSocketEvent,
     WebSocketRequest,
     is_transient,
 )
@@ -228,9 +229,11 @@ async def test_rejections(
 
     async with raw_server(answer) as port, client_of(package) as client:
         url = f"ws://127.0.0.1:{port}/?secret=1"
+        events: list[WebSocketEvent] = []
         with pytest.raises(ConnectionRejected) as caught:
-            async with open_websocket(client, url):
+            async with open_websocket(client, url, on_event=events.append):
                 raise AssertionError
+        assert [event.error for event in events] == [caught.value]
         assert caught.value.status_code == 403
         assert (b"x-why", b"me") in caught.value.headers
         assert caught.value.body == expected

@@ -41,7 +41,7 @@ from anyio.lowlevel import current_token
 from .._settings import ConnectionSettings
 from .._types import Nursery
 from ._keepalive import Keepalive
-from ._totals import Totals
+from ._totals import UNUSED, Totals
 from ._waiting_writes import WaitingWrites
 from ._watched import Observes, Watched
 
@@ -61,6 +61,7 @@ class BackgroundTask:
     :param on_cancel: called, in a shielded scope, when the nursery is cancelled;
         ``None`` aborts every connection
     :param observer: is told of connections that are closed; ``None`` if nobody is
+    :param totals: what connections add their counts to when they are closed
 
     """
 
@@ -71,6 +72,7 @@ class BackgroundTask:
         *,
         on_cancel: Callable[[], Awaitable[None]] | None = None,
         observer: Observes | None = None,
+        totals: Totals = UNUSED,
     ) -> None:
         self._nursery = nursery
         self._retained = 0
@@ -83,7 +85,7 @@ class BackgroundTask:
             self.start_soon, settings.send_timeout
         )
         #: what its connections had counted when they were closed
-        self.totals: Totals = Totals()
+        self.totals: Totals = totals
         self._connections: dict[Watched, None] = {}
         self._watchlist: dict[Watched, None] = {}
         self._wakeup = Event()

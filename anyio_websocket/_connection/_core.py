@@ -336,8 +336,10 @@ class ConnectionCore:
         self.outbox.write_last()
 
     def on_closed(self) -> None:
-        self._background.remove(self)
-        self.add_to(self._background.totals)
+        totals = self._background.totals
+        with totals.lock:
+            self._background.remove(self)
+            self.add_to(totals)
         # From here on no part refers to the connection, so that it is freed when its
         # last user drops it, with its buffers and the memory of zlib and TLS. The
         # garbage collector would free it too, but it counts objects, not their size.

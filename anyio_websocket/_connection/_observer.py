@@ -26,6 +26,8 @@ _access = logging.getLogger("anyio_websocket.access")
 # Seconds between two tracebacks of a function that raises, for each kind of event. It
 # may be called thousands of times a second, and would fill the disk.
 LOG_INTERVAL: Final = 60.0
+# When the next one may be logged. One for the process: it may have a thousand clients.
+_next_log: Final[dict[str, float]] = {}
 
 
 class Observer:
@@ -37,7 +39,6 @@ class Observer:
 
     def __init__(self, on_event: Callable[[Any], object] | None) -> None:
         self._on_event = on_event
-        self._next_log: dict[str, float] = {}
         # Those that are open, if there is somebody to tell that they close.
         self._connections: dict[ConnectionCore, WebSocketConnection] = {}
 
@@ -164,8 +165,8 @@ class Observer:
             self._on_event(event)
         except Exception:
             now = monotonic()
-            if now >= self._next_log.get(event.kind, now):
-                self._next_log[event.kind] = now + LOG_INTERVAL
+            if now >= _next_log.get(event.kind, now):
+                _next_log[event.kind] = now + LOG_INTERVAL
                 _logger.exception(
                     'on_event raised when it was told of "%s"; it goes on', event.kind
                 )

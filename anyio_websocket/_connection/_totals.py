@@ -7,6 +7,9 @@ messages, which are counted only where the application asks for it.
 
 from __future__ import annotations
 
+from threading import Lock
+from typing import Final
+
 from .._protocol import MessageCounts
 
 
@@ -18,6 +21,7 @@ class Totals:
         "bytes_received",
         "bytes_sent",
         "failed",
+        "lock",
         "messages",
         "pings_sent",
         "rejected",
@@ -25,6 +29,9 @@ class Totals:
     )
 
     def __init__(self) -> None:
+        #: is held while a connection that was closed is added, and while the sums are
+        #: read: in another thread it would be missing, or be in them twice
+        self.lock: Lock = Lock()
         #: counts the messages of all connections, open and closed
         self.messages: MessageCounts = MessageCounts()
         self.bytes_sent: int = 0
@@ -36,6 +43,10 @@ class Totals:
         self.accepted: int = 0
         self.rejected: int = 0
         self.failed: int = 0
+
+
+#: for connections whose sums nobody asks for, so that they need no memory
+UNUSED: Final = Totals()
 
 
 class Backlog:

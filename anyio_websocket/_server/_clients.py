@@ -42,7 +42,7 @@ from anyio import (
 from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSAttribute, TLSStream
 
-from .._connection import BackgroundTask, Observer, WebSocketConnection
+from .._connection import BackgroundTask, Observer, Totals, WebSocketConnection
 from .._errors import ConnectionTimeout, HandshakeError
 from .._protocol import PlainRequest, ServerHandshake, name_of
 from .._settings import ServerSettings
@@ -96,7 +96,11 @@ class ClientTasks:
         self._empty: Event | None = None
         self._observer = observer
         self._background = BackgroundTask(
-            nursery, settings, on_cancel=self._on_cancel, observer=observer
+            nursery,
+            settings,
+            on_cancel=self._on_cancel,
+            observer=observer,
+            totals=Totals(),
         )
 
     def __enter__(self) -> None:

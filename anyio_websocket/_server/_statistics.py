@@ -55,10 +55,12 @@ def statistics_of(
     :param pending_handshakes: clients in their handshake
 
     """
-    totals = Totals() if background is None else copy(background.totals)
+    source = Totals() if background is None else background.totals
+    with source.lock:
+        totals = copy(source)
+        connections = () if background is None else background.connections
     backlog = Backlog()
     latencies: list[float] = []
-    connections = () if background is None else background.connections
     for connection in connections:
         connection.add_to(totals)
         connection.add_backlog_to(backlog)
