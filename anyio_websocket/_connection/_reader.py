@@ -194,6 +194,7 @@ class Reader(Decoding):
             self._pass_on()
         if not (self._inbox.messages or self._ahead):
             self._engine.begin_parts()
+            self._undecoded = True  # a part of the message may be there already
 
     def end_fragments(self, *, skip: bool) -> None:
         """Have whole messages come again, to any task.
