@@ -50,7 +50,10 @@ class ReceivedFragments:
 
         """
         if not self._is_inside:
-            raise RuntimeError("parts can be received in the block only")
+            raise RuntimeError(
+                "parts can be received in the block only: "
+                "async with connection.receive_fragments() as parts"
+            )
         if self._is_waiting:
             raise BusyResourceError("waiting for a part")
         if self._has_ended:
