@@ -55,6 +55,7 @@ class TlsTransport:
 
     __slots__ = (
         "_below",
+        "_has_sent_eof",
         "_incoming",
         "_interrupted",
         "_outgoing",
@@ -80,6 +81,7 @@ class TlsTransport:
         self._outgoing = ssl.MemoryBIO()
         self._waiting = received  # and OpenSSL was not given it yet
         self._record_left = 0  # bytes still to come of the record given last
+        self._has_sent_eof = False
         self._interrupted = False  # whether it was, since `receive` was called
         self._unsent_answers = 0  # bytes, since the peer last took everything
         self._tls = context.wrap_bio(
@@ -234,7 +236,12 @@ class TlsTransport:
         except ssl.SSLWantReadError:
             raise
         except ssl.SSLError as exc:
-            raise TransportLost("TLS broke while receiving") from exc
+            if not self._has_sent_eof:
+                raise TransportLost("TLS broke while receiving") from exc
+            # OpenSSL reads nothing any more once data has come after its close_notify.
+            # Nobody wants that data, but it has to be taken: see `respond_and_close`.
+            self._incoming.read()
+            raise ssl.SSLWantReadError from None
         finally:
             if self._outgoing.pending:  # a key update, an alert
                 self._answer()
@@ -311,6 +318,7 @@ class TlsTransport:
         # close_notify first: it tells the peer that nothing was cut off.
         with suppress(ssl.SSLError):  # WantRead: the peer has not sent its own yet
             self._tls.unwrap()
+        self._has_sent_eof = True
         await send(self._below, self._outgoing.read())
         return await self._below.send_eof()
 

@@ -103,6 +103,29 @@ async def test_half_close_sends_close_notify(
         assert isinstance(caught.value.__cause__, ssl.SSLError)
 
 
+async def test_A7_what_comes_after_a_half_close_is_dropped_until_the_end(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        # The server has more of it than it asked for: the client goes on sending.
+        ends.client.write(b"request")
+        ends.client.write(b"more")
+        assert await read(ends.server, 1, 1) == b"r"
+        ends.server.write(b"answer")
+        assert await ends.server.send_eof()
+        assert await read(ends.client, 6) == b"answer"
+        assert not ends.client.write(BIG)
+
+        async def send_the_rest() -> None:
+            await ends.client.flush()
+            await ends.client_socket.send_eof()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send_the_rest)
+            while await ends.server.receive(None):
+                pass
+
+
 async def test_E7_an_end_without_close_notify(
     client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
 ) -> None:
