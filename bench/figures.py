@@ -18,6 +18,8 @@ from load import BINARY, Connection, Shape, header, masked_frame
 from processes import HERE, Process, Subject, pin
 
 BROADCAST = 125  # bytes of a message to all clients
+STUCK_SIZE = 65_000  # bytes of each message until a peer that does not read is slow
+STUCK_ROUNDS = 80  # 5 MB: more than the system stores for it
 FLOOR = "bytes over anyio"
 MODULES = {
     "anyio_websocket": "{loop}, anyio_websocket",
@@ -121,6 +123,37 @@ def broadcast(server: Process, count: int, rounds: int = 20) -> Sample:
         took = time.perf_counter() - start
         cpu = server.cpu() - before
     return Sample(cpu / rounds / count * 1e6, took / rounds / count * 1e6)
+
+
+def stuck(server: Process, count: int, rounds: int = 20) -> Sample:
+    """Measure how long a broadcast takes to peers that read, among some that do not.
+
+    One in a hundred never reads. These are sent so much first that they are slow.
+
+    :return: the resident KiB of the server for each peer that does not read; ``p50``
+        and ``p99`` are of the time until each of the others has the message
+    """
+    large = masked_frame(BINARY, bytes(STUCK_SIZE))
+    small = masked_frame(BINARY, bytes(BROADCAST))
+    reply = len(header(BINARY, BROADCAST)) + BROADCAST
+    number = max(1, count // 100)
+    with crowd(server, number) as silent:
+        with crowd(server, 1) as (sender,):
+            before = server.resident()
+            for _ in range(STUCK_ROUNDS):
+                sender.socket.sendall(large)
+                sender.skip(len(header(BINARY, STUCK_SIZE)) + STUCK_SIZE)
+            grown = (server.resident() - before) / len(silent) / 1024
+        with crowd(server, count - number) as others:
+            took: list[float] = []
+            for _ in range(rounds):
+                start = time.perf_counter()
+                others[0].socket.sendall(small)
+                for connection in others:
+                    connection.skip(reply)
+                    took.append((time.perf_counter() - start) * 1e6)
+    took.sort()
+    return Sample(grown, 0.0, took[len(took) // 2], took[len(took) * 99 // 100])
 
 
 def growth(server: Process, count: int, seconds: float) -> Sample:

@@ -75,6 +75,10 @@ connections.""",
 number of connections.""",
     "Broadcast": """CPU time of the server per recipient, for a message of 125 bytes to
 all clients. The column is the number of clients.""",
+    "Broadcast among stuck peers": """One client in a hundred never reads. Resident
+memory of the server that each of these takes, once they are too slow for broadcasts,
+and the time until each of the others has a message of 125 bytes. The column is the
+number of clients.""",
     "Growth": """CPU time of the server per message of 16 bytes, by the number of
 connections. Ten connections take turns, and the others are idle.""",
     "Health checks": """CPU time of the server per health check: it accepts a
@@ -152,6 +156,9 @@ def _goals() -> Iterator[Goal]:
                 yield Goal("Clients", column, ours, Subject("aiohttp", ours.loop), 1.0)
         yield Goal("Clients", column, trio, Subject("trio-websocket", "trio"), 1.0)
     for ours in (asyncio, uvloop, trio):
+        for loop in ("asyncio", "uvloop"):
+            if ours is trio or ours.loop == loop:
+                yield Goal("Broadcast", "", ours, Subject("picows", loop), 0.70)
         theirs = Subject("websockets", ours.loop)
         yield Goal("Opening and closing", "", ours, theirs, 0.75)
         yield Goal("Growth", "10000", ours, ours, 1.3, "10")

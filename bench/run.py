@@ -65,7 +65,7 @@ ANSWERING = [
     s for s in LIBRARIES if s.name not in ("picows.websockets", "trio-websocket")
 ]
 # Each sample of these opens thousands of connections.
-COSTLY = {"Memory", "Growth", "Beside health checks"}
+COSTLY = {"Memory", "Broadcast among stuck peers", "Growth", "Beside health checks"}
 TLS = [shape for shape in ECHO if shape.name in ("16 B", "125 B x 100", "64 KiB")]
 
 
@@ -192,6 +192,15 @@ def sections(args: Namespace, certificate: Path) -> list[Section]:
             [str(few)],
             fresh_server(
                 lambda process, _: figures.broadcast(process, few), "broadcast"
+            ),
+        ),
+        Section(
+            "Broadcast among stuck peers",
+            "KiB",
+            chosen(OWN),
+            [str(args.most)],
+            fresh_server(
+                lambda process, n: figures.stuck(process, int(n)), "broadcast"
             ),
         ),
         Section(

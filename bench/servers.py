@@ -70,6 +70,7 @@ async def ours(options: Options) -> None:
         serve_websocket,
         max_message_size=LIMIT,
         compression=True if options.deflate else None,
+        ping_interval=None if options.broadcast else 20,  # the load knows no Pings
     )
     if options.health:
         from anyio_websocket import healthz

@@ -26,6 +26,7 @@ from anyio_websocket import (
     HTTPResponse,
     WebSocketConnection,
     WebSocketRequest,
+    broadcast,
     healthz,
     serve_websocket,
 )
@@ -101,6 +102,20 @@ async def drain(ws: WebSocketConnection) -> None:
     """Receive everything, and answer nothing."""
     async for _ in ws:
         pass
+
+
+members: Final[set[WebSocketConnection]] = set()
+ROOM_LIMIT: Final = 2_000_000  # bytes that may wait for a member
+
+
+async def enter(ws: WebSocketConnection) -> None:
+    """Tell all in the room what any of them says; some never read."""
+    members.add(ws)
+    try:
+        async for message in ws:
+            broadcast(members, message, slow="disconnect", limit=ROOM_LIMIT)
+    finally:
+        members.remove(ws)
 
 
 async def tell(ws: WebSocketConnection) -> None:
@@ -190,6 +205,7 @@ PATHS: Final[dict[str, Callable[[WebSocketConnection], Awaitable[None]]]] = {
     "/slow": echo_slowly,
     "/compute": compute,
     "/drain": drain,
+    "/room": enter,
     "/ignore": WebSocketConnection.wait_closed,
 }
 

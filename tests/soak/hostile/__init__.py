@@ -6,7 +6,7 @@ client; both by the name of their row.
 
 from __future__ import annotations
 
-from . import closing, frames, handshakes, messages, plain_http, unread
+from . import closing, frames, handshakes, messages, plain_http, rooms, unread
 from .script import ATTACKS, Attack, BrokenPromise
 from .traps import TRAPS, Trap, fall_into, serve_traps
 
@@ -22,6 +22,7 @@ __all__ = [
     "handshakes",
     "messages",
     "plain_http",
+    "rooms",
     "serve_traps",
     "unread",
 ]
