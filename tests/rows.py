@@ -467,7 +467,9 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "a server is stopped or cancelled",
             (
                 "open connections get 1001 and pending requests a 503. Then the "
-                "handlers end, within the time limit"
+                "handlers end, within the time limit. With ``drain`` and ``spread``, "
+                "connections are left in peace first, and then closed one after "
+                "another; handshakes are finished meanwhile"
             ),
         ),
         "E12": (
@@ -699,9 +701,13 @@ ROWS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "G3": (
             (
                 "there are more clients than `~ServerOptions.max_connections` or "
-                "`~ServerOptions.max_pending_handshakes` allow"
+                "`~ServerOptions.max_pending_handshakes` allow, or more of one address "
+                "than `~ServerOptions.max_connections_per_address` allows"
             ),
-            "new clients wait to be accepted. Open connections are not affected",
+            (
+                "new clients wait to be accepted; those of an address that has too "
+                "many are disconnected. Open connections are not affected"
+            ),
         ),
         "G4": (
             "thousands of connections are idle",

@@ -99,7 +99,7 @@ async def refused(port: int) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["accept", "serve"])
-async def test_a_client_too_many_is_disconnected(
+async def test_G3_a_client_too_many_of_one_address_is_disconnected(
     kind: str, server_tls: ssl.SSLContext
 ) -> None:
     class OwnListener(TLSListener):
