@@ -66,8 +66,8 @@ async def serve_websocket(
     :param ssl_context: the TLS context; ``None`` for no TLS
     :param reuse_port: whether other processes may listen on the same port at the same
         time (``SO_REUSEPORT``), if they ask for it too and run as the same user. Linux
-        spreads new connections among them; macOS gives them to the one that came last.
-        By default a second process gets the error that the port is in use
+        spreads new connections among them; macOS gives them all to one. By default a
+        second process gets the error that the port is in use
     :param backlog: how many connections may wait in the kernel until the server accepts
         them; default 65536, which each system cuts to its own limit
     :param handler_nursery: where the handlers run, if they should be able to outlive
