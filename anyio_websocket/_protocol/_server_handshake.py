@@ -73,7 +73,10 @@ class ServerHandshake:
         self.rejected: bool = False
 
     def receive_data(self, data: bytes) -> Request | PlainRequest | Rejection | None:
-        """Add received bytes; return ``None`` until the request is complete."""
+        """Add received bytes; return ``None`` until the request is complete.
+
+        See `has_more`.
+        """
         try:
             if self._plain is not None:
                 return self._plain.feed(data)
@@ -90,6 +93,14 @@ class ServerHandshake:
         else:
             return self.check(head)
         return self._rejection(error, is_head=self._reader.is_head)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether to go on with `receive_data` without waiting, once others have run.
+
+        There are bytes of a body that were not parsed yet. So pass it ``b""``.
+        """
+        return self._plain is not None and self._plain.has_more
 
     def interim_response(self) -> bytes:
         """Return what the client waits for before it goes on; mostly ``b""``."""

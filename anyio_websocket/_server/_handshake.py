@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from anyio import move_on_after
+from anyio.lowlevel import checkpoint
 
 from .._errors import HandshakeError
 from .._protocol import PlainRequest, Rejection, Request, ServerHandshake, name_of
@@ -65,6 +66,10 @@ async def read_request(
         if initial_data:
             request = handshake.receive_data(initial_data)
         while request is None:
+            if handshake.has_more:
+                await checkpoint()
+                request = handshake.receive_data(b"")
+                continue
             data = await transport.receive(HANDSHAKE_RECEIVE_SIZE)
             if not data:
                 raise HandshakeError(

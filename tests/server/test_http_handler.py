@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from anyio_websocket import (
@@ -125,6 +126,31 @@ async def test_a_client_that_waits_for_a_100() -> None:
         await peer.stream.aclose()
         # It is not asked for a body that is not wanted.
         assert status_of(await asked(listener, POST % (6, expects))) == 413
+
+
+@pytest.mark.virtual_time
+async def test_a_body_of_tiny_chunks_lets_other_tasks_run() -> None:
+    """It comes with one read, and takes h11 ten milliseconds."""
+    passes = 0
+
+    async def count() -> None:
+        nonlocal passes
+        while True:
+            await anyio.lowlevel.checkpoint()
+            passes += 1
+
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    data = head + b"1\r\nx\r\n" * 1300 + b"0\r\n\r\n"
+    async with serving(echo, http_handler=mirror) as (listener, _):
+        async with anyio.create_task_group() as tasks:
+            peer = await raw_client(listener, data)
+            tasks.start_soon(count)
+            with anyio.fail_after(5):
+                answer = await peer.receive_all()
+            tasks.cancel_scope.cancel()
+            await peer.stream.aclose()
+    assert answer.endswith(b"\n" + b"x" * 1300)
+    assert passes > len(data) // 1024
 
 
 @pytest.mark.virtual_time

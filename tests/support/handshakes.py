@@ -36,6 +36,8 @@ def hear_request(parts: Iterable[bytes], max_body: int | None = None) -> object:
     outcome = None
     for part in rest:
         outcome = handshake.receive_data(part)
+        while outcome is None and handshake.has_more:
+            outcome = handshake.receive_data(b"")
         if outcome is not None:
             break
     if outcome is None:
