@@ -383,6 +383,18 @@ def test_D12_pieces_of_a_text_are_cut_anywhere(server: Make) -> None:
             drain(codec)
 
 
+def test_a_frame_for_many_is_made_once(server: Make) -> None:
+    made: dict[object, bytes] = {}
+    one, other, client = server(), server(), server(is_client=True)
+    found = one.frame_for_many("text", None, made)
+    assert other.frame_for_many("text", None, made) is found
+    assert client.frame_for_many("text", None, made) is None  # it masks
+    if isinstance(one, WsprotoCodec):  # its extensions may do anything
+        assert found is None
+    else:
+        assert found == frame(1, b"text", mask=None)
+
+
 def test_D12_what_extensions_return_is_counted() -> None:
     class Twice(Extension):
         name = "twice"
