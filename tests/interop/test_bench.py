@@ -35,13 +35,14 @@ SECTIONS = [
     ["Clients"],
     ["Clients, load on the same core"],
     ["Opening and closing", "Memory"],
-    ["Broadcast", "Growth", "Importing"],
+    ["Broadcast", "Broadcast among stuck peers", "Growth", "Importing"],
     ["Health checks", "Beside health checks"],
 ]
 EXPECTED = {
     "Echo with permessage-deflate": {
         row for row in ROWS if not row.startswith(("picows, ", "trio-websocket, "))
     },
+    "Broadcast among stuck peers": OURS,
     "Growth": OURS,
     "Health checks": {
         row
