@@ -69,7 +69,7 @@ class ServerHandshake:
         self._key = b""
         self._subprotocols: tuple[str, ...] = ()
         self._offers: list[str] = []  # of extensions
-        #: whether a `Rejection` was returned
+        #: whether a response was made that rejects the request
         self.rejected: bool = False
 
     def receive_data(self, data: bytes) -> Request | PlainRequest | Rejection | None:
@@ -204,7 +204,9 @@ class ServerHandshake:
 
         """
         respond = http2_response if self._is_http2 else serialize_response
-        return respond(status_code, validate_headers(extra_headers), body)
+        response = respond(status_code, validate_headers(extra_headers), body)
+        self.rejected = True
+        return response
 
     def _rejection(self, error: BadHead, *, is_head: bool) -> Rejection:
         fields = [(b"Content-Type", b"text/plain; charset=utf-8"), *error.headers]

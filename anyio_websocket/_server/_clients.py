@@ -65,6 +65,7 @@ _logger = logging.getLogger("anyio_websocket")
 # Passes of the scheduler in which a stream can be written to without waiting for the
 # peer: each layer of a stream may take one or two before it writes.
 PASSES_TO_WRITE: Final = 8
+_INCOMPLETE: Final = "the client's request was not complete when it was dropped"
 
 Handler = Callable[[WebSocketRequest], Awaitable[object]]
 Pending = PendingRequest | PendingHTTP
@@ -225,8 +226,7 @@ class ClientTasks:
                     transport = await _start_tls(stream, context)
                 handshake = handshake_of(transport, self._settings)
                 request = await read_request(
-                    *(transport, handshake),
-                    *(self._observer.rejected, self._origin_warnings),
+                    transport, handshake, self._rejected, self._origin_warnings
                 )
                 if not (self._stopped or reading.cancel_called):
                     slot.forbid_drop()
@@ -241,15 +241,14 @@ class ClientTasks:
                         *(self._background, self._settings, self._observer),
                         slot,
                     )
-            if not self._stopped:
+            if handshake is None or not self._stopped:
                 _log(logging.DEBUG, transport, "sent no complete request, was dropped")
-                text = "the client's request was not complete in time, or when others"
-                error = ConnectionTimeout(f"{text} needed its place")
-                self._observer.failed(error, transport)
-            elif handshake is not None and not handshake.rejected:
-                self._observer.rejected(transport, 503)
+                self._failed(handshake, ConnectionTimeout(_INCOMPLETE), transport)
+            elif not handshake.rejected:
+                response = handshake.reject(503)
+                self._rejected(transport, 503)
                 with move_on_after(self._settings.disconnect_seconds):
-                    await respond_and_close(transport, handshake.reject(503))
+                    await respond_and_close(transport, response)
         except HandshakeError as exc:
             if handshake is None or not handshake.rejected:  # which was logged
                 # Each client may fail for the same reason, such as a certificate that
@@ -257,19 +256,28 @@ class ClientTasks:
                 is_warning = _is_tls_failure(exc) and self._tls_warnings.allows()
                 level = logging.WARNING if is_warning else logging.DEBUG
                 _log(level, transport, exc)
-                self._observer.failed(exc, transport)
+                self._failed(handshake, exc, transport)
         except Exception as exc:  # no memory left, or a bug: it is this client's alone
             _logger.exception("%s: reading its request failed", name_of(transport))
-            self._observer.failed(exc, transport)
+            self._failed(handshake, exc, transport)
         except BaseException:
+            self._failed(handshake, ConnectionTimeout(_INCOMPLETE), transport)
             await transport.abort()
             raise
-        if handshake is not None and (handshake.rejected or self._stopped):
-            self._background.totals.rejected += 1
-        else:
-            self._background.totals.failed += 1
         await transport.abort()
         return None
+
+    def _rejected(self, transport: Transport, status_code: int) -> None:
+        self._background.totals.rejected += 1
+        self._observer.rejected(transport, status_code)
+
+    def _failed(
+        self, handshake: ServerHandshake | None, error: Exception, transport: Transport
+    ) -> None:
+        """Count and tell that a client got no answer, unless it did."""
+        if handshake is None or not handshake.rejected:
+            self._background.totals.failed += 1
+            self._observer.failed(error, transport)
 
     async def _call_handler(self, scope: CancelScope, pending: Pending) -> None:
         code = 1000
@@ -312,13 +320,11 @@ class ClientTasks:
             )
         else:
             if not (pending.has_response or self._stopped):
+                handler = _name_of_handler(self._handler)
                 _logger.error(
                     "%s: the handler %s returned without calling request.accept() or "
                     "request.reject(), so the request is rejected with status 500",
-                    *(
-                        name_of(pending.transport.remote),
-                        _name_of_handler(self._handler),
-                    ),
+                    *(name_of(pending.transport.remote), handler),
                 )
         await pending.close(code=code, status_code=500)
 

@@ -19,7 +19,7 @@ from .._connection import (
     open_core,
 )
 from .._endpoint import Endpoint, address_of
-from .._errors import CloseReason, ConnectionClosed, cause_in_words
+from .._errors import CloseReason, ConnectionClosed, HandshakeError, cause_in_words
 from .._protocol import (
     Extension,
     Extensions,
@@ -127,15 +127,15 @@ class PendingRequest:
         except TransportLost as exc:
             cause = exc.__cause__
         except BaseException:
+            self._failed(HandshakeError("accepting the request was cancelled"))
             await self.transport.abort()
             raise
-        self._background.totals.failed += 1
         await self.transport.abort()
         self._closed = CloseReason(1006, text)
         error = ConnectionClosed(self._closed).with_facts(
             None, None, peer_first=False, detail=cause_in_words(cause)
         )
-        self.observer.failed(error, self.transport)
+        self._failed(error)
         raise error from cause
 
     async def reject(
@@ -212,6 +212,10 @@ class PendingRequest:
         slot, self._slot = self._slot, None
         if slot is not None:
             slot.handshake_done()
+
+    def _failed(self, error: Exception) -> None:
+        self._background.totals.failed += 1
+        self.observer.failed(error, self.transport)
 
     def _check_no_response(self) -> None:
         if self._responded:

@@ -23,7 +23,7 @@ from anyio.lowlevel import checkpoint
 
 from .._connection import BackgroundTask, WebSocketConnection, observer_of
 from .._endpoint import Endpoint
-from .._errors import ConnectionTimeout
+from .._errors import ConnectionTimeout, HandshakeError
 from .._options import ServerOptions, ServerStreamOptions
 from .._protocol import Request, close_code_to_send, close_reason_to_send
 from .._settings import (
@@ -127,7 +127,9 @@ async def wrap_server_stream(
             "the client's request was not complete within "
             f"{settings.connect_timeout} seconds (connect_timeout)"
         )
-    except BaseException:
+    except BaseException as exc:
+        if isinstance(exc, HandshakeError) and not handshake.rejected:
+            observer.failed(exc, transport)
         await transport.abort()
         raise
 

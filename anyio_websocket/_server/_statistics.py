@@ -36,8 +36,9 @@ class ServerStatistics(ConnectionStatistics):
 
     failed: int
     """Handshakes that ended without a whole response: TLS failed, the client has
-    disconnected, took longer than ``connect_timeout``, or had to make room for
-    others. Clients that ``max_connections_per_address`` refuses are not counted."""
+    disconnected, took longer than ``connect_timeout``, had to make room for others, or
+    the server stopped too soon to answer. Clients that ``max_connections_per_address``
+    refuses are not counted."""
 
 
 def statistics_of(

@@ -91,6 +91,43 @@ async def test_handshakes_that_come_to_nothing(server_tls: ssl.SSLContext) -> No
     assert events[4].status_code == 503
 
 
+async def test_what_is_told_is_what_is_counted(server_tls: ssl.SSLContext) -> None:
+    """Each client once, at the same moment, and if the server stops at once, too."""
+    counted: list[tuple[str, int, int]] = []
+
+    def on_event(event: WebSocketEvent) -> None:
+        numbers = server.statistics()
+        counted.append((event.kind, numbers.rejected, numbers.failed))
+
+    async def handler(request: WebSocketRequest) -> None:
+        await request.accept()
+
+    plain, secure = MemoryListener(), MemoryListener()
+    listeners = [plain, TLSListener(cast("Any", secure), server_tls)]
+    server = WebSocketServer(handler, listeners, connect_timeout=1, on_event=on_event)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(server.run)
+        # The client does not close, and is told nothing else.
+        await raw_client(plain, request(version=b"12"))
+        await anyio.sleep(3)
+        assert counted == [("reject", 1, 0)]
+        await raw_client(plain, b"GET / HT")
+        secure.connect()
+        ours, theirs = plain.pair()
+        ours.before_send = hang
+        await theirs.send(request())
+        await anyio.sleep(0.5)
+        await server.aclose(timeout=0)
+    told = [kind for kind, _, _ in counted]
+    assert sorted(told[1:-2]) == ["fail"] * 2 + ["reject"]
+    assert (server.statistics().rejected, server.statistics().failed) == (2, 2)
+    for index, (kind, rejected, failed) in enumerate(counted):
+        if kind in ("reject", "fail"):
+            assert (rejected, failed) == tuple(
+                told[: index + 1].count(each) for each in ("reject", "fail")
+            )
+
+
 async def test_a_full_server_says_so_once_a_minute() -> None:
     events: list[WebSocketEvent] = []
 
@@ -142,6 +179,15 @@ async def test_single_streams(upgrade: bool) -> None:
         with pytest.raises(HandshakeError):
             await take(request(version=b"12"))
     assert kinds(events) == ["reject"]
+    if not upgrade:
+        events.clear()
+        ours, theirs = stream_pair()
+        await theirs.send_eof()
+        async with anyio.create_task_group() as tasks:
+            with pytest.raises(HandshakeError) as caught:
+                await wrap_server_stream(tasks, ours, on_event=events.append)
+        assert kinds(events) == ["fail"]
+        assert events[0].error is caught.value
 
 
 async def test_a_bug_while_a_request_is_read(
