@@ -286,6 +286,7 @@ async def test_a_task_in_line_behind_a_block_can_be_cancelled(opener: Opener) ->
         assert behind.cancelled_caught
         assert not entry.cancel_called
         await peer.send(TEXT, b"1")
+        await anyio.wait_all_tasks_blocked()  # the other task may give way first
         await peer.send(TEXT, b"2")
         assert await connection.get_message() == "2"
         tasks.cancel_scope.cancel()
