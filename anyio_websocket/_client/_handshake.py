@@ -6,6 +6,7 @@ exception; closing the transport is left to the caller.
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Final
 
 from .._errors import ConnectionRejected, HandshakeError
@@ -53,10 +54,13 @@ async def request_upgrade(
             ):
                 response = begun
     except TransportLost as exc:
+        cause = exc.__cause__
+        # With TLS 1.3, the client learns only now that its certificate was refused.
+        of_tls = f": {cause}" if isinstance(cause, ssl.SSLError) else ""
         raise HandshakeError(
             f"the connection to the server at {server} was lost during the handshake"
-            + _hint(received, transport)
-        ) from exc.__cause__
+            + (of_tls or _hint(received, transport))
+        ) from cause
     except HandshakeFailure as exc:
         raise HandshakeError(
             f"the handshake with the server at {server} failed: {exc}"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import pickle
 import ssl
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import ByteStream
+from anyio.streams.tls import TLSStream
 
 from anyio_websocket import (
     ConnectionTimeout,
@@ -119,6 +122,26 @@ async def test_H11_wss_to_a_plain_port() -> None:
         raw = await raw_error_of(f"wss://127.0.0.1:{port}/")
         assert isinstance(raw, ssl.SSLError)
         assert raw.__notes__[0].endswith("on this port: use ws:.")
+
+
+async def test_H11_the_server_ends_tls(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    async def end_tls(stream: ByteStream) -> None:
+        tls = await TLSStream.wrap(
+            stream, server_side=True, ssl_context=server_tls, standard_compatible=False
+        )
+        await tls.receive()
+        await stream.send(bytes([21, 3, 3, 0, 2, 2, 116]))  # it should be encrypted
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            while True:
+                await stream.receive()
+
+    async with raw_server(end_tls) as port:
+        error = await error_of(f"wss://localhost:{port}/", client_tls)
+        assert isinstance(error.__cause__, ssl.SSLError)
+        text = f"the connection to the server at localhost:{port} was lost during"
+        assert str(error) == f"{text} the handshake: {error.__cause__}"
 
 
 async def test_H11_an_unknown_certificate(
