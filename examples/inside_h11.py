@@ -18,7 +18,8 @@ async def serve_client(stream: SocketStream) -> None:
         except (anyio.EndOfStream, anyio.BrokenResourceError, h11.RemoteProtocolError):
             return
         assert isinstance(event, h11.Request)
-        if any(name == b"upgrade" for name, _ in event.headers):
+        wanted = [value.lower() for name, value in event.headers if name == b"upgrade"]
+        if any(b"websocket" in value for value in wanted):
             await echo(nursery, stream, event, http.trailing_data[0])
         else:
             body = b"This is a page.\n"

@@ -352,7 +352,8 @@ def test_inside_h11(backend: str) -> None:
             async with open_websocket_url(f"ws://127.0.0.1:{port}/", origin="http://x"):
                 pass
         async with httpx.AsyncClient(trust_env=False) as pages:
-            page = await pages.get(f"http://127.0.0.1:{port}/")
+            h2c = {"Connection": "Upgrade", "Upgrade": "h2c"}
+            page = await pages.get(f"http://127.0.0.1:{port}/", headers=h2c)
         assert (page.status_code, page.text) == (200, "This is a page.\n")
 
     run_with_port("inside_h11.py", backend, client)
