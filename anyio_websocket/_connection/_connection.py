@@ -229,7 +229,8 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
         While the application fetches no part, no more is received than the bounds of
         the queue allow (``message_queue_size``, and the larger of 1 MiB and
         ``max_message_size``). ``max_message_size`` limits the whole message, so set it
-        to what you can take: this saves memory, and lets you begin before the end.
+        to what you can take, and ``message_queue_size`` to 1 to have little of it in
+        memory if it comes faster than you fetch it.
 
         If the block is left before the message has ended, the rest of it is skipped;
         if no part was fetched, nothing is, and the message comes whole. So a
