@@ -39,9 +39,7 @@ class AddressLimit:
 
     """
 
-    def __init__(
-        self, limit: int, on_full: Callable[[str], object] | None = None
-    ) -> None:
+    def __init__(self, limit: int, on_full: Callable[[str], object]) -> None:
         self._limit = limit
         self._on_full = on_full
         self._clients: dict[Source, int] = {}  # no address that has none
@@ -66,8 +64,7 @@ class AddressLimit:
                     "max_connections_per_address allows",
                     *(name_of(remote), count),
                 )
-                if self._on_full is not None:
-                    self._on_full("max_connections_per_address")
+                self._on_full("max_connections_per_address")
             raise TooManyError
         self._clients[source] = count + 1
         return source

@@ -101,8 +101,7 @@ class Admission:
         included; ``None`` for no limit
     :param max_per_address: how many of them may come from one address; ``None`` for no
         limit
-    :param on_full: called with the name of the limit whenever that is logged; ``None``
-        if nobody wants to know
+    :param on_full: called with the name of the limit whenever that is logged
 
     """
 
@@ -110,8 +109,8 @@ class Admission:
         self,
         max_connections: int | None,
         max_pending_handshakes: int | None,
-        max_per_address: int | None = None,
-        on_full: Callable[[str], object] | None = None,
+        max_per_address: int | None,
+        on_full: Callable[[str], object],
     ) -> None:
         self._max_connections = _bound(max_connections)
         self._max_pending = _bound(max_pending_handshakes)
@@ -243,8 +242,7 @@ class Admission:
             count, of = self._pending, "handshakes are pending"
             limit = "max_pending_handshakes"
         _logger.warning("%s: %d %s, as many as %s allows", what, count, of, limit)
-        if self._on_full is not None:
-            self._on_full(limit)
+        self._on_full(limit)
 
     async def _wait_for_change(self, seconds: float) -> None:
         if self._changed is None:

@@ -137,6 +137,15 @@ async def test_H11_the_server_ends_tls(
             while True:
                 await stream.receive()
 
+    async def answer_nonsense(stream: ByteStream) -> None:
+        tls = await TLSStream.wrap(
+            stream, server_side=True, ssl_context=server_tls, standard_compatible=False
+        )
+        await answering(b"SSH-2.0-x\r\n")(tls)
+
+    async with raw_server(answer_nonsense) as port:
+        error = await error_of(f"wss://localhost:{port}/", client_tls)
+        assert "use ws" not in str(error)  # that it speaks TLS is known
     async with raw_server(end_tls) as port:
         error = await error_of(f"wss://localhost:{port}/", client_tls)
         assert isinstance(error.__cause__, ssl.SSLError)

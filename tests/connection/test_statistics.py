@@ -108,6 +108,7 @@ async def test_a_server_over_the_network(
         connections.append(await request.accept())
         async for message in connections[0]:
             await connections[0].send_message(message)
+            assert connections[0].statistics().unsent_bytes == 0
 
     deflate = b"Sec-WebSocket-Extensions: permessage-deflate"
     async with serving(

@@ -48,7 +48,7 @@ def test_what_counts_as_one_address(one: str, other: str, same: bool) -> None:
 
 def test_a_unix_socket_has_no_address() -> None:
     assert source_of("/run/socket") is None
-    limit = AddressLimit(1)
+    limit = AddressLimit(1, pytest.fail)
     assert [limit.enter("") for _ in range(3)] == [None] * 3
 
 
@@ -74,7 +74,7 @@ async def test_counts_go_down_again(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.virtual_time
 async def test_a_client_that_gives_up_waiting_counts_no_longer() -> None:
-    admission = Admission(1, None, 1)
+    admission = Admission(1, None, 1, pytest.fail)
     taken = await admission.admit()
     for _ in range(2):
         with anyio.move_on_after(1):
