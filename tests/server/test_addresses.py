@@ -74,7 +74,8 @@ async def test_counts_go_down_again(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.virtual_time
 async def test_a_client_that_gives_up_waiting_counts_no_longer() -> None:
-    admission = Admission(1, None, 1, pytest.fail)
+    full: list[str] = []
+    admission = Admission(1, None, 1, full.append)
     taken = await admission.admit()
     for _ in range(2):
         with anyio.move_on_after(1):
@@ -84,6 +85,7 @@ async def test_a_client_that_gives_up_waiting_counts_no_longer() -> None:
     slot.release()
     slot.release()
     assert (await admission.admit(partial(of, "192.0.2.1"))).is_taken
+    assert full == ["max_connections"]
 
 
 async def refused(port: int) -> bool:
