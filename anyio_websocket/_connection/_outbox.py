@@ -88,7 +88,9 @@ class Outbox(QueuedMessages):
         "more_expected",
         "reply_due",
     )
-    bytes_sent: int  # of `Pending`, said again for pyright's --verifytypes
+    # Of the classes above, said again for pyright's --verifytypes.
+    bytes_sent: int
+    has_job: bool
 
     def __init__(
         self,

@@ -55,6 +55,7 @@ class QueuedMessages(Turns, ABC):
         "has_job",
         "mid_message",
     )
+    bytes_sent: int  # of `Pending`, said again for pyright's --verifytypes
 
     def __init__(
         self, transport: Transport, state: CloseState, background: BackgroundTask

@@ -47,6 +47,12 @@ COUNT: Final = 2000
 SPREAD: Final = 20.0  # seconds
 DRAIN: Final = 1.0
 AT_ONCE: Final = 50  # clients that connect in the beginning
+# The checkout comes last, so that an installed package is the one that serves.
+SERVER: Final = f"""
+import runpy, sys
+sys.path.append({str(ROOT)!r})
+runpy.run_module("{__package__}.restart", run_name="__main__", alter_sys=True)
+"""
 PARTS: Final = 20  # of the spread, in which clients are counted
 
 
@@ -80,7 +86,7 @@ async def server_process(
     """Run a server while the block lasts, from when it listens."""
     arguments = ["0", loop, "--serve", str(port)]
     times = ["--drain", str(drain), "--spread", str(spread)]
-    program = [sys.executable, "-m", f"{__package__}.restart", *arguments, *times]
+    program = [sys.executable, "-c", SERVER, *arguments, *times]
     async with await anyio.open_process(program, stderr=None, cwd=ROOT) as process:
         assert process.stdout is not None
         line = b""
