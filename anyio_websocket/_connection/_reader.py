@@ -219,8 +219,15 @@ class Reader(Decoding):
             self._on_left()
 
     async def _let_others_pass(self) -> None:
-        """Wait until the tasks have left that asked for a message before the gate."""
+        """Wait until no task waits that asked for a message before the gate was there.
+
+        :raises ConnectionClosed: if `aclose` is called
+
+        """
         while True:
+            if self._state.by_us:
+                # That opened the gate and woke everybody, for the last time.
+                await self._state.raise_closed()
             if self._fairness.gives_way:  # perhaps one of these tasks
                 await checkpoint()
             elif (

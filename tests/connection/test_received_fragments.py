@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anyio
@@ -290,6 +291,30 @@ async def test_a_task_in_line_behind_a_block_can_be_cancelled(opener: Opener) ->
         await peer.send(TEXT, b"2")
         assert await connection.get_message() == "2"
         tasks.cancel_scope.cancel()
+
+
+async def test_closing_ends_a_block_that_waits_for_the_tasks_before_it() -> None:
+    """Whichever of them runs first then; trio draws lots."""
+    ended: list[object] = []
+
+    async def receive(read: Any) -> None:
+        with pytest.raises(ConnectionClosed):
+            await read()
+        ended.append(read)
+
+    for _ in range(8):
+        ended.clear()
+        async with linked_by_sockets() as (client, server):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(receive, server.get_message)
+                await anyio.wait_all_tasks_blocked()
+                tasks.start_soon(receive, partial(parts_of, server))
+                tasks.start_soon(receive, client.get_message)
+                await anyio.wait_all_tasks_blocked()
+                with anyio.fail_after(5):
+                    await server.aclose()
+                    while len(ended) < 3:
+                        await anyio.sleep(0.1)
 
 
 async def test_a_task_cannot_get_a_message_within_its_own_block(
