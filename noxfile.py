@@ -51,7 +51,7 @@ OTHERS = "--ignore=tests/interop"
 # The sweeps, of faults and of cancellations, take half of the time of a run. The newest
 # Python plays them in full, every other one a quarter of them: tests/support/sweeps.py.
 THIN = {"ANYIO_WEBSOCKET_SWEEP": "4"}
-# What measures memory, CPU time or delays is for `tests`, on each Python.
+# What measures memory, CPU time or delays is for `tests`.
 UNMEASURED = (*MORE, "-m", "not measured")
 
 
@@ -161,7 +161,8 @@ def tests(session: nox.Session) -> None:
     """All tests on every event loop, against the installed package.
 
     What is optional is left out on one Python, and there on all the others: a faster
-    zlib, and the loops in C.
+    zlib, and the loops in C. The Pythons between the oldest and the newest leave out
+    uvloop, and what measures memory or time.
     """
     is_plain = session.python == PYTHONS[0]
     _install(
@@ -170,9 +171,11 @@ def tests(session: nox.Session) -> None:
         extra="[trio]" if is_plain else "[trio,fast]",
     )
     env = {"ANYIO_WEBSOCKET_PURE": str(int(is_plain))}
-    if session.python != _newest():
+    is_newest = session.python == _newest()
+    if not is_newest:
         env |= THIN
-    _pytest(session, OTHERS, env=env)
+    chosen = () if is_plain or is_newest else (*UNMEASURED, "--loops", "asyncio,trio")
+    _pytest(session, OTHERS, *chosen, env=env)
 
 
 @nox.session
