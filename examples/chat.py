@@ -29,7 +29,7 @@ members: Final[set[WebSocketConnection]] = set()
 
 
 async def page(request: HTTPRequest) -> HTTPResponse:
-    """Give the page to whom asks for it."""
+    """Serve the page."""
     return PAGE if request.path == "/" else HTTPResponse(404)
 
 

@@ -199,11 +199,7 @@ class Decoding(WaitingTasks):
                     return None
                 fairness.events += 1
                 kind = event.__class__
-                if kind is str or kind is bytes:
-                    self.has_received = True
-                    self._undecoded = self._engine.has_more()
-                    return event  # type: ignore[return-value]
-                if kind is Part:
+                if kind is str or kind is bytes or kind is Part:
                     self.has_received = True
                     self._undecoded = self._engine.has_more()
                     return event  # type: ignore[return-value]

@@ -9,10 +9,12 @@ secrets in them. Where nobody listens, it only asks whether anybody does.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
 
+from .._log import LogThrottle
 from .._protocol import name_of, printable
 from .._settings import ConnectionSettings
 from .._transport import Transport
@@ -26,8 +28,10 @@ _access = logging.getLogger("anyio_websocket.access")
 # Seconds between two tracebacks of a function that raises, for each kind of event. It
 # may be called thousands of times a second, and would fill the disk.
 LOG_INTERVAL: Final = 60.0
-# When the next one may be logged. One for the process: it may have a thousand clients.
-_next_log: Final[dict[str, float]] = {}
+# By kind. One for the process: it may have a thousand clients, in several threads.
+_throttles: Final[defaultdict[str, LogThrottle]] = defaultdict(
+    lambda: LogThrottle(LOG_INTERVAL, monotonic)
+)
 
 
 class Observer:
@@ -164,9 +168,7 @@ class Observer:
         try:
             self._on_event(event)
         except Exception:
-            now = monotonic()
-            if now >= _next_log.get(event.kind, now):
-                _next_log[event.kind] = now + LOG_INTERVAL
+            if _throttles[event.kind].allows():
                 _logger.exception(
                     'on_event raised when it was told of "%s"; it goes on', event.kind
                 )

@@ -226,7 +226,7 @@ class Reader(Decoding):
         """
         while True:
             if self._state.by_us:
-                # That opened the gate and woke everybody, for the last time.
+                # aclose() has woken every task that waited, and nobody will again.
                 await self._state.raise_closed()
             if self._fairness.gives_way:  # perhaps one of these tasks
                 await checkpoint()

@@ -40,7 +40,7 @@ _STEP: Final = 1024
 
 
 def wants_websocket(head: RequestHead) -> bool:
-    """Say whether a request is for a WebSocket, be it a valid one or not.
+    """Say whether a request is for a WebSocket, even if it is not a valid one.
 
     A proxy that is not told to pass the upgrade on drops ``Upgrade`` and leaves the
     key. Its operator needs an error that says so, and not a page.
@@ -139,7 +139,8 @@ class PlainRequestReader:
             framing = b"Content-Length: " + length
         else:
             return None
-        # Its own limit, for a line, would depend on how the bytes were cut.
+        # h11's default limits a line, but only while it is incomplete. So whether a
+        # body passes would depend on where the reads happened to cut it.
         limit = self._wire_bytes_left
         parser = h11.Connection(h11.SERVER, max_incomplete_event_size=limit)
         parser.receive_data(b"POST / HTTP/1.1\r\nHost: x\r\n%b\r\n\r\n" % framing)

@@ -19,9 +19,11 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
+from anyio import current_time
+
 from .._endpoint import Endpoint
+from .._log import LogThrottle
 from .._protocol import name_of
-from ._log import LogThrottle
 
 _logger = logging.getLogger("anyio_websocket")
 
@@ -43,7 +45,7 @@ class AddressLimit:
         self._limit = limit
         self._on_full = on_full
         self._clients: dict[Source, int] = {}  # no address that has none
-        self._log = LogThrottle(LOG_INTERVAL)
+        self._log = LogThrottle(LOG_INTERVAL, current_time)
 
     def enter(self, remote: Endpoint | str) -> Source | None:
         """Count a client, unless its address has enough.

@@ -38,8 +38,8 @@ from typing import Final
 from anyio import CancelScope, Event, current_time, move_on_after
 
 from .._endpoint import Endpoint
+from .._log import LogThrottle
 from ._addresses import AddressLimit, Source
-from ._log import LogThrottle
 
 _logger = logging.getLogger("anyio_websocket")
 
@@ -123,7 +123,7 @@ class Admission:
         self._droppable: dict[Slot, tuple[float, CancelScope]] = {}
         self._changed: Event | None = None
         self._on_full = on_full
-        self._log = LogThrottle(LOG_INTERVAL)
+        self._log = LogThrottle(LOG_INTERVAL, current_time)
 
     @property
     def pending_handshakes(self) -> int:

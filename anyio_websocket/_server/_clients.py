@@ -36,6 +36,7 @@ from anyio import (
     CancelScope,
     Event,
     create_task_group,
+    current_time,
     get_cancelled_exc_class,
     move_on_after,
 )
@@ -44,6 +45,7 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 
 from .._connection import BackgroundTask, Observer, Totals, WebSocketConnection
 from .._errors import ConnectionTimeout, HandshakeError
+from .._log import LogThrottle
 from .._protocol import PlainRequest, ServerHandshake, name_of
 from .._settings import ServerSettings
 from .._transport import (
@@ -57,7 +59,6 @@ from .._types import Nursery
 from ._admission import Slot
 from ._handshake import WARNING_INTERVAL, handshake_of, read_request, respond_and_close
 from ._http_handler import PendingHTTP
-from ._log import LogThrottle
 from ._request import PendingRequest, WebSocketRequest
 
 _logger = logging.getLogger("anyio_websocket")
@@ -90,13 +91,14 @@ class ClientTasks:
     ) -> None:
         self._handler = handler
         self._settings = settings
-        self._origin_warnings = LogThrottle(WARNING_INTERVAL)
-        self._tls_warnings = LogThrottle(WARNING_INTERVAL)
+        self._origin_warnings = LogThrottle(WARNING_INTERVAL, current_time)
+        self._tls_warnings = LogThrottle(WARNING_INTERVAL, current_time)
         self._tasks: dict[CancelScope, CancelScope | Pending] = {}
         self._stopped = False
         self._empty: Event | None = None
         self._observer = observer
-        self._background = BackgroundTask(
+        #: knows all connections, and the sums of them
+        self.background: BackgroundTask = BackgroundTask(
             nursery,
             settings,
             on_cancel=self._on_cancel,
@@ -106,15 +108,10 @@ class ClientTasks:
 
     def __enter__(self) -> None:
         """Keep the background task running until the block ends."""
-        self._background.retain()
+        self.background.retain()
 
     def __exit__(self, *exc_info: object) -> None:
-        self._background.release()
-
-    @property
-    def background(self) -> BackgroundTask:
-        """The background task, which knows all connections, and the sums of them."""
-        return self._background
+        self.background.release()
 
     async def handle(
         self, stream: Any, context: ssl.SSLContext | None, slot: Slot
@@ -134,7 +131,7 @@ class ClientTasks:
         )
         pending: Pending | None = None
         with CancelScope(shield=True) as scope:
-            self._background.retain()
+            self.background.retain()
             try:
                 pending = await self._read_request(
                     *(scope, stream, transport, context, slot)
@@ -151,7 +148,7 @@ class ClientTasks:
                     name_of(transport.remote),
                 )
             finally:
-                self._background.release()
+                self.background.release()
                 del self._tasks[scope]
                 slot.release()
                 if self._empty is not None and not self._tasks:
@@ -238,7 +235,7 @@ class ClientTasks:
                         )
                     return PendingRequest(
                         *(transport, handshake, request),
-                        *(self._background, self._settings, self._observer),
+                        *(self.background, self._settings, self._observer),
                         slot,
                     )
             if handshake is None or not self._stopped:
@@ -268,7 +265,7 @@ class ClientTasks:
         return None
 
     def _rejected(self, transport: Transport, status_code: int) -> None:
-        self._background.totals.rejected += 1
+        self.background.totals.rejected += 1
         self._observer.rejected(transport, status_code)
 
     def _failed(
@@ -276,7 +273,7 @@ class ClientTasks:
     ) -> None:
         """Count and tell that a client got no answer, unless it did."""
         if handshake is None or not handshake.rejected:
-            self._background.totals.failed += 1
+            self.background.totals.failed += 1
             self._observer.failed(error, transport)
 
     async def _call_handler(self, scope: CancelScope, pending: Pending) -> None:
@@ -373,7 +370,7 @@ class ClientTasks:
             elif state.core is None and state is not spared:
                 scope.cancel()
         async with create_task_group() as group:
-            for connection in self._background.connections:
+            for connection in self.background.connections:
                 if spared is None or connection is not spared.core:
                     group.start_soon(connection.close, code, text)
             if not wait:

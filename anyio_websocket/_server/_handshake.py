@@ -14,10 +14,10 @@ from anyio import move_on_after
 from anyio.lowlevel import checkpoint
 
 from .._errors import HandshakeError
+from .._log import LogThrottle
 from .._protocol import PlainRequest, Rejection, Request, ServerHandshake, name_of
 from .._settings import HANDSHAKE_RECEIVE_SIZE, LINGER_TIMEOUT, ServerSettings
 from .._transport import Transport, TransportLost, send
-from ._log import LogThrottle
 
 _logger = logging.getLogger("anyio_websocket")
 

@@ -23,6 +23,7 @@ from anyio.streams.stapled import MultiListener
 from anyio.streams.tls import TLSListener
 
 from .._endpoint import Endpoint, endpoint_of
+from .._log import LogThrottle
 from .._transport import (
     SocketTransport,
     SocketTransportListener,
@@ -34,7 +35,6 @@ from .._transport import (
 from .._types import Nursery
 from ._addresses import TooManyError
 from ._admission import Admission, Slot
-from ._log import LogThrottle
 
 _logger = logging.getLogger("anyio_websocket")
 
@@ -88,7 +88,7 @@ class Acceptor:
     def __init__(self, listener: Any, ssl_context: ssl.SSLContext | None) -> None:
         self._listener = listener
         self._ssl_context = ssl_context
-        self._log = LogThrottle(LOG_INTERVAL)
+        self._log = LogThrottle(LOG_INTERVAL, anyio.current_time)
         self._own: SocketTransportListener | None = None  # on the listener's socket
         # Where it listened; a closed socket cannot tell any more.
         self._last_endpoint: Endpoint | str | None = None

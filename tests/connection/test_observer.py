@@ -117,7 +117,7 @@ async def test_a_function_that_raises_ends_nothing(
 ) -> None:
     now = 5.0
     monkeypatch.setattr(_observer, "monotonic", lambda: now)
-    monkeypatch.setattr(_observer, "_next_log", {})
+    _observer._throttles.clear()
 
     def fail(event: WebSocketEvent) -> None:
         raise KeyError(event.kind)

@@ -35,15 +35,22 @@ ROOT = Path(__file__).parents[2]
 BACKENDS = ["asyncio", "trio"] if importlib.util.find_spec("trio") else ["asyncio"]
 
 
-def test_echo() -> None:
+def output_of(program: Path, *backends: str) -> str:
+    """Run a program that ends by itself, and return what it prints."""
     result = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "echo.py"), *BACKENDS],
+        [sys.executable, str(program), *backends],
         capture_output=True,
         text=True,
         timeout=20,
         check=True,
     )
-    assert re.sub(r"\d+\.\d\d ms", "T ms", result.stdout) == "".join(
+    assert result.stderr == ""
+    return result.stdout
+
+
+def test_echo() -> None:
+    shown = output_of(ROOT / "examples" / "echo.py", *BACKENDS)
+    assert re.sub(r"\d+\.\d\d ms", "T ms", shown) == "".join(
         f"-- on {backend}\n"
         "echoed: 'hello'\n"
         "echoed: 'wörld'\n"
@@ -52,7 +59,6 @@ def test_echo() -> None:
         "closed: CloseReason<code=1000, name=NORMAL_CLOSURE, reason='bye'>\n"
         for backend in BACKENDS
     )
-    assert result.stderr == ""
 
 
 def test_reconnect(tmp_path: Path, port: int) -> None:
@@ -60,14 +66,8 @@ def test_reconnect(tmp_path: Path, port: int) -> None:
     assert "PORT: Final = 8765" in example
     program = tmp_path / "reconnect.py"
     program.write_text(example.replace("8765", str(port)), "utf-8")
-    result = subprocess.run(
-        [sys.executable, str(program), *BACKENDS],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=True,
-    )
-    assert result.stdout == "".join(
+    shown = output_of(program, *BACKENDS)
+    assert shown == "".join(
         f"-- on {backend}\n"
         "received: hello\n"
         "again, because the peer closed the connection with code 1001 (GOING_AWAY), "
@@ -75,7 +75,6 @@ def test_reconnect(tmp_path: Path, port: int) -> None:
         "received: here I am again\n"
         for backend in BACKENDS
     )
-    assert result.stderr == ""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals to send")
@@ -216,20 +215,13 @@ def test_redirects() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_json_rpc(backend: str) -> None:
-    result = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "json_rpc.py"), backend],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=True,
-    )
-    assert result.stdout.splitlines() == [
+    shown = output_of(ROOT / "examples" / "json_rpc.py", backend)
+    assert shown.splitlines() == [
         "3",
         "WÖRLD",
         "{'code': -32601, 'message': 'Method not found'}",
         "Parse error",
     ]
-    assert result.stderr == ""
 
 
 def test_upload(tmp_path: Path) -> None:
@@ -480,14 +472,8 @@ def test_by_command() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_metrics(backend: str) -> None:
-    shown = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "metrics.py"), backend],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=True,
-    )
-    (resource,) = json.loads(shown.stdout)["resource_metrics"]
+    shown = output_of(ROOT / "examples" / "metrics.py", backend)
+    (resource,) = json.loads(shown)["resource_metrics"]
     (scope,) = resource["scope_metrics"]
     found = {
         metric["name"]: metric["data"]["data_points"] for metric in scope["metrics"]
@@ -499,7 +485,6 @@ def test_metrics(backend: str) -> None:
     (duration,) = found["websocket.server.connection.duration"]
     assert duration["attributes"] == {"websocket.close.code": 1000}
     assert duration["count"] == 1
-    assert shown.stderr == ""
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

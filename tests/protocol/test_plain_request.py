@@ -68,7 +68,7 @@ def test_A7_what_is_served(data: bytes, method: str, target: str, body: bytes) -
     outcome = heard(data)
     assert isinstance(outcome, PlainRequest)
     assert (outcome.method, outcome.target, outcome.body) == (method, target, body)
-    # What follows is dropped, be it another request or none.
+    # What follows is dropped, even if it is another request.
     assert heard(data + b"GET /smuggled HTTP/1.1\r\n\r\n") == outcome
 
 

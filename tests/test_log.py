@@ -1,16 +1,16 @@
-"""The server's log: how often."""
+"""How often the same thing is logged."""
 
 from __future__ import annotations
 
 import anyio
 import pytest
 
-from anyio_websocket._server._log import LogThrottle
+from anyio_websocket._log import LogThrottle
 
 
 @pytest.mark.virtual_time
 async def test_A21_the_same_is_logged_once_in_an_interval() -> None:
-    throttle = LogThrottle(60)
+    throttle = LogThrottle(60, anyio.current_time)
     assert throttle.allows()
     await anyio.sleep(59)
     assert not throttle.allows()
