@@ -6,6 +6,7 @@ from ._misuse import Opening
 from ._open import (
     connect_websocket,
     connect_websocket_url,
+    open_over,
     open_websocket,
     open_websocket_url,
     wrap_client_stream,
@@ -27,6 +28,7 @@ __all__ = [
     "connect_websocket_url",
     "is_transient",
     "mistake",
+    "open_over",
     "open_reconnecting",
     "open_websocket",
     "open_websocket_url",

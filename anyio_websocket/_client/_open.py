@@ -9,7 +9,7 @@ differs is where the connection lives: for a block, or in a nursery.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Unpack
 
@@ -213,6 +213,34 @@ async def wrap_client_stream(
     settings = checked(ClientStreamSettings, wrap_client_stream, options)
     dialer = ConnectedStream(transport_of(stream), host, resource, settings)
     return await Connector(dialer, settings).connect(nursery)
+
+
+def open_over(
+    connect: Callable[[], AnyStream],
+    host: str,
+    resource: str,
+    settings: ClientStreamSettings,
+    function: str,
+) -> AbstractAsyncContextManager[WebSocketConnection]:
+    """Open a connection for a block, over a stream that is made when it is entered.
+
+    :param connect: makes the stream
+    :param host: the value of the ``Host`` header, also the server's name in errors
+    :param resource: the path to request, with the query if there is one
+    :param settings: the options, checked
+    :param function: the name of the function that was called, for errors
+    :raises ValueError: if host or resource cannot be sent
+    :raises TypeError: if the resource is not a ``str``
+
+    """
+    _url.check_resource(resource)
+
+    def open_block() -> AbstractAsyncContextManager[WebSocketConnection]:
+        stream = transport_of(connect())
+        dialer = ConnectedStream(stream, host, resource, settings)
+        return _open(Connector(dialer, settings))
+
+    return Opening(open_block, function)
 
 
 @asynccontextmanager

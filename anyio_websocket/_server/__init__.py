@@ -6,7 +6,7 @@ from ._basic_auth import basic_auth
 from ._open import serve_websocket, serve_websocket_unix
 from ._request import WebSocketRequest
 from ._router import Router
-from ._serve import WebSocketServer, wrap_server_stream
+from ._serve import WebSocketServer, server_of, wrap_server_stream
 from ._statistics import ServerStatistics
 from ._upgrade import accept_upgrade
 
@@ -19,5 +19,6 @@ __all__ = [
     "basic_auth",
     "serve_websocket",
     "serve_websocket_unix",
+    "server_of",
     "wrap_server_stream",
 ]

@@ -1,0 +1,54 @@
+"""Both ends of a connection, for tests of code that is given one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Unpack
+
+from .._connection import WebSocketConnection
+from .._options import ClientStreamOptions, ConnectionOptions, ServerOptions
+from .._server import WebSocketRequest
+from .._settings import ConnectionSettings, checked, with_options
+from ._serve import InMemoryClient, serve_in_memory
+
+
+@with_options(ConnectionOptions, ConnectionSettings)
+def websocket_pair(
+    *,
+    client: ClientStreamOptions | None = None,
+    server: ServerOptions | None = None,
+    **options: Unpack[ConnectionOptions],
+) -> AbstractAsyncContextManager[tuple[WebSocketConnection, WebSocketConnection]]:
+    """Connect a client and a server in memory for the duration of a block.
+
+    The handshake is a real one. Leaving the block closes the connection with code 1000.
+
+    :param client: options of the client alone
+    :param server: options of the server alone
+    :raises ValueError: if an option has a value that cannot work
+    :raises TypeError: if an option has the wrong type, or does not exist
+
+    """
+    checked(ConnectionSettings, websocket_pair, options)
+    of_client: ClientStreamOptions = {**options, **(client or {})}
+    of_server: ServerOptions = {**options, **(server or {})}
+    accepted: list[WebSocketConnection] = []
+
+    async def accept(request: WebSocketRequest) -> None:
+        chosen = (*request.proposed_subprotocols, None)[0]
+        accepted.append(await request.accept(subprotocol=chosen))
+        await accepted[0].wait_closed()
+
+    serving = serve_in_memory(accept, **of_server)
+    return _pair(serving, of_client, accepted)
+
+
+@asynccontextmanager
+async def _pair(
+    serving: AbstractAsyncContextManager[InMemoryClient],
+    options: ClientStreamOptions,
+    accepted: list[WebSocketConnection],
+) -> AsyncGenerator[tuple[WebSocketConnection, WebSocketConnection]]:
+    async with serving as connect, connect(**options) as client:
+        yield client, accepted[0]

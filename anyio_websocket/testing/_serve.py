@@ -1,0 +1,127 @@
+"""A server in memory, for tests of handlers.
+
+In: the handler. Out: a client of its server, with a real handshake and real limits, but
+without a port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal, Unpack, cast
+
+from anyio import TASK_STATUS_IGNORED, ClosedResourceError, create_task_group
+
+from .._client import open_over
+from .._connection import WebSocketConnection
+from .._errors import HandshakeError
+from .._options import ClientStreamOptions, ServerOptions
+from .._server import WebSocketRequest, WebSocketServer, server_of
+from .._settings import ClientStreamSettings, ServerSettings, checked, with_options
+from .._types import TaskStatus
+from ._streams import MemoryListener, MemoryStream
+
+HOST = "localhost"  # what the requests say
+# Seconds that handlers have to end when the block ends, until they are cancelled.
+STOP_TIMEOUT = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class _Settings(ServerSettings):
+    handler_errors: Literal["log", "raise"] = "raise"
+
+
+class InMemoryClient:
+    """A client of a server in memory; `serve_in_memory` makes it."""
+
+    def __init__(self, server: WebSocketServer, listener: MemoryListener) -> None:
+        #: the server, for its connections, its statistics, or to stop it
+        self.server: WebSocketServer = server
+        self._listener = listener
+
+    @with_options(ClientStreamOptions, ClientStreamSettings)
+    def __call__(
+        self, path: str = "/", **options: Unpack[ClientStreamOptions]
+    ) -> AbstractAsyncContextManager[WebSocketConnection]:
+        """Connect for the duration of a block, as `open_websocket_url` does.
+
+        :param path: the path to request, with the query if there is one
+        :raises ValueError: if an argument has a value that cannot work
+        :raises TypeError: if an argument has the wrong type, or does not exist
+        :raises ConnectionRejected: if the handler rejects the request
+        :raises HandshakeError: if the server has stopped, or its response is not valid
+
+        """
+        settings = checked(ClientStreamSettings, InMemoryClient.__call__, options)
+        return open_over(self.stream, HOST, path, settings, "connect")
+
+    def stream(self) -> MemoryStream:
+        """Connect without a handshake, and return the client's end of the stream.
+
+        :raises HandshakeError: if the server has stopped
+
+        """
+        try:
+            return self._listener.connect()
+        except ClosedResourceError:
+            raise HandshakeError("the server in memory has stopped") from None
+
+
+@with_options(ServerOptions, _Settings)
+def serve_in_memory(
+    handler: Callable[[WebSocketRequest], Awaitable[object]],
+    **options: Unpack[ServerOptions],
+) -> AbstractAsyncContextManager[InMemoryClient]:
+    """Serve in memory for the duration of a block: ``async with ... as connect``.
+
+    Inside, ``connect(path, ...)`` opens a connection for a block of its own.
+
+    :param handler: called with a `WebSocketRequest`, in a task for each client
+    :raises ValueError: if an option has a value that cannot work
+    :raises TypeError: if an argument has the wrong type, or does not exist
+
+    """
+    settings = checked(_Settings, serve_in_memory, options)
+    listener = MemoryListener()
+    return _serving(server_of(handler, listener, None, settings), listener)
+
+
+@asynccontextmanager
+async def _serving(
+    server: WebSocketServer, listener: MemoryListener
+) -> AsyncGenerator[InMemoryClient]:
+    of_server: Exception | None = None
+    of_block: Exception | None = None
+    async with create_task_group() as tasks:
+
+        async def run(
+            *, task_status: TaskStatus[WebSocketServer] = TASK_STATUS_IGNORED
+        ) -> None:
+            nonlocal of_server
+            try:
+                await server.run(task_status=task_status)
+            except Exception as exc:
+                of_server = _alone(exc)
+                tasks.cancel_scope.cancel()  # the block has to end, too
+
+        await tasks.start(run)
+        try:
+            yield InMemoryClient(server, listener)
+        except Exception as exc:
+            of_block = exc
+        await server.aclose(timeout=STOP_TIMEOUT if of_block is None else 0)
+    if of_server is not None:
+        raise of_server
+    if of_block is not None:
+        raise of_block
+
+
+def _alone(error: Exception) -> Exception:
+    """Take an exception out of the groups in which it is the only one."""
+    while isinstance(error, ExceptionGroup):
+        group = cast("ExceptionGroup[Exception]", error)
+        if len(group.exceptions) > 1:
+            return group
+        error = group.exceptions[0]
+    return error
