@@ -25,7 +25,7 @@ from .peer import PATIENCE
 SITE: Final = "site.example"
 OTHER_SITE: Final = "other.example"
 
-_CHROMIUM_FLAGS: Final = [
+CHROMIUM_FLAGS: Final = [
     "--headless",
     "--no-sandbox",
     "--no-first-run",
@@ -54,6 +54,7 @@ _FIREFOX_SETTINGS: Final = {
     "toolkit.telemetry.enabled": False,
 }
 _FIREFOX_LISTENS: Final = re.compile(r"WebDriver BiDi listening on (ws://\S+)")
+_CHROMIUM_LISTENS: Final = re.compile(r"DevTools listening on (ws://\S+)")
 
 
 class Browser(Protocol):
@@ -109,7 +110,7 @@ def chromium(profile: Path) -> Generator[Browser]:
     program = installed("chromium")
     options = webdriver.ChromeOptions()
     options.binary_location = program
-    for flag in [*_CHROMIUM_FLAGS, f"--user-data-dir={profile}"]:
+    for flag in [*CHROMIUM_FLAGS, f"--user-data-dir={profile}"]:
         options.add_argument(flag)
     # Named, so that Selenium does not go and get one.
     chromedriver = installed("chromedriver")
@@ -120,6 +121,20 @@ def chromium(profile: Path) -> Generator[Browser]:
             yield _Chromium(driver)
         finally:
             driver.quit()
+
+
+@contextmanager
+def debugged_chromium(profile: Path) -> Generator[tuple[str, subprocess.Popen[str]]]:
+    """Run Chromium while the block lasts, driven by nobody; give its DevTools' URL."""
+    own = [f"--user-data-dir={profile}", "--remote-debugging-port=0"]
+    command = [installed("chromium"), *CHROMIUM_FLAGS, *own]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield _address(process, _CHROMIUM_LISTENS), process
+        finally:
+            process.kill()
 
 
 class _Firefox:
@@ -185,16 +200,7 @@ def firefox(profile: Path) -> Generator[Browser]:
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            assert process.stderr is not None
-            for line in process.stderr:
-                match = _FIREFOX_LISTENS.search(line)
-                if match is not None:
-                    break
-            else:
-                raise RuntimeError("Firefox did not start")
-            # It must never wait for us to read what it complains about.
-            threading.Thread(target=process.stderr.read, daemon=True).start()
-            url = f"{match[1]}/session"
+            url = f"{_address(process, _FIREFOX_LISTENS)}/session"
             # No Pings: their thread draws random numbers, and Hypothesis does not allow
             # that in tests that run meanwhile.
             options = {"proxy": None, "max_size": None, "ping_interval": None}
@@ -205,6 +211,18 @@ def firefox(profile: Path) -> Generator[Browser]:
             process.wait(PATIENCE)
         finally:
             process.kill()
+
+
+def _address(process: subprocess.Popen[str], says: re.Pattern[str]) -> str:
+    """Wait until a browser has said where it listens."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        match = says.search(line)
+        if match is not None:
+            # It must never wait for us to read what it complains about.
+            threading.Thread(target=process.stderr.read, daemon=True).start()
+            return match[1]
+    raise RuntimeError(f"{process.args!r} did not start")
 
 
 def _firefox() -> str:
