@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +22,7 @@ nox.options.sessions = [
     "lint",
     "typing",
     "docs",
-    "package",
+    "build",
     "tests",
     "alone",
     "interop",
@@ -29,8 +30,15 @@ nox.options.sessions = [
     "coverage",
 ]
 
+# Of all files in what is built, so that two builds are the same, byte for byte.
+EPOCH = os.environ.get("SOURCE_DATE_EPOCH", str(int(time.time())))
+
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-PYTHONS = nox.project.python_versions(PYPROJECT)  # read from the classifiers
+_CLASSIFIED = nox.project.python_versions(PYPROJECT)  # read from the classifiers
+PYTHONS = [python for python in _CLASSIFIED if not python.endswith("t")]
+FREE_THREADED = [python for python in _CLASSIFIED if python not in PYTHONS]
+
+HAS_COMPILER = shutil.which("cc") is not None
 
 # The tests shall see the package as it is installed. Without the first, Python puts the
 # checkout in front of it; the second has a test look where the package came from.
@@ -68,24 +76,37 @@ def _newest() -> str:
     return next((python for python in reversed(PYTHONS) if _found(python)), PYTHONS[-1])
 
 
+def _dist(
+    session: nox.Session, source: str | Path, name: str, *only: str, **env: str
+) -> list[Path]:
+    """Build the sdist from the source, and the wheel from that; return both.
+
+    With ``--wheel``, build the wheel from the source and return it alone.
+    """
+    folder = Path(session.cache_dir, name).resolve()
+    python = str(Path(session.bin, "python"))
+    if session.venv_backend == "uv":
+        command = ["uv", "build", "-q", "--python", python, "--out-dir"]
+    else:
+        session.install("build")
+        command = [python, "-m", "build", "--outdir"]
+    env |= {"SOURCE_DATE_EPOCH": EPOCH}
+    session.run_install(
+        *command, str(folder), *only, str(source), external=True, env=env
+    )
+    # With `nox -R` nothing is built, and the last one is what is installed.
+    kinds = ("whl",) if only else ("tar.gz", "whl")
+    return [max(folder.glob(f"*.{kind}"), key=os.path.getmtime) for kind in kinds]
+
+
 def _wheel(session: nox.Session) -> str:
     """Build the package, once for all sessions; return the path of its wheel.
 
     The limited API makes one wheel serve every CPython from 3.11 on.
     """
     if not _built:
-        folder = Path(session.cache_dir, "wheel").resolve()
-        python = str(Path(session.bin, "python"))
-        if session.venv_backend == "uv":
-            command = ["uv", "build", "-q", "--python", python, "--out-dir"]
-        else:
-            session.install("build")
-            command = [python, "-m", "build", "--outdir"]
-        option = "--config-setting=--build-option=--py-limited-api=cp311"
-        session.run_install(*command, str(folder), option, external=True)
-        # With `nox -R` nothing is built, and the last wheel is what is installed.
-        _built.append(max(folder.glob("*.whl"), key=os.path.getmtime))
-    return str(_built[0])
+        _built.extend(_dist(session, ".", "dist"))
+    return str(_built[1])
 
 
 _built: list[Path] = []
@@ -128,16 +149,51 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
-def package(session: nox.Session) -> None:
-    """The sdist has all that a wheel is made of, and the wheel works by itself."""
-    session.install(_wheel(session))  # it was built from the sdist
-    session.run(
-        *("python", "-c", "import anyio_websocket as a; print(a.__version__)"),
-        env=INSTALLED,
-    )
-    if shutil.which("cc") is not None:
-        for name in ("_protocol._speedups", "_transport._fan_out"):
-            session.run("python", "-c", f"import anyio_websocket.{name}", env=INSTALLED)
+def build(session: nox.Session) -> None:
+    """What is given away: the sdist and the wheels are right, and work by themselves.
+
+    Built again from the sdist, in another folder, they have to be the same bytes.
+    """
+    wheel, sdist = _wheel(session), _built[0]
+    temporary = Path(session.create_tmp())
+    unpacked = temporary / sdist.name.removesuffix(".tar.gz")
+    shutil.rmtree(unpacked, ignore_errors=True)
+    shutil.unpack_archive(sdist, temporary, filter="data")
+    again = _dist(session, unpacked, "again")
+    (pure,) = _dist(session, unpacked, "pure", "--wheel", ANYIO_WEBSOCKET_PURE="1")
+    (slow,) = _dist(session, unpacked, "without-compiler", "--wheel", CC="false")
+    dist = [str(sdist), wheel, str(pure)]
+    session.run("python", "tests/project/dist.py", *dist, *map(str, again))
+
+    _use(session, str(slow), has_c=False)
+    _use(session, wheel, has_c=HAS_COMPILER)
+
+    session.install(*nox.project.dependency_groups(PYPROJECT, "build"))
+    session.run("twine", "check", "--strict", *dist)
+    session.run("check-wheel-contents", *dist[1:])
+    session.run("abi3audit", "--strict", wheel)
+
+
+@nox.session(python=[*PYTHONS, *FREE_THREADED])
+def installed(session: nox.Session) -> None:
+    """The wheel works where nothing but trio is installed beside it.
+
+    An interpreter without the GIL takes the one without C.
+    """
+    if session.python in PYTHONS:
+        _use(session, _wheel(session), has_c=HAS_COMPILER)
+    else:
+        (pure,) = _dist(session, ".", "pure", "--wheel", ANYIO_WEBSOCKET_PURE="1")
+        _use(session, str(pure), has_c=False)
+
+
+def _use(session: nox.Session, wheel: str, *, has_c: bool) -> None:
+    session.install("--force-reinstall", f"{wheel}[trio]")
+    for name in ("_protocol._speedups", "_transport._fan_out"):
+        find = f"importlib.util.find_spec('anyio_websocket.{name}')"
+        check = f"import importlib.util; assert bool({find}) is {has_c}"
+        session.run("python", "-c", check, env=INSTALLED)
+    session.run("python", "examples/echo.py", env=INSTALLED)  # on asyncio and on trio
 
 
 @nox.session(reuse_venv=True)
