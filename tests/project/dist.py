@@ -5,10 +5,12 @@ Arguments: the sdist, its wheel, the wheel without C, and the first two built ag
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
+from email.parser import HeaderParser
 from pathlib import Path
 
 # What setuptools adds.
@@ -28,6 +30,7 @@ def main(sdist: Path, wheel: Path, pure: Path, *again: Path) -> None:
         for name in ("_protocol/_speedups", "_transport/_fan_out")
         for suffix in (".abi3.so", ".pyd")
     }
+    check_links(wheel)
     for one, other in zip((sdist, wheel), again, strict=True):
         assert one.read_bytes() == other.read_bytes(), f"{one} and {other} differ"
 
@@ -64,6 +67,26 @@ def contents(wheel: Path) -> set[str]:
             for name in archive.namelist()
             if name.startswith("anyio_websocket/")
         }
+
+
+def check_links(wheel: Path) -> None:
+    """Follow the links of the page on PyPI to the files that they will show."""
+    folder = "-".join(wheel.name.split("-")[:2])
+    with zipfile.ZipFile(wheel) as archive:
+        text = archive.read(f"{folder}.dist-info/METADATA").decode()
+    metadata = HeaderParser().parsestr(text)
+    urls = dict(url.split(", ") for url in metadata.get_all("Project-URL", []))
+    pages = f"{urls['Documentation']}en/v{metadata['Version']}/"
+    files = f"{urls['Source']}/KIND/v{metadata['Version']}/"
+    for link in re.findall(r"\]\(([^)]+)\)", str(metadata.get_payload())):
+        path = re.sub("/(blob|raw|tree)/", "/KIND/", link).removeprefix(files)
+        page = link.removeprefix(pages).partition("#")[0]
+        assert (
+            Path("docs", page).with_suffix(".rst").is_file()
+            or Path(path).exists()
+            or not link.startswith((urls["Documentation"], urls["Source"]))
+        ), link
+        assert link.startswith("https://"), link
 
 
 if __name__ == "__main__":
