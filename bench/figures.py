@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import selectors
 import ssl
 import statistics
 import subprocess
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from health_checks import check, round_trips
-from load import BINARY, Connection, Shape, header, masked_frame
+from load import BINARY, TIMEOUT, Connection, Shape, header, masked_frame
 from processes import HERE, Process, Subject, pin
 
 BROADCAST = 125  # bytes of a message to all clients
@@ -83,13 +84,61 @@ def echo(
     )
 
 
-def handshakes(server: Process, count: int) -> Sample:
-    """Measure the CPU time of a server per connection, with both handshakes."""
+def handshakes(
+    server: Process,
+    count: int,
+    context: ssl.SSLContext | None = None,
+    *,
+    resumed: bool = False,
+) -> Sample:
+    """Measure the CPU time of a server per connection, with both handshakes.
+
+    :param context: the context for TLS; ``None`` does not use TLS
+    :param resumed: whether each resumes the TLS session of an earlier connection
+
+    """
+    session = None
+    if resumed:
+        session = Connection(server.port, context).closing_handshake()
     before, start = server.cpu(), time.perf_counter()
     for _ in range(count):
-        Connection(server.port).closing_handshake()
+        connection = Connection(server.port, context, session=session)
+        if isinstance(connection.socket, ssl.SSLSocket):
+            assert connection.socket.session_reused is resumed
+        connection.closing_handshake()
     took = time.perf_counter() - start
     return Sample((server.cpu() - before) / count * 1e6, took / count * 1e6)
+
+
+def busy(server: Process, count: int, seconds: float) -> Sample:
+    """Measure the CPU time of a server per message, with all connections busy.
+
+    Each sends a message of 16 bytes as soon as the one before has come back.
+    """
+    with crowd(server, count) as connections, selectors.DefaultSelector() as selector:
+        batch = connections[0].batch(Shape("16 B", 16))
+        sent = {}
+        before, start = server.cpu(), time.perf_counter()
+        for connection in connections:
+            selector.register(connection.socket, selectors.EVENT_READ, connection)
+            sent[connection] = time.perf_counter_ns()
+            connection.socket.sendall(batch.data)
+        took: list[float] = []
+        while sent:
+            ready = selector.select(TIMEOUT)
+            if not ready:
+                raise RuntimeError("the server is silent")
+            for key, _ in ready:
+                key.data.skip(batch.reply)
+                now = time.perf_counter_ns()
+                took.append((now - sent.pop(key.data)) / 1e3)
+                if time.perf_counter() < start + seconds:
+                    sent[key.data] = now
+                    key.data.socket.sendall(batch.data)
+        wall = (time.perf_counter() - start) / len(took) * 1e6
+        cpu = (server.cpu() - before) / len(took) * 1e6
+    took.sort()
+    return Sample(cpu, wall, took[len(took) // 2], took[len(took) * 99 // 100])
 
 
 @contextmanager

@@ -106,6 +106,7 @@ class Connection:
 
     :param port: the port of a server on this machine
     :param context: the context for TLS; ``None`` does not use TLS
+    :param session: of a TLS connection before, which is to be resumed
     :param deflate: whether to offer permessage-deflate, and to require it
     :param raw: whether the server only echoes bytes, without a handshake
 
@@ -117,11 +118,14 @@ class Connection:
         context: ssl.SSLContext | None = None,
         deflate: bool = False,
         raw: bool = False,
+        session: ssl.SSLSession | None = None,
     ) -> None:
         sock = socket.create_connection(("127.0.0.1", port), TIMEOUT)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context is not None:
-            sock = context.wrap_socket(sock, server_hostname="127.0.0.1")
+            sock = context.wrap_socket(
+                sock, server_hostname="127.0.0.1", session=session
+            )
         self.socket = sock
         self._is_raw = raw
         self._buffer = bytearray(2**18)
@@ -155,12 +159,18 @@ class Connection:
         """Close the socket, without a closing handshake."""
         self.socket.close()
 
-    def closing_handshake(self) -> None:
-        """Close the connection with a closing handshake."""
+    def closing_handshake(self) -> ssl.SSLSession | None:
+        """Close the connection with a closing handshake.
+
+        :return: the session, if it uses TLS
+
+        """
         self.socket.sendall(masked_frame(CLOSE, struct.pack("!H", 1000)))
         while self.socket.recv(4096):
             pass
+        session = getattr(self.socket, "session", None)
         self.socket.close()
+        return session
 
     # -- rounds ----------------------------------------------------------------
 

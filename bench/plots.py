@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
+from processes import IN_C
 from report import OURS, Section
 
 mpl.use("Agg")
@@ -14,6 +15,8 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt  # after use(): there may be no screen
 
 OURS_COLOR, OTHER_COLOR = "#d1495b", "#8d99ae"
+# Plots of how long a round trip takes, by section.
+LATENCIES = {"Echo": "latency.png", "Busy connections": "busy-connections-latency.png"}
 
 
 def draw(sections: Sequence[Section], folder: Path) -> None:
@@ -24,9 +27,9 @@ def draw(sections: Sequence[Section], folder: Path) -> None:
             continue
         name = section.title.lower().replace(",", "").replace(" ", "-")
         _bars(section, folder / f"{name}.png", section.least, section.unit)
-        if section.title == "Echo":
+        if section.title in LATENCIES:
             _bars(
-                *(section, folder / "latency.png"),
+                *(section, folder / LATENCIES[section.title]),
                 partial(section.median, what="p99"),
                 "µs, 99 of 100 round trips",
             )
@@ -49,6 +52,9 @@ def _bars(section: Section, path: Path, value: Callable[..., float], unit: str) 
         values = [value(subject, column) for subject in section.subjects]
         bars = panel.barh(names, values, color=colors)
         panel.bar_label(bars, fmt="%.3g", padding=2, fontsize=8)
+        for subject in section.subjects:
+            if subject.name == IN_C:  # the limit
+                panel.axvline(value(subject, column), color="black", lw=0.8, ls="--")
         panel.margins(x=0.2)
         panel.set_title(column)
         panel.set_xlabel(unit)

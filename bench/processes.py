@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
+IN_C = "C"  # the least that any server can take
 IN_PYTHON = "in Python"
 BEFORE = "before"
 ONE_BY_ONE = "one by one"

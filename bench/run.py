@@ -26,6 +26,7 @@ from load import DEFLATE, ECHO, Shape
 from processes import (
     BEFORE,
     HERE,
+    IN_C,
     IN_PYTHON,
     ONE_BY_ONE,
     VARIANTS,
@@ -34,7 +35,7 @@ from processes import (
     pin,
     started,
 )
-from report import ON_ONE_CORE, OURS, Measure, Section, written
+from report import DEFLATE_LEVELS, ON_ONE_CORE, OURS, Measure, Section, written
 from rich.console import Console
 from rich.progress import Progress
 from servers import SERVERS
@@ -43,11 +44,11 @@ LIBRARIES = [
     Subject(name, loop)
     for name, loops in SERVERS.items()
     for loop in loops
-    if name != FLOOR
+    if name not in (FLOOR, IN_C)
 ]
 ALL = [
     *LIBRARIES,
-    *(Subject(FLOOR, loop) for loop in SERVERS[FLOOR]),
+    *(Subject(name, loop) for name in (FLOOR, IN_C) for loop in SERVERS.get(name, ())),
     *(Subject(OURS, loop, IN_PYTHON) for loop in SERVERS[OURS]),
 ]
 OWN = [subject for subject in LIBRARIES if subject.name == OURS]
@@ -59,6 +60,8 @@ CALLERS = [
 LIBRARY_NAMES = list(dict.fromkeys(subject.library for subject in [*ALL, *CALLERS]))
 # The others have no compression.
 COMPRESSING = [s for s in LIBRARIES if s.name not in ("picows", "trio-websocket")]
+# aiohttp always compresses at level 1, and picows.websockets at level 6.
+AT_LEVEL = {1: ("picows.websockets",), 6: ("aiohttp",)}
 # trio-websocket answers nothing but WebSockets, and picows.websockets is of the same
 # authors as picows.
 ANSWERING = [
@@ -66,6 +69,7 @@ ANSWERING = [
 ]
 # Each sample of these opens thousands of connections.
 COSTLY = {"Memory", "Broadcast among stuck peers", "Growth", "Beside health checks"}
+TLS_HANDSHAKES = {"full": False, "resumed": True}
 TLS = [shape for shape in ECHO if shape.name in ("16 B", "125 B x 100", "64 KiB")]
 
 
@@ -130,6 +134,7 @@ def sections(args: Namespace, certificate: Path) -> list[Section]:
     crowd: int = args.crowd
     few = max(1, crowd // 3)
     rates = {"0 a second": 0, "2000 a second": 2000}
+    busy = min(100, crowd)
 
     def chosen(subjects: Sequence[Subject]) -> list[Subject]:
         libraries = args.library or LIBRARY_NAMES
@@ -165,11 +170,37 @@ def sections(args: Namespace, certificate: Path) -> list[Section]:
             echoing(seconds, libraries, TLS, certificate=certificate),
         ),
         Section(
+            f"Echo over TLS{ON_ONE_CORE}",
+            "µs",
+            libraries,
+            names(TLS),
+            echoing(seconds, libraries, TLS, certificate=certificate, core=-1),
+        ),
+        Section(
             "Echo with permessage-deflate",
             "µs",
             compressing,
             names(DEFLATE),
             echoing(seconds, compressing, DEFLATE, "deflate"),
+        ),
+        *(
+            Section(
+                title,
+                "µs",
+                equal := [s for s in compressing if s.name not in AT_LEVEL[level]],
+                names(DEFLATE),
+                echoing(
+                    *(seconds, equal, DEFLATE, "deflate", "level", str(level)), core=-1
+                ),
+            )
+            for level, title in DEFLATE_LEVELS.items()
+        ),
+        Section(
+            "Busy connections",
+            "µs",
+            libraries,
+            [str(busy)],
+            fresh_server(lambda process, _: figures.busy(process, busy, seconds)),
         ),
         Section(
             "Opening and closing",
@@ -177,6 +208,21 @@ def sections(args: Namespace, certificate: Path) -> list[Section]:
             libraries,
             [str(few)],
             fresh_server(lambda process, _: figures.handshakes(process, few)),
+        ),
+        Section(
+            "Opening and closing over TLS",
+            "µs",
+            libraries,
+            list(TLS_HANDSHAKES),
+            fresh_server(
+                lambda process, kind: figures.handshakes(
+                    process,
+                    few,
+                    figures.client_context(certificate),
+                    resumed=TLS_HANDSHAKES[kind],
+                ),
+                *("certificate", str(certificate)),
+            ),
         ),
         Section(
             "Memory",

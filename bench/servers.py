@@ -1,21 +1,28 @@
 """The servers of the comparison: each echoes the messages that it receives.
 
-``python servers.py NAME LOOP [broadcast] [deflate] [health] [certificate FILE]`` prints
-its port and serves until it is killed. With ``broadcast`` it sends each message to all
-clients, and with ``health`` it answers health checks at ``/healthz``.
-Each server is written as the documentation of its library recommends, with the same
-limit of 16 MiB per message, and compresses only with ``deflate``.
+``python servers.py NAME LOOP [broadcast] [deflate] [level LEVEL] [health]
+[certificate FILE]`` prints its port and serves until it is killed. With ``broadcast``
+it sends each message to all clients, and with ``health`` it answers health checks at
+``/healthz``. Each server is written as the documentation of its library recommends,
+with the same limit of 16 MiB per message. It compresses only with ``deflate``: with its
+library's defaults, or at a ``level`` of zlib, with a window of 15 bits and the memory
+level 8.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
+from processes import IN_C, IS_LINUX
 
 HOST = "127.0.0.1"
 LIMIT = 2**24
@@ -30,6 +37,7 @@ class Options:
         self.loop = words[0]
         self.broadcast = "broadcast" in words
         self.deflate = "deflate" in words
+        self.level = int(words[words.index("level") + 1]) if "level" in words else None
         self.health = "health" in words
         self.ssl: ssl.SSLContext | None = None
         if "certificate" in words:
@@ -45,6 +53,7 @@ def announce(port: int) -> None:
 async def ours(options: Options) -> None:
     """anyio_websocket."""
     from anyio_websocket import (
+        PerMessageDeflate,
         WebSocketConnection,
         WebSocketRequest,
         broadcast,
@@ -52,6 +61,14 @@ async def ours(options: Options) -> None:
     )
 
     clients: set[WebSocketConnection] = set()
+    compression: PerMessageDeflate | bool | None = True if options.deflate else None
+    if options.level is not None:
+        compression = PerMessageDeflate(
+            server_max_window_bits=15,
+            client_max_window_bits=15,
+            level=options.level,
+            mem_level=8,
+        )
 
     async def handler(request: WebSocketRequest) -> None:
         ws = await request.accept()
@@ -69,7 +86,7 @@ async def ours(options: Options) -> None:
     serve = partial(
         serve_websocket,
         max_message_size=LIMIT,
-        compression=True if options.deflate else None,
+        compression=compression,
         ping_interval=None if options.broadcast else 20,  # the load knows no Pings
     )
     if options.health:
@@ -97,6 +114,29 @@ async def floor(options: Options) -> None:
     )
     announce(listener.extra(anyio.abc.SocketAttribute.local_port))
     await listener.serve(handler)
+
+
+async def floor_in_c(options: Options) -> None:
+    """The least that any server can take."""
+    with TemporaryDirectory() as folder:
+        program = Path(folder, "floor")
+        source = Path(__file__).with_name("floor.c")
+        await anyio.run_process(["cc", "-O3", source, "-o", program])
+        descriptor = os.open(program, os.O_RDONLY)
+    os.execve(descriptor, ["floor"], os.environ)
+
+
+def deflate_of_websockets(options: Options) -> dict[str, Any]:
+    """Return the arguments for the server of websockets."""
+    from websockets.extensions.permessage_deflate import (
+        ServerPerMessageDeflateFactory,
+    )
+
+    if options.level is None:
+        return {"compression": "deflate" if options.deflate else None}
+    settings = {"level": options.level, "memLevel": 8}
+    factory = ServerPerMessageDeflateFactory(compress_settings=settings)
+    return {"compression": None, "extensions": [factory]}
 
 
 async def websockets(options: Options) -> None:
@@ -129,7 +169,7 @@ async def websockets(options: Options) -> None:
         *(handler, HOST, 0),
         ssl=options.ssl,
         max_size=LIMIT,
-        compression="deflate" if options.deflate else None,
+        **deflate_of_websockets(options),
         backlog=BACKLOG,
         process_request=health if options.health else None,
     ) as server:
@@ -174,7 +214,7 @@ async def websockets_trio(options: Options) -> None:
                 host=HOST,
                 ssl=options.ssl,
                 max_size=LIMIT,
-                compression="deflate" if options.deflate else None,
+                **deflate_of_websockets(options),
                 backlog=BACKLOG,
                 process_request=health if options.health else None,
             )
@@ -349,6 +389,8 @@ SERVERS: dict[str, dict[str, Server]] = {
     },
     "trio-websocket": {"trio": trio_websocket},
 }
+if IS_LINUX and shutil.which("cc"):
+    SERVERS[IN_C] = {"epoll": floor_in_c}
 
 
 def run(function: Callable[..., Awaitable[Any]], loop: str, *args: object) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ LOOPS = {
     "trio-websocket": ["trio"],
 }
 ROWS = {f"{name}, {loop}" for name, loops in LOOPS.items() for loop in loops}
+IN_C = {"C, epoll"} if sys.platform == "linux" and shutil.which("cc") else set[str]()
 OURS = {row for row in ROWS if row.startswith("anyio_websocket, ")}
 # In groups, so that none takes long.
 SECTIONS = [
@@ -38,7 +40,19 @@ SECTIONS = [
     ["Broadcast", "Broadcast among stuck peers", "Growth", "Importing"],
     ["Health checks", "Beside health checks"],
 ]
+# Variants of others, with two libraries: all of them would take long.
+VARIANTS = {
+    "Echo over TLS, load on the same core": {"aiohttp", "picows.websockets"},
+    "Echo with permessage-deflate at level 1, load on the same core": {"aiohttp"},
+    "Echo with permessage-deflate at level 6, load on the same core": {
+        "picows.websockets"
+    },
+    "Busy connections": {"aiohttp", "picows.websockets"},
+    "Opening and closing over TLS": {"aiohttp", "picows.websockets"},
+}
 EXPECTED = {
+    "Echo": ROWS | IN_C,
+    "Echo, load on the same core": ROWS | IN_C,
     "Echo with permessage-deflate": {
         row for row in ROWS if not row.startswith(("picows, ", "trio-websocket, "))
     },
@@ -52,13 +66,21 @@ EXPECTED = {
     "Beside health checks": OURS,
 }
 TARGETS = {
-    "Clients": ["1 MiB | anyio_websocket, trio | websockets, trio | 1.00"],
-    "Echo": [
-        "125 B x 100 | anyio_websocket, asyncio | picows.websockets, asyncio | 0.45",
-        "4 KiB x 32 | anyio_websocket, uvloop | picows.websockets, uvloop | 0.45",
-        "4 KiB x 32 | anyio_websocket, trio | picows.websockets, asyncio | 0.50",
+    "Clients": [
+        "125 B x 100 | anyio_websocket, uvloop | picows.websockets, uvloop | 1.00",
     ],
+    "Echo": ["16 B | anyio_websocket, trio | websockets, trio | 0.40"],
+    "Echo, load on the same core": [
+        "125 B x 100 | anyio_websocket, asyncio | picows.websockets, asyncio | 0.45",
+        "4 KiB x 32 | anyio_websocket, trio | picows.websockets, asyncio | 0.50",
+        *(f"16 B | anyio_websocket, uvloop | {row} | 1.35" for row in IN_C),
+    ],
+    "Opening and closing": [
+        "4 | anyio_websocket, uvloop | aiohttp, uvloop | 1.10",
+    ],
+    "Memory": ["anyio_websocket, trio | KiB | 8.50"],
 }
+MARK = r"(yes|\*\*no\*\*)"
 # Each client of each column is a process of its own. The other columns are the same.
 COLUMNS = {
     "Clients": ["125 B x 100", "1 MiB"],
@@ -106,7 +128,34 @@ def test_every_library_in_every_section(titles: list[str], tmp_path: Path) -> No
             name = plot.lower().replace(",", "").replace(" ", "-")
             assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         for target in TARGETS.get(title, []):
-            assert f"| {title}, {target} |" in report
+            found_target = re.search(
+                rf"^\| {title}(: | \| ){re.escape(target)} \| \d.* \| {MARK} \|$",
+                report,
+                re.MULTILINE,
+            )
+            assert found_target, target
+
+
+@pytest.mark.timeout(120)
+def test_variants_of_the_sections(tmp_path: Path) -> None:
+    run(
+        *("--out", tmp_path),
+        *(word for title in VARIANTS for word in ("--only", title)),
+        *(
+            word
+            for name in ("aiohttp", "picows.websockets")
+            for word in ("--library", name)
+        ),
+        *("--column", "16 B", "--column", "1 KiB of JSON", "--column", "resumed"),
+    )
+    found = tables((tmp_path / "report.md").read_text())
+    assert found.keys() == {*VARIANTS, "Targets"}
+    for title, libraries in VARIANTS.items():
+        assert found[title] == {
+            f"{name}, {loop}" for name in libraries for loop in LOOPS[name]
+        }
+    plot = (tmp_path / "busy-connections-latency.png").read_bytes()
+    assert plot.startswith(b"\x89PNG")
 
 
 def test_the_sections_are_all() -> None:
@@ -116,7 +165,7 @@ def test_the_sections_are_all() -> None:
     done = run("--only", "Ecko", check=False)
     assert done.returncode == 2
     _, listed = done.stderr.strip().split("no section 'Ecko'; there are ")
-    titles = [title for titles in SECTIONS for title in titles]
+    titles = [*VARIANTS, *(title for titles in SECTIONS for title in titles)]
     assert sorted(listed.split("; ")) == sorted(titles)
 
 
@@ -142,7 +191,7 @@ def test_some_sections_and_libraries_beside_an_earlier_version(tmp_path: Path) -
     found = tables(report)
     assert found.keys() == {"Echo", "Importing", "Targets"}
     assert found["Echo"] == found["Importing"] == rows
-    target = "| Echo, 16 B | anyio_websocket, trio | anyio_websocket before, trio |"
+    target = "| Echo: 16 B | anyio_websocket, trio | anyio_websocket before, trio |"
     assert target in report
 
 
