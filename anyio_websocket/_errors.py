@@ -307,6 +307,11 @@ def _in_words(reason: CloseReason) -> str:
     return f"{text}, reason {reason.reason!r}" if reason.reason else text
 
 
+def is_closed_by_us(exc: ConnectionClosed) -> bool:
+    """Say whether this side's application closed first, by ``aclose()``."""
+    return not exc._peer_first  # pyright: ignore[reportPrivateUsage]
+
+
 def cause_in_words(cause: BaseException | None) -> str:
     """Say why a connection was lost; ``""`` if there is no exception that says it."""
     if cause is None:

@@ -82,7 +82,10 @@ nitpick_ignore_regex = [
         r"(abc|anyio|asyncio|collections|contextlib|json|math|os|random|ssl|trio|types|typing|urllib|wsproto)\..*",
     ),
     (r"py:.*", r"(ipaddress\.)?IPv[46]Address|ipaddress"),
-    (r"py:.*", r"KeyboardInterrupt|\w*Error|Exception|None|object|type"),
+    (
+        r"py:.*",
+        r"KeyboardInterrupt|TypedAttributeSet|\w*Error|Exception|None|object|type",
+    ),
     (r"py:.*", r"bool|bytearray|bytes|float|int|list|memoryview|str|tuple"),
     # Interfaces and unions that only annotations name; the text beside says it better.
     (r"py:.*", r"anyio_websocket\.httpx\.Client"),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import anyio
 import anyio.abc
 import pytest
+from anyio.abc import ByteStream, ObjectStream
 
 from anyio_websocket import (
     ClientOptions,
@@ -31,6 +32,9 @@ from anyio_websocket import (
     serve_websocket,
     wrap_server_stream,
 )
+from anyio_websocket.streams import WebSocketAttribute
+
+from .support.peer import linked
 
 if TYPE_CHECKING:
     import trio
@@ -180,3 +184,24 @@ def test_H4_task_status_of_trio() -> None:
             nursery.cancel_scope.cancel()
 
     trio.run(main)
+
+
+async def use_streams(ws: WebSocketConnection) -> None:
+    messages: ObjectStream[str | bytes] = ws.as_object_stream()
+    with pytest.raises(ValueError, match="message must be"):
+        await messages.send(1)  # type: ignore[arg-type]
+    numbers = ws.as_object_stream(loads=int)
+    number: int = await numbers.receive()
+    assert number == 1
+    await numbers.send("2")  # type: ignore[arg-type]
+    stream: ByteStream = ws.as_byte_stream()
+    path: str = stream.extra(WebSocketAttribute.path)
+    assert path == stream.extra(WebSocketAttribute.connection).path
+    with pytest.raises(AttributeError):
+        stream.extra(WebSocketAttribute.subprotocol).upper()  # type: ignore[union-attr]
+
+
+async def test_streams() -> None:
+    async with linked() as (client, server):
+        await server.send_message(b"1")
+        await use_streams(client)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from anyio import current_time
-from anyio.abc import AsyncResource
+from anyio.abc import AsyncResource, ByteStream, ObjectStream
 
 from .._errors import ConnectionClosed
 from .._protocol import (
@@ -27,6 +28,8 @@ from ._json import encoded, json_dumps, json_loads
 from ._payloads import Buffer, control_payload, payload_of
 from ._received_fragments import ReceivedFragments
 from ._sent_fragments import Parts, is_in_parts
+
+_T = TypeVar("_T")
 
 
 class WebSocketConnection(ConnectionFacts, AsyncResource):
@@ -45,6 +48,9 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
 
     ``async with connection:`` closes the connection when the block is left, and ``async
     for message in connection:`` yields messages until the peer closes.
+
+    ``extra(attribute)`` returns a typed attribute, see `WebSocketRequest`. Those of
+    `anyio_websocket.streams.WebSocketAttribute` are there too.
 
     """
 
@@ -272,6 +278,67 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
                 self._core.close_state.ended_loop = exc.with_traceback(None)
                 raise StopAsyncIteration from None
             raise
+
+    # -- as anyio's streams ----------------------------------------------------
+
+    def as_byte_stream(self) -> ByteStream:
+        """Return the connection as a stream of bytes, for code that expects one.
+
+        Bytes are sent as binary messages of up to 32 KiB. All messages are received,
+        texts in UTF-8, and where one begins and ends is lost. One task at a time may
+        receive, and one may send. A cancelled ``receive()`` loses nothing; a cancelled
+        ``send()`` may have sent a part. ``aclose()`` closes the connection.
+
+        What the methods raise is in :doc:`/howto/tunnel`. Call this once, because the
+        stream keeps what is left of a message that was received in part.
+        """
+        from .._streams import ByteView
+
+        return ByteView(self)
+
+    @overload
+    def as_object_stream(self) -> ObjectStream[str | bytes]: ...
+
+    @overload
+    def as_object_stream(
+        self,
+        *,
+        loads: Callable[[str | bytes], _T],
+        dumps: Callable[[_T], str | bytes] = ...,
+        text: bool = ...,
+    ) -> ObjectStream[_T]: ...
+
+    @overload
+    def as_object_stream(
+        self, *, dumps: Callable[[_T], str | bytes], text: bool = ...
+    ) -> ObjectStream[_T]: ...
+
+    def as_object_stream(
+        self,
+        *,
+        loads: Callable[[str | bytes], Any] | None = None,
+        dumps: Callable[[Any], str | bytes] | None = None,
+        text: bool = True,
+    ) -> ObjectStream[Any]:
+        """Return the connection as a stream of objects, for code that expects one.
+
+        Without ``loads`` and ``dumps`` the objects are the messages. With one of them
+        they are as in `get_json` and `send_json`, which have the default of the other.
+        Any number of tasks may send and receive. ``aclose()`` closes the connection.
+        What the methods raise is in :doc:`/howto/tunnel`.
+
+        :param loads: makes an object of a message, and says of which type they are
+        :param dumps: makes a message of an object
+        :param text: whether that is a text. ``False`` is for a format of bytes, such as
+            msgpack. Without ``loads`` and ``dumps`` the type of the message says it
+
+        """
+        from .._streams import ObjectView
+
+        if loads is None and dumps is None:
+            return ObjectView(self, None, partial(payload_of, text=None), None)
+        dumps = partial(encoded, dumps=dumps or json_dumps)
+        return ObjectView(self, loads or json_loads, dumps, text)
 
     # -- pings -----------------------------------------------------------------
 

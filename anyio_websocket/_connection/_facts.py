@@ -5,8 +5,10 @@ What the handshake agreed on comes in, and what the parts of the connection know
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Final
+
+from anyio import TypedAttributeProvider
 
 from .._endpoint import Endpoint, address_of
 from .._errors import CloseReason
@@ -17,7 +19,7 @@ from ._statistics import ConnectionStatistics, statistics_of
 SWITCHING_PROTOCOLS: Final = 101
 
 
-class ConnectionFacts:
+class ConnectionFacts(TypedAttributeProvider):
     """The part of `WebSocketConnection` that only answers questions.
 
     :param core: the inside of the connection
@@ -127,6 +129,13 @@ class ConnectionFacts:
         left out.
         """
         return self._handshake_headers
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        """What ``extra()`` knows: the attributes, with functions that look them up."""
+        from .._streams import attributes_of
+
+        return {**self._core.transport.extra_attributes, **attributes_of(self)}
 
     @property
     def latency(self) -> float | None:
