@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from functools import cache
+from glob import glob
 from pathlib import Path
 
 import nox
@@ -125,11 +126,15 @@ def _pytest(session: nox.Session, *arguments: str, env: dict[str, str]) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, formatting and spelling."""
+    """Style, formatting and spelling, and what a public host runs."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("codespell")
+    session.run("zizmor", "--offline", "--quiet", ".github")
+    check = ("check-jsonschema", "-q", "--builtin-schema")
+    session.run(*check, "vendor.github-workflows", *glob(".github/workflows/*.yml"))
+    session.run(*check, "vendor.readthedocs", ".readthedocs.yaml")
 
 
 @nox.session

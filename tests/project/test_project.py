@@ -43,3 +43,14 @@ def test_the_design_page_lists_every_module() -> None:
         assert path.exists(), path
         missing.discard(path)
     assert not missing
+
+
+def test_the_page_of_standards_lists_every_rfc() -> None:
+    page = (ROOT / "docs" / "topics" / "standards.rst").read_text("utf-8")
+    sources = (
+        path.read_text("utf-8")
+        for path in (ROOT / "anyio_websocket").rglob("*")
+        if path.suffix in {".py", ".c"}
+    )
+    cited = {rfc for source in sources for rfc in re.findall(r"RFC\s(\d+)", source)}
+    assert cited == set(re.findall(r":rfc:`(\d+)`", page))
