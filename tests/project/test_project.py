@@ -54,3 +54,30 @@ def test_the_page_of_standards_lists_every_rfc() -> None:
     )
     cited = {rfc for source in sources for rfc in re.findall(r"RFC\s(\d+)", source)}
     assert cited == set(re.findall(r":rfc:`(\d+)`", page))
+
+
+def test_the_readme_has_the_figures_of_the_report() -> None:
+    report = (ROOT / "bench" / "report.md").read_text("utf-8")
+
+    def figures(section: str) -> dict[str, dict[str, str]]:
+        table = re.split(r"^## ", report, flags=re.M)
+        (text,) = [part for part in table if part.startswith(f"{section} (")]
+        header, _, *rows = _cells(text)
+        values = [[value.split(" (")[0] for value in row] for row in rows]
+        return {row[0]: dict(zip(header, row, strict=True)) for row in values}
+
+    echo, memory = figures("Echo"), figures("Memory")
+    header, _, *rows = _cells((ROOT / "README.md").read_text("utf-8"))
+    assert len(rows) == 7
+    for row in rows:
+        *sizes, kib = row[1:]
+        assert sizes == [echo[row[0]][size] for size in header[1:-1]]
+        assert [kib] == list(memory[row[0]].values())[1:]
+
+
+def _cells(text: str) -> list[list[str]]:
+    """Return the cells of the first table."""
+    table = re.search(r"(^\|.+\n)+", text, re.M)
+    assert table is not None
+    lines = table[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
