@@ -21,9 +21,10 @@ from anyio_websocket import (
     WebSocketError,
     open_websocket,
 )
+from anyio_websocket.testing import handshake_response
 
 from .support.frames import CLOSE
-from .support.peer import Opener, response
+from .support.peer import Opener
 from .support.sockets import resetting_server
 
 
@@ -194,7 +195,11 @@ async def test_H12_the_peer_closes(opener: Opener) -> None:
     ):
         async with anyio.create_task_group() as tasks:
             connection, peer, _ = await opener(tasks)
-            await (peer.send(CLOSE) if code is None else peer.send_close(code, reason))
+            await (
+                peer.send_frame(CLOSE)
+                if code is None
+                else peer.send_close(code, reason)
+            )
             told, error = await sentence_of(connection)
             assert told == f"the peer closed the connection with {text}"
             assert error.sent == error.received == connection.closed
@@ -205,7 +210,7 @@ async def test_H12_this_side_closes(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         tasks.start_soon(connection.aclose, 4001, "kicked")
-        assert (await peer.receive()).opcode == CLOSE
+        assert (await peer.receive_frame()).opcode == CLOSE
         ours = (
             "this side closed the connection with code 4001 (PRIVATE_RESERVED), "
             "reason 'kicked'"
@@ -239,7 +244,7 @@ async def test_H12_the_peer_does_not_reply(opener: Opener) -> None:
 async def test_H12_the_peer_breaks_the_protocol(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, disconnect_timeout=0.05)
-        await peer.send(CLOSE, b"x")
+        await peer.send_frame(CLOSE, b"x")
         told, error = await sentence_of(connection)
         assert told == (
             "this side closed the connection with code 1002 (PROTOCOL_ERROR), "
@@ -297,7 +302,7 @@ async def test_H12_a_send_is_cancelled(opener: Opener) -> None:
 
 
 async def test_H12_the_network_fails() -> None:
-    async with resetting_server(response) as port:
+    async with resetting_server(handshake_response) as port:
         async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as ws:
             told, error = await sentence_of(ws)
             assert told == f"{LOST}{error.__cause__}"

@@ -25,9 +25,9 @@ from anyio_websocket import (
     is_transient,
 )
 from anyio_websocket.httpx import _ClientStream, open_websocket
+from anyio_websocket.testing import ScriptedPeer, handshake_response
 
 from .support.frames import TEXT
-from .support.peer import RawPeer, response
 from .support.servers import answering, raw_server, serving, silent
 
 
@@ -110,7 +110,7 @@ async def test_credentials_in_the_url(
 
 async def test_auth_redirects_and_what_is_glued_to_the_response(package: Any) -> None:
     async def answer(stream: ByteStream) -> None:
-        peer = RawPeer(stream, masks=False)
+        peer = ScriptedPeer(stream, is_client=False)
         while True:
             head = await peer.receive_head()
             if b"token" not in head:
@@ -126,9 +126,9 @@ async def test_auth_redirects_and_what_is_glued_to_the_response(package: Any) ->
             else:
                 assert head.startswith(b"GET /new?q ")
                 glued = peer.frame(TEXT, b"first") + peer.frame(TEXT, b"second")
-                await stream.send(response(head) + glued)
-                frame = await peer.receive()
-                await peer.send(frame.opcode, frame.payload)
+                await stream.send(handshake_response(head) + glued)
+                frame = await peer.receive_frame()
+                await peer.send_frame(frame.opcode, frame.payload)
                 return
 
     class Auth(package.Auth):  # type: ignore[misc]
@@ -385,10 +385,10 @@ async def test_cancelled_it_leaves_nothing(package: Any, is_open: bool) -> None:
     reached, ended = anyio.Event(), anyio.Event()
 
     async def wait(stream: ByteStream) -> None:
-        peer = RawPeer(stream, masks=False)
+        peer = ScriptedPeer(stream, is_client=False)
         head = await peer.receive_head()
         if is_open:
-            await stream.send(response(head))
+            await stream.send(handshake_response(head))
         else:
             reached.set()
         await peer.receive_all()

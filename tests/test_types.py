@@ -10,9 +10,9 @@ import pytest
 
 from anyio_websocket import WebSocketServer, serve_websocket, wrap_server_stream
 from anyio_websocket._types import Nursery, in_a_nursery
+from anyio_websocket.testing import MemoryListener, memory_stream_pair
 
 from .support.servers import echo
-from .support.streams import MemoryListener, stream_pair
 
 
 @in_a_nursery
@@ -30,7 +30,7 @@ async def test_a_nursery_that_takes_tasks() -> None:
 @pytest.mark.parametrize("wrong", [None, "", object(), asyncio.TaskGroup()])
 async def test_G14_a_server_is_given_no_nursery(wrong: Any) -> None:
     kind = type(wrong).__name__
-    stream, client = stream_pair()
+    stream, client = memory_stream_pair()
     text = rf"wrap_server_stream\(\) needs .* as its first argument, not .*{kind}$"
     with pytest.raises(TypeError, match=text):
         await wrap_server_stream(wrong, stream)
@@ -48,7 +48,7 @@ async def test_G14_a_server_is_given_a_nursery_that_takes_no_tasks() -> None:
     async with anyio.create_task_group() as ended:
         pass
     for nursery in (ended, anyio.create_task_group()):
-        stream, client = stream_pair()
+        stream, client = memory_stream_pair()
         with pytest.raises(RuntimeError, match=r"wrap_server_stream\(\).* no tasks"):
             await wrap_server_stream(nursery, stream)
         await client.aclose()
@@ -59,6 +59,6 @@ async def test_G14_a_server_is_given_a_nursery_that_takes_no_tasks() -> None:
 
 
 async def test_H10_the_nursery_of_wrap_server_stream_is_missing() -> None:
-    stream: Any = stream_pair()[0]
+    stream: Any = memory_stream_pair()[0]
     with pytest.raises(TypeError, match=r"first argument, not tests\.MemoryStream"):
         await wrap_server_stream(stream)  # type: ignore[call-arg]

@@ -6,14 +6,25 @@ on trio. The package itself imports nothing of it, and it does not import pytest
 
 from __future__ import annotations
 
+from ._faulty_stream import FaultyStream
+from ._frames import Frame, Opcode, frame_bytes
+from ._handshakes import handshake_request, handshake_response
 from ._pair import websocket_pair
+from ._scripted_peer import ScriptedPeer
 from ._serve import InMemoryClient, serve_in_memory
 from ._streams import MemoryListener, MemoryStream, memory_stream_pair
 
 __all__ = [
+    "FaultyStream",
+    "Frame",
     "InMemoryClient",
     "MemoryListener",
     "MemoryStream",
+    "Opcode",
+    "ScriptedPeer",
+    "frame_bytes",
+    "handshake_request",
+    "handshake_response",
     "memory_stream_pair",
     "serve_in_memory",
     "websocket_pair",

@@ -121,7 +121,7 @@ def _alone(error: Exception) -> Exception:
     """Take an exception out of the groups in which it is the only one."""
     while isinstance(error, ExceptionGroup):
         group = cast("ExceptionGroup[Exception]", error)
-        if len(group.exceptions) > 1:
+        if len(group.exceptions) != 1:
             return group
         error = group.exceptions[0]
     return error

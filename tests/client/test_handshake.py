@@ -14,15 +14,14 @@ from anyio_websocket import (
     open_websocket,
     wrap_client_stream,
 )
+from anyio_websocket.testing import ScriptedPeer, memory_stream_pair
 
-from ..support.peer import RawPeer
 from ..support.servers import answering, raw_server
-from ..support.streams import stream_pair
 
 
 @pytest.mark.virtual_time
 async def test_B1_single_bytes_do_not_extend_the_deadline() -> None:
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
 
     async def drip() -> None:
         with pytest.raises(anyio.BrokenResourceError):
@@ -43,13 +42,13 @@ async def test_B1_single_bytes_do_not_extend_the_deadline() -> None:
 @pytest.mark.virtual_time
 async def test_B2_a_server_that_leaves_is_an_error_at_once(reset: bool) -> None:
     for answer in (b"", b"HTTP/1.1 101 Switching Protocols\r\n"):
-        ours, theirs = stream_pair()
+        ours, theirs = memory_stream_pair()
         async with anyio.create_task_group() as tasks:
 
             async def leave(
                 theirs: Any = theirs, ours: Any = ours, answer: bytes = answer
             ) -> None:
-                await RawPeer(theirs, masks=False).receive_head()
+                await ScriptedPeer(theirs, is_client=False).receive_head()
                 await theirs.send(answer)
                 if reset:
                     ours.reset()

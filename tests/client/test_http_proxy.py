@@ -23,9 +23,9 @@ from anyio_websocket import (
 from anyio_websocket._client._http_proxy import TunnelRequest, TunnelResponse
 from anyio_websocket._protocol import HandshakeFailure
 from anyio_websocket._transport import _connect
+from anyio_websocket.testing import ScriptedPeer
 
 from ..support.forward_proxies import http_proxy, proxying, saying
-from ..support.peer import RawPeer
 from ..support.servers import serving
 from ..support.sockets import resetting_server
 
@@ -166,7 +166,7 @@ async def test_what_comes_behind_the_response_is_the_servers() -> None:
 
 def _late(first: bytes, second: bytes) -> Any:
     async def answer(stream: ByteStream, asked: list[Any]) -> None:
-        peer = RawPeer(stream, masks=False)
+        peer = ScriptedPeer(stream, is_client=False)
         await peer.receive_head()
         await stream.send(first)
         await peer.receive_head()  # the request to upgrade

@@ -18,9 +18,9 @@ from anyio_websocket import (
     reconnecting,
     wrap_client_stream,
 )
+from anyio_websocket.testing import memory_stream_pair
 
 from ..support.servers import serving
-from ..support.streams import stream_pair
 
 # -- nurseries of the user's that take no tasks --------------------------------
 
@@ -42,7 +42,7 @@ async def test_G14_what_is_not_a_nursery(wrong: Any) -> None:
     ):
         with pytest.raises(TypeError, match=f"anyio task group or .* not .*{kind}$"):
             await call
-    stream, _ = stream_pair()
+    stream, _ = memory_stream_pair()
     with pytest.raises(TypeError, match=r"wrap_client_stream\(\) needs an anyio task"):
         await wrap_client_stream(wrong, stream, "x", "/")
 

@@ -32,12 +32,11 @@ from anyio_websocket import (
 from anyio_websocket._client import _connector
 from anyio_websocket._connection import ConnectionCore
 from anyio_websocket._connection._close_state import CloseState
+from anyio_websocket.testing import ScriptedPeer, handshake_response, memory_stream_pair
 
 from ..support.backends import under_asyncio
 from ..support.frames import CLOSE
-from ..support.peer import RawPeer, response
 from ..support.servers import raw_server, serving
-from ..support.streams import stream_pair
 
 # -- ways to open --------------------------------------------------------------
 
@@ -174,7 +173,7 @@ async def test_H3_settings(option: dict[str, Any]) -> None:
         async with anyio.create_task_group() as tasks:
             arguments: tuple[Any, ...] = ("127.0.0.1", 1, "/")
             if func is wrap_client_stream:
-                arguments = (stream_pair()[0], "x", "/")
+                arguments = (memory_stream_pair()[0], "x", "/")
             else:
                 option = option | {"use_ssl": False}
             with pytest.raises(ValueError, match=name):
@@ -242,7 +241,9 @@ async def test_F6_keyboard_interrupt_in_the_block() -> None:
 
 
 async def never_closes(stream: ByteStream) -> None:
-    await stream.send(response(await RawPeer(stream, masks=False).receive_head()))
+    await stream.send(
+        handshake_response(await ScriptedPeer(stream, is_client=False).receive_head())
+    )
     await anyio.sleep_forever()
 
 
@@ -291,9 +292,9 @@ async def test_E19_a_server_that_answers_the_close_and_keeps_the_connection(
             stream = await TLSStream.wrap(
                 stream, server_side=True, ssl_context=server_tls
             )
-        peer = RawPeer(stream, masks=False)
-        await stream.send(response(await peer.receive_head()))
-        assert (await peer.receive()).opcode == CLOSE
+        peer = ScriptedPeer(stream, is_client=False)
+        await stream.send(handshake_response(await peer.receive_head()))
+        assert (await peer.receive_frame()).opcode == CLOSE
         await peer.send_close(1000)
         await gone.wait()
 

@@ -22,10 +22,10 @@ from anyio_websocket import (
     open_reconnecting,
 )
 from anyio_websocket._client._connections import MAX_UNREAD, PATIENCE
+from anyio_websocket.testing import ScriptedPeer, handshake_response
 
 from ..support.backends import tasks_now
 from ..support.frames import CLOSE, TEXT
-from ..support.peer import RawPeer, response
 from ..support.reconnects import Scene, Scenes, rejects, says, vanishes
 
 pytestmark = pytest.mark.virtual_time
@@ -56,21 +56,21 @@ async def playing(
 def hears(into: list[bytes]) -> Scene:
     """Open, note the first message of the client, and break off."""
 
-    async def scene(peer: RawPeer) -> None:
-        await peer.stream.send(response(await peer.receive_head()))
-        while (frame := await peer.receive()).opcode != TEXT:
+    async def scene(peer: ScriptedPeer) -> None:
+        await peer.stream.send(handshake_response(await peer.receive_head()))
+        while (frame := await peer.receive_frame()).opcode != TEXT:
             pass
         into.append(frame.payload)
 
     return scene
 
 
-async def closes(peer: RawPeer) -> None:
+async def closes(peer: ScriptedPeer) -> None:
     """Open, and reply to a Close."""
-    await peer.stream.send(response(await peer.receive_head()))
-    while (frame := await peer.receive()).opcode != CLOSE:
+    await peer.stream.send(handshake_response(await peer.receive_head()))
+    while (frame := await peer.receive_frame()).opcode != CLOSE:
         pass
-    await peer.send(frame.opcode, frame.payload)
+    await peer.send_frame(frame.opcode, frame.payload)
 
 
 async def test_messages_come_over_many_connections() -> None:
@@ -154,8 +154,8 @@ async def test_sending_raises_if_it_is_to() -> None:
 
 
 async def test_a_message_that_may_have_arrived_is_not_sent_again() -> None:
-    async def takes_a_part(peer: RawPeer) -> None:
-        await peer.stream.send(response(await peer.receive_head()))
+    async def takes_a_part(peer: ScriptedPeer) -> None:
+        await peer.stream.send(handshake_response(await peer.receive_head()))
         await peer.stream.receive(10)
 
     async with playing(takes_a_part, closes) as (connection, _):

@@ -26,10 +26,10 @@ from anyio_websocket import (
     open_websocket_url,
     reconnecting,
 )
+from anyio_websocket.testing import ScriptedPeer, handshake_response
 
 from ..support.backends import tasks_now
 from ..support.frames import TEXT
-from ..support.peer import RawPeer, response
 from ..support.reconnects import Scenes, rejects, says, vanishes
 from ..support.streams import failing
 
@@ -114,9 +114,9 @@ async def test_what_the_server_asks_for_is_the_least() -> None:
 
 @virtual
 async def test_an_answered_ping_is_of_use() -> None:
-    async def answers(peer: RawPeer) -> None:
-        await peer.stream.send(response(await peer.receive_head()))
-        await peer.send(0xA, (await peer.receive()).payload)
+    async def answers(peer: ScriptedPeer) -> None:
+        await peer.stream.send(handshake_response(await peer.receive_head()))
+        await peer.send_frame(0xA, (await peer.receive_frame()).payload)
 
     async def ping(connection: WebSocketConnection) -> None:
         await connection.ping()
@@ -200,14 +200,14 @@ async def test_a_bug_in_a_stream_of_the_user_comes_out() -> None:
         ("before_receive", anyio.BrokenResourceError()),
     ]
 
-    async def breaks(peer: RawPeer) -> None:
+    async def breaks(peer: ScriptedPeer) -> None:
         hook, error = ends[0]
         setattr(scenes.streams[-1], hook, failing(error, after=3))
-        await peer.stream.send(response(await peer.receive_head()))
+        await peer.stream.send(handshake_response(await peer.receive_head()))
         with contextlib.suppress(anyio.BrokenResourceError, anyio.EndOfStream):
             while True:
-                await peer.send(TEXT, b"x")
-                await peer.receive()
+                await peer.send_frame(TEXT, b"x")
+                await peer.receive_frame()
 
     async def echo(connection: WebSocketConnection) -> None:
         async for message in connection:

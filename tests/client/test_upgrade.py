@@ -14,9 +14,8 @@ from anyio_websocket import (
     HandshakeError,
     WebSocketConnection,
 )
-
-from ..support.peer import RawPeer, accept_of
-from ..support.streams import MemoryStream, stream_pair
+from anyio_websocket.testing import MemoryStream, ScriptedPeer, memory_stream_pair
+from anyio_websocket.testing._handshakes import accept_of
 
 pytestmark = pytest.mark.virtual_time
 
@@ -63,10 +62,10 @@ def test_headers() -> None:
 
 async def finished(
     upgrade: ClientUpgrade, tasks: Any, headers: Any, trailing: bytes = b""
-) -> tuple[WebSocketConnection, RawPeer]:
-    ours, theirs = stream_pair()
+) -> tuple[WebSocketConnection, ScriptedPeer]:
+    ours, theirs = memory_stream_pair()
     connection = await upgrade.finish(tasks, ours, 101, headers, trailing)
-    return connection, RawPeer(theirs, masks=False)
+    return connection, ScriptedPeer(theirs, is_client=False)
 
 
 @pytest.mark.parametrize("as_bytes", [True, False])
@@ -79,7 +78,7 @@ async def test_the_connection_goes_on_over_the_stream(as_bytes: bool) -> None:
         connection, peer = await finished(upgrade, tasks, headers, b"\x81\x05glued")
         assert await connection.get_message() == "glued"
         await connection.send_message("hello")
-        assert (await peer.receive()).payload == b"hello"
+        assert (await peer.receive_frame()).payload == b"hello"
         assert connection.path == "/chat?token=secret"
         assert connection.subprotocol == "a"
         assert connection.handshake_headers == ((b"x-id", b"1"),)
@@ -100,7 +99,7 @@ async def test_the_connection_goes_on_over_the_stream(as_bytes: bool) -> None:
 async def test_what_cannot_be_finished(
     status: int, headers: Any, error: type[Exception], text: str
 ) -> None:
-    stream, _ = stream_pair()
+    stream, _ = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
         with pytest.raises(error, match=text) as caught:
             await ClientUpgrade(URL).finish(tasks, stream, status, headers, b"body")
@@ -113,7 +112,7 @@ async def test_what_cannot_be_finished(
 async def test_one_object_serves_one_attempt() -> None:
     upgrade = ClientUpgrade(URL)
     stream: MemoryStream
-    stream, _ = stream_pair()
+    stream, _ = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
         await finished(upgrade, tasks, accepting(upgrade))
         assert not stream.closed
@@ -138,7 +137,7 @@ async def test_mistakes() -> None:
         ]
         for nursery, status, trailing, text in wrong:
             stream: MemoryStream
-            stream, _ = stream_pair()
+            stream, _ = memory_stream_pair()
             upgrade = ClientUpgrade(URL)
             headers = accepting(upgrade)
             with pytest.raises(TypeError, match=text):

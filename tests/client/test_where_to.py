@@ -25,10 +25,10 @@ from anyio_websocket import (
     open_websocket_url,
     wrap_server_stream,
 )
+from anyio_websocket.testing import MemoryListener
 
 from ..support.memory_servers import serving as memory_serving
 from ..support.servers import echo, serving
-from ..support.streams import MemoryListener
 
 
 async def test_the_name_in_tls(authority: trustme.CA) -> None:

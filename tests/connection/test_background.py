@@ -11,15 +11,9 @@ import pytest
 from anyio_websocket import CloseReason
 from anyio_websocket._connection._background import TICK, BackgroundTask
 from anyio_websocket._settings import ConnectionSettings
+from anyio_websocket.testing import Frame
 
-from ..support.frames import (
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    Frame,
-    close_payload,
-)
+from ..support.frames import CLOSE, PING, PONG, TEXT, close_payload
 from ..support.peer import (
     Opener,
     closed_with,
@@ -32,10 +26,10 @@ pytestmark = pytest.mark.virtual_time
 async def test_pings_are_answered_while_no_task_reads(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
-        await peer.send(TEXT, b"message")
-        await peer.send(PING, b"alive?")
+        await peer.send_frame(TEXT, b"message")
+        await peer.send_frame(PING, b"alive?")
         with anyio.fail_after(1):
-            assert await peer.receive() == Frame(PONG, b"alive?")
+            assert await peer.receive_frame() == Frame(PONG, b"alive?")
         assert await connection.get_message() == "message"
         tasks.cancel_scope.cancel()
 
@@ -43,10 +37,10 @@ async def test_pings_are_answered_while_no_task_reads(opener: Opener) -> None:
 async def test_a_close_is_noticed_while_no_task_reads(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
-        await peer.send(TEXT, b"message")
+        await peer.send_frame(TEXT, b"message")
         await peer.send_close(4000)
         with anyio.fail_after(4):
-            assert await peer.receive() == Frame(CLOSE, close_payload(4000))
+            assert await peer.receive_frame() == Frame(CLOSE, close_payload(4000))
             await connection.wait_closed()
         assert connection.closed == CloseReason(4000, None)
         assert await connection.get_message() == "message"
@@ -64,7 +58,7 @@ async def test_F5_reading_stops_when_the_queue_is_full(
         await anyio.sleep(1)
         with anyio.move_on_after(1) as scope:  # more than the streams hold
             for _ in range(30):
-                await peer.send(TEXT, b"x" * 10_000)
+                await peer.send_frame(TEXT, b"x" * 10_000)
         assert scope.cancelled_caught
         for _ in range(3):
             assert await connection.get_message() == "x" * 10_000
@@ -75,14 +69,14 @@ async def test_background_reading_goes_on_when_a_slot_is_free(opener: Opener) ->
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, message_queue_size=0)
         await peer.stream.send(peer.frame(TEXT, b"1") + peer.frame(TEXT, b"2"))
-        await peer.send(PING, b"behind")
+        await peer.send_frame(PING, b"behind")
         await anyio.sleep(1)
         assert await connection.get_message() == "1"
         with pytest.raises(TimeoutError), anyio.fail_after(1):
-            await peer.receive()  # "2" has taken the slot
+            await peer.receive_frame()  # "2" has taken the slot
         assert await connection.get_message() == "2"
         with anyio.fail_after(1):
-            assert await peer.receive() == Frame(PONG, b"behind")
+            assert await peer.receive_frame() == Frame(PONG, b"behind")
         tasks.cancel_scope.cancel()
 
 
@@ -93,12 +87,12 @@ async def test_background_reading_ends_when_a_task_reads(opener: Opener) -> None
         connection, peer, _ = await opener(tasks)
         await anyio.sleep(1)
         for i in range(3):
-            await peer.send(TEXT, b"%d" % i)
+            await peer.send_frame(TEXT, b"%d" % i)
             assert await connection.get_message() == str(i)
         await anyio.sleep(1)
-        await peer.send(PING)
+        await peer.send_frame(PING)
         with anyio.fail_after(1):
-            assert await peer.receive() == Frame(PONG, b"")
+            assert await peer.receive_frame() == Frame(PONG, b"")
         tasks.cancel_scope.cancel()
 
 
@@ -108,11 +102,11 @@ async def test_background_reading_goes_on_after_it_handed_over_a_message(
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         await anyio.sleep(1)  # seconds; the background task reads by then
-        await peer.send(TEXT, b"1")
+        await peer.send_frame(TEXT, b"1")
         assert await connection.get_message() == "1"  # waits, and never reads itself
-        await peer.send(PING)
+        await peer.send_frame(PING)
         with anyio.fail_after(1):
-            assert await peer.receive() == Frame(PONG, b"")
+            assert await peer.receive_frame() == Frame(PONG, b"")
         tasks.cancel_scope.cancel()
 
 
@@ -124,13 +118,13 @@ async def test_background_reading_begins_again_after_a_task_has_waited_long(
 
         async def send_later() -> None:
             await anyio.sleep(1)
-            await peer.send(TEXT, b"1")
+            await peer.send_frame(TEXT, b"1")
 
         tasks.start_soon(send_later)
         assert await connection.get_message() == "1"  # reads by itself, over many ticks
-        await peer.send(PING)
+        await peer.send_frame(PING)
         with anyio.fail_after(1):
-            assert await peer.receive() == Frame(PONG, b"")
+            assert await peer.receive_frame() == Frame(PONG, b"")
         tasks.cancel_scope.cancel()
 
 
@@ -139,19 +133,19 @@ async def test_background_reading_begins_again_after_a_task_took_over(
 ) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, message_queue_size=1)
-        await peer.send(TEXT, b"1")
+        await peer.send_frame(TEXT, b"1")
         await anyio.sleep(1)  # seconds; then the queue is full, and reading stops
 
         async def send_later() -> None:
             await anyio.sleep(0.05)
-            await peer.send(TEXT, b"2")
+            await peer.send_frame(TEXT, b"2")
 
         tasks.start_soon(send_later)
         assert await connection.get_message() == "1"
         assert await connection.get_message() == "2"  # reads before it could go on
-        await peer.send(PING)
+        await peer.send_frame(PING)
         with anyio.fail_after(1):
-            assert await peer.receive() == Frame(PONG, b"")
+            assert await peer.receive_frame() == Frame(PONG, b"")
         tasks.cancel_scope.cancel()
 
 
@@ -161,7 +155,7 @@ async def test_unlimited_queue(opener: Opener) -> None:
             tasks, message_queue_size=math.inf, max_message_size=math.inf
         )
         for i in range(100):
-            await peer.send(TEXT, b"%d" % i)
+            await peer.send_frame(TEXT, b"%d" % i)
         await anyio.sleep(1)
         assert [await connection.get_message() for _ in range(100)] == [
             str(i) for i in range(100)
@@ -176,7 +170,7 @@ async def test_the_task_ends_with_its_connection(opener: Opener) -> None:
             _, peer, _ = await opener(tasks, ping_interval=None)
             await anyio.sleep(0.5)
             await peer.send_close(1000)
-            await peer.receive()
+            await peer.receive_frame()
             await peer.stream.aclose()
 
 
@@ -233,7 +227,7 @@ async def test_E17_how_far_reading_goes_on(opener: Opener, size: float) -> None:
         await peer.stream.send(frames + peer.frame(PING, b"p") * (size == math.inf))
         if size == math.inf:  # with a number, nothing is read behind the last message
             with anyio.fail_after(5):
-                assert await peer.receive() == Frame(PONG, b"p")
+                assert await peer.receive_frame() == Frame(PONG, b"p")
         await anyio.sleep(5)
         assert len(connection._core.reader._inbox.messages) == waiting
         assert [await connection.get_message() for _ in range(waiting)] == [
@@ -249,11 +243,11 @@ async def test_E17_a_close_behind_so_many_messages_is_seen(
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, message_queue_size=size)
         await peer.stream.send(peer.frame(TEXT, b"x") * size)
-        await peer.send(PING, b"p")
+        await peer.send_frame(PING, b"p")
         await peer.send_close(4000)
         with anyio.fail_after(5):
-            assert await peer.receive() == Frame(PONG, b"p")
-            assert await peer.receive() == Frame(CLOSE, close_payload(4000))
+            assert await peer.receive_frame() == Frame(PONG, b"p")
+            assert await peer.receive_frame() == Frame(CLOSE, close_payload(4000))
         assert [await connection.get_message() for _ in range(size)] == ["x"] * size
         await peer.stream.aclose()
         assert await closed_with(connection) == CloseReason(4000, None)

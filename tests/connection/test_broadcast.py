@@ -24,9 +24,10 @@ from anyio_websocket import (
 from anyio_websocket._connection._fairness import LIMIT
 from anyio_websocket._protocol._deflate import Deflater
 from anyio_websocket._protocol._frame_writer import FrameWriter
+from anyio_websocket.testing import Frame
 
 from ..support.crowds import connecting, frames_at, frames_until_idle
-from ..support.frames import BINARY, PING, TEXT, Frame, frame
+from ..support.frames import BINARY, PING, TEXT, frame
 from ..support.peer import Opener, over_socket
 from ..support.sockets import reset
 
@@ -227,14 +228,14 @@ async def test_over_streams(opener: Opener) -> None:
         connection, peer, stream = await opener(tasks, capacity=3000)
         sent = fill(connection)
         assert sent == 9
-        assert (await peer.receive()).payload == b"0000" + KILOBYTE
+        assert (await peer.receive_frame()).payload == b"0000" + KILOBYTE
         await anyio.wait_all_tasks_blocked()
         # The stream tells nothing before it has taken all of a piece.
         waiting = connection._core.outbox.unsent_bytes()
         assert 9000 < waiting <= 10_000
         assert broadcast({connection}, KILOBYTE, limit=waiting).slow
         for number in range(1, sent):
-            assert (await peer.receive()).payload == b"%04d" % number + KILOBYTE
+            assert (await peer.receive_frame()).payload == b"%04d" % number + KILOBYTE
         fill(connection)
         await anyio.wait_all_tasks_blocked()
         broadcast({connection}, KILOBYTE, slow="disconnect", limit=0)

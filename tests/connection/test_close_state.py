@@ -10,8 +10,8 @@ import pytest
 from anyio_websocket import CloseReason, ConnectionClosed, is_transient
 from anyio_websocket._connection._close_state import CloseState
 from anyio_websocket._transport import transport_of
+from anyio_websocket.testing import MemoryStream, memory_stream_pair
 
-from ..support.streams import MemoryStream, stream_pair
 from ..support.watched import StubConnection
 
 OURS = CloseReason(4000, "ours")
@@ -36,7 +36,7 @@ class Connection(StubConnection):
 
 
 def opened() -> tuple[CloseState, Connection, MemoryStream]:
-    stream, _ = stream_pair()
+    stream, _ = memory_stream_pair()
     connection = Connection()
     return CloseState(transport_of(stream), connection), connection, stream
 

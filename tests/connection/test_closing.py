@@ -10,14 +10,9 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import CloseReason, ConnectionClosed
+from anyio_websocket.testing import Frame
 
-from ..support.frames import (
-    CLOSE,
-    PING,
-    TEXT,
-    Frame,
-    close_payload,
-)
+from ..support.frames import CLOSE, PING, TEXT, close_payload
 from ..support.peer import (
     Opener,
     client_of_raw_server,
@@ -32,7 +27,7 @@ async def test_the_reply_replaces_our_reason(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, stream = await opener(tasks)
         tasks.start_soon(connection.aclose, 4000, "ours")
-        assert await peer.receive() == Frame(CLOSE, close_payload(4000, "ours"))
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(4000, "ours"))
         assert connection.closed == CloseReason(4000, "ours")
         await peer.send_close(4001, "theirs")
         await peer.stream.aclose()
@@ -48,9 +43,9 @@ async def test_remote_close_is_answered_alike(opener: Opener) -> None:
     ):
         async with anyio.create_task_group() as tasks:
             connection, peer, _ = await opener(tasks)
-            await peer.send(CLOSE, payload)
+            await peer.send_frame(CLOSE, payload)
             assert await closed_with(connection) == reason
-            assert await peer.receive() == Frame(CLOSE, payload)
+            assert await peer.receive_frame() == Frame(CLOSE, payload)
             await peer.stream.aclose()
             await connection.wait_closed()
 
@@ -74,10 +69,10 @@ async def test_local_close_drops_buffered_messages(opener: Opener) -> None:
         await peer.stream.send(peer.frame(TEXT, b"a") * 3)
         await connection.get_message()
         tasks.start_soon(connection.aclose)
-        await peer.receive()
+        await peer.receive_frame()
         assert await closed_with(connection) == CloseReason(1000, None)
-        await peer.send(TEXT, b"too late")
-        await peer.send(PING, b"too late")
+        await peer.send_frame(TEXT, b"too late")
+        await peer.send_frame(PING, b"too late")
         await peer.send_close(1000)
         await peer.stream.send_eof()
         assert await peer.receive_all() == b""  # no pong: E8
@@ -96,7 +91,7 @@ async def test_local_close_wakes_all_tasks(opener: Opener) -> None:
         connection, peer, _ = await opener(tasks, disconnect_timeout=5)
         for func in (connection.get_message, connection.get_message, connection.ping):
             tasks.start_soon(fails, func)
-        await peer.receive()
+        await peer.receive_frame()
         await anyio.wait_all_tasks_blocked()
         tasks.start_soon(connection.aclose, 4000)
         await anyio.wait_all_tasks_blocked()
@@ -111,7 +106,7 @@ async def test_a_server_closes_the_stream_first_and_a_client_waits(
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         tasks.start_soon(connection.aclose)
-        assert (await peer.receive()).opcode == CLOSE
+        assert (await peer.receive_frame()).opcode == CLOSE
         await peer.send_close(1000)
         with anyio.move_on_after(1) as scope:
             assert await peer.receive_all() == b""
@@ -154,7 +149,7 @@ async def test_E1_a_peer_that_floods_instead(opener: Opener) -> None:
         async def flood() -> None:
             with pytest.raises(anyio.BrokenResourceError):
                 while True:
-                    await peer.send(TEXT, b"x" * 1000)
+                    await peer.send_frame(TEXT, b"x" * 1000)
                     await anyio.sleep(0.01)
 
         tasks.start_soon(flood)
@@ -198,7 +193,7 @@ async def test_E19_the_end_of_the_stream_is_not_the_closing_handshake(
         connection, peer, stream = await opener(tasks, disconnect_timeout=timeout)
         started = anyio.current_time()
         tasks.start_soon(connection.aclose)
-        assert await peer.receive() == Frame(CLOSE, close_payload(1000))
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(1000))
         await anyio.sleep(answered_after)
         await peer.send_close(1000)
         await connection.wait_closed()
@@ -236,7 +231,7 @@ async def test_E7_both_sides_close_at_once(opener: Opener) -> None:
         connection, peer, _ = await opener(tasks)
         await peer.send_close(4001, "theirs")
         tasks.start_soon(connection.aclose, 4000, "ours")
-        assert await peer.receive() == Frame(CLOSE, close_payload(4000, "ours"))
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(4000, "ours"))
         await peer.stream.aclose()
         await connection.wait_closed()
         assert connection.closed == CloseReason(4001, "theirs")
@@ -299,7 +294,7 @@ async def test_eof_instead_of_a_reply(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         tasks.start_soon(connection.aclose, 4000)
-        await peer.receive()
+        await peer.receive_frame()
         await peer.stream.aclose()
         with anyio.fail_after(1):
             await connection.wait_closed()
@@ -383,7 +378,7 @@ async def test_no_limit_of_time_for_closing(opener: Opener) -> None:
         tasks.start_soon(connection.aclose)
         await anyio.sleep(1000)
         assert not stream.closed
-        assert await peer.receive() == Frame(CLOSE, close_payload(1000))
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(1000))
         await peer.send_close(1000)
         await peer.stream.aclose()
         await connection.wait_closed()
@@ -396,7 +391,7 @@ async def test_E14_a_close_without_code_ends_the_loop(opener: Opener) -> None:
             connection, peer, _ = await opener(tasks)
             await peer.stream.send(peer.frame(TEXT, b"hi") + peer.frame(CLOSE, payload))
             assert [message async for message in connection] == ["hi"]
-            assert await peer.receive() == Frame(CLOSE, payload)
+            assert await peer.receive_frame() == Frame(CLOSE, payload)
             await peer.stream.aclose()
             await connection.wait_closed()
 

@@ -18,13 +18,9 @@ from anyio_websocket import (
 )
 from anyio_websocket._connection import _fairness, _outbox, _reader
 from anyio_websocket._transport._sockets import SocketTransport
+from anyio_websocket.testing import Frame
 
-from ..support.frames import (
-    CLOSE,
-    TEXT,
-    Frame,
-    close_payload,
-)
+from ..support.frames import CLOSE, TEXT, close_payload
 from ..support.peer import (
     Opener,
     linked,
@@ -72,8 +68,8 @@ async def test_iteration_ends_with_the_peer(opener: Opener) -> None:
     for code in (1000, 1001):
         async with anyio.create_task_group() as tasks:
             connection, peer, _ = await opener(tasks)
-            await peer.send(TEXT, b"a")
-            await peer.send(TEXT, b"b")
+            await peer.send_frame(TEXT, b"a")
+            await peer.send_frame(TEXT, b"b")
             await peer.send_close(code)
             assert [message async for message in connection] == ["a", "b"]
             tasks.cancel_scope.cancel()
@@ -82,7 +78,7 @@ async def test_iteration_ends_with_the_peer(opener: Opener) -> None:
 async def test_iteration_raises_for_any_other_end(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
-        await peer.send(TEXT, b"a")
+        await peer.send_frame(TEXT, b"a")
         await peer.send_close(4000, "why")
         assert await anext(connection) == "a"
         with pytest.raises(ConnectionClosed):
@@ -128,7 +124,7 @@ async def test_H1_invalid_messages_are_an_error(opener: Opener) -> None:
         with pytest.raises(ValueError, match="message must be"):
             await connection.send_message(None)  # type: ignore[arg-type]
         await connection.send_message("fine")
-        assert await peer.receive() == Frame(TEXT, b"fine")
+        assert await peer.receive_frame() == Frame(TEXT, b"fine")
         tasks.cancel_scope.cancel()
 
 
@@ -144,7 +140,7 @@ async def test_E10_close_codes_and_reasons(opener: Opener) -> None:
             await connection.aclose("1000")  # type: ignore[arg-type]
         assert connection.closed is None
         tasks.start_soon(connection.aclose, 1006, "é" * 62)
-        assert await peer.receive() == Frame(CLOSE, close_payload(1000, "é" * 61))
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(1000, "é" * 61))
         tasks.cancel_scope.cancel()
 
 
@@ -152,7 +148,7 @@ async def test_H2_calls_after_the_close(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         tasks.start_soon(connection.aclose, 4000)
-        await peer.receive()
+        await peer.receive_frame()
         for during in (True, False):
             for func in (
                 connection.get_message,

@@ -9,6 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import CloseReason, ConnectionClosed
+from anyio_websocket.testing import Frame
 
 from ..support.frames import (
     BINARY,
@@ -16,7 +17,6 @@ from ..support.frames import (
     CONTINUATION,
     PING,
     TEXT,
-    Frame,
     close_payload,
     frame,
 )
@@ -36,11 +36,11 @@ async def test_E5_failure_reaches_the_peer(opener: Opener, how: str) -> None:
         connection, peer, stream = await opener(tasks, max_message_size=10)
 
         async def misbehave() -> None:
-            await peer.send(TEXT, b"x" * 11)
+            await peer.send_frame(TEXT, b"x" * 11)
             if how == "flooding":
                 with pytest.raises(anyio.BrokenResourceError):
                     while True:
-                        await peer.send(TEXT, b"x")
+                        await peer.send_frame(TEXT, b"x")
                         await anyio.sleep(0.1)
             elif how == "leaving":
                 await peer.stream.send_eof()
@@ -76,7 +76,7 @@ async def test_C1_to_C5_mistakes_are_answered_with_a_close(
 ) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, stream = await opener(tasks)
-        await peer.send(TEXT, b"before")
+        await peer.send_frame(TEXT, b"before")
         await peer.stream.send(mangled(peer, opcode, payload, **how))
         assert await connection.get_message() == "before"
         reason = await closed_with(connection)
@@ -93,7 +93,7 @@ async def test_C1_masks(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         await peer.stream.send(
-            mangled(peer, TEXT, b"x", mask=None if peer.masks else b"\1\2\3\4")
+            mangled(peer, TEXT, b"x", mask=None if peer.is_client else b"\1\2\3\4")
         )
         assert (await closed_with(connection)).code == 1002
         tasks.cancel_scope.cancel()
@@ -131,7 +131,7 @@ async def test_answering_fails(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, stream = await opener(tasks)
         stream.before_send = failing(OSError("the wire is cut"))
-        await peer.send(PING)
+        await peer.send_frame(PING)
         assert await closed_with(connection) == CloseReason(1006, None)
         await connection.wait_closed()
         assert stream.closed

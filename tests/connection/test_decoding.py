@@ -6,8 +6,9 @@ import anyio
 import pytest
 
 from anyio_websocket._connection._decoding import Decoding
+from anyio_websocket.testing import Frame
 
-from ..support.frames import BINARY, PING, PONG, Frame
+from ..support.frames import BINARY, PING, PONG
 from ..support.peer import Opener
 
 pytestmark = pytest.mark.virtual_time
@@ -28,5 +29,5 @@ async def test_it_decodes_as_far_as_there_is_room(opener: Opener) -> None:
         for number in range(3):
             assert await connection.get_message() == b"%d" % number
         assert reader.decode_now()
-        assert await peer.receive() == Frame(PONG, b"behind")
+        assert await peer.receive_frame() == Frame(PONG, b"behind")
         tasks.cancel_scope.cancel()

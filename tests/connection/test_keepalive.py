@@ -41,11 +41,11 @@ async def test_E4_a_ping_every_interval(opener: Opener) -> None:
         tasks.start_soon(until_closed, connection)
         start = anyio.current_time()
         for i in range(1, 6):
-            ping = await peer.receive()
+            ping = await peer.receive_frame()
             assert ping.opcode == PING
             assert anyio.current_time() - start == pytest.approx(20 * i, abs=0.5)
             await anyio.sleep(2)
-            await peer.send(PONG, ping.payload)
+            await peer.send_frame(PONG, ping.payload)
             await anyio.wait_all_tasks_blocked()
             assert connection.latency == pytest.approx(2, abs=0.1)
         tasks.cancel_scope.cancel()
@@ -116,7 +116,7 @@ async def test_E4_an_application_that_does_not_read(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, message_queue_size=1, **SECONDS)
         for i in range(5):
-            await peer.send(TEXT, b"%d" % i)
+            await peer.send_frame(TEXT, b"%d" % i)
         await anyio.sleep(500)
         assert connection.closed is None
         for i in range(5):
@@ -134,7 +134,7 @@ async def test_E4_a_reply_in_the_last_moment(opener: Opener) -> None:
         connection._core.send_keepalive()
         await anyio.wait_all_tasks_blocked()
         tasks.start_soon(connection._core.close_if_dead)
-        await peer.send(TEXT, b"here")
+        await peer.send_frame(TEXT, b"here")
         assert await connection.get_message() == "here"
         await anyio.wait_all_tasks_blocked()
         assert connection.closed is None
@@ -148,8 +148,8 @@ async def test_E4_a_timeout_shorter_than_any_way(opener: Opener) -> None:
 
         async def answer() -> None:
             while True:
-                ping = await peer.receive()
-                await peer.send(PONG, ping.payload)
+                ping = await peer.receive_frame()
+                await peer.send_frame(PONG, ping.payload)
 
         tasks.start_soon(answer)
         await anyio.sleep(200)
@@ -175,7 +175,7 @@ async def test_E4_switched_off(opener: Opener, off: dict[str, None]) -> None:
         assert connection.closed is None
         await connection.send_message("still here")
         pings = 0
-        while (frame := await peer.receive()).opcode == PING:
+        while (frame := await peer.receive_frame()).opcode == PING:
             pings += 1
         assert frame.payload == b"still here"
         assert (pings == 0) == ("ping_interval" in off)
@@ -186,8 +186,8 @@ async def test_E4_no_ping_while_one_is_unanswered(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         _, peer, _ = await opener(tasks, ping_interval=1, ping_timeout=50)
         await anyio.sleep(40)
-        ping = await peer.receive()
-        await peer.send(PONG, ping.payload)
+        ping = await peer.receive_frame()
+        await peer.send_frame(PONG, ping.payload)
         assert not peer.buffer
         tasks.cancel_scope.cancel()
 

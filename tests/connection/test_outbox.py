@@ -25,20 +25,15 @@ from anyio_websocket._connection._outbox import (
 )
 from anyio_websocket._settings import ConnectionSettings
 from anyio_websocket._transport._streams import transport_of
+from anyio_websocket.testing import Frame, MemoryStream, memory_stream_pair
 
-from ..support.frames import (
-    BINARY,
-    CLOSE,
-    TEXT,
-    Frame,
-    close_payload,
-)
+from ..support.frames import BINARY, CLOSE, TEXT, close_payload
 from ..support.peer import (
     Opener,
     linked_by_sockets,
 )
 from ..support.sockets import pair, read, reset
-from ..support.streams import MemoryStream, failing, stream_pair
+from ..support.streams import failing
 from ..support.stretch import calls_until_cancelled, set_max_stretch
 from ..support.watched import StubConnection
 
@@ -75,7 +70,7 @@ def outbox(
 
 async def test_a_pong_goes_before_the_next_message() -> None:
     # Whichever gets the lock first, the sender or the job that writes Pongs.
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
         box, _ = outbox(
             ours, BackgroundTask(tasks, ConnectionSettings())
@@ -88,7 +83,7 @@ async def test_a_pong_goes_before_the_next_message() -> None:
 
 
 async def test_E3_a_flood_of_pings_makes_one_job() -> None:
-    ours, _ = stream_pair()
+    ours, _ = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
         background = BackgroundTask(tasks, ConnectionSettings())
         box, _ = outbox(ours, background)
@@ -98,7 +93,7 @@ async def test_E3_a_flood_of_pings_makes_one_job() -> None:
 
 
 async def test_nothing_goes_after_a_close() -> None:
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
         box, state = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
         box.send_pong(b"pong, ")
@@ -111,7 +106,7 @@ async def test_nothing_goes_after_a_close() -> None:
 
 
 async def test_nothing_goes_out_once_it_is_over() -> None:
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
         box, state = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
         await state.abort()
@@ -123,7 +118,7 @@ async def test_nothing_goes_out_once_it_is_over() -> None:
 
 async def test_a_message_that_waits_longer_than_others() -> None:
     # A job that is started before the background task runs.
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
         background = BackgroundTask(tasks, ConnectionSettings())
         background.retain()
@@ -135,7 +130,7 @@ async def test_a_message_that_waits_longer_than_others() -> None:
 
 
 async def test_a_stream_has_no_next_pass() -> None:
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
         box, _ = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
         box.more_expected = True
@@ -145,7 +140,7 @@ async def test_a_stream_has_no_next_pass() -> None:
 
 async def test_F2_a_cancelled_task_sends_no_reply_over_a_stream() -> None:
     # Every write waits there, and one that is cancelled costs the connection.
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
         box, state = outbox(ours, BackgroundTask(tasks, ConnectionSettings()))
         for box.reply_due, box.more_expected in (
@@ -361,8 +356,8 @@ async def test_E8_sending_and_closing_race(opener: Opener) -> None:
         await anyio.wait_all_tasks_blocked()
         tasks.start_soon(connection.aclose)
         # The frame that is on its way comes whole, then the Close, then nothing.
-        assert await peer.receive() == Frame(BINARY, b"x" * 5000)
-        assert await peer.receive() == Frame(CLOSE, close_payload(1000))
+        assert await peer.receive_frame() == Frame(BINARY, b"x" * 5000)
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(1000))
         await peer.send_close(1000)
         await peer.stream.send_eof()
         assert await peer.receive_all() == b""
@@ -381,9 +376,9 @@ async def test_F2_cancelled_while_another_task_sends(opener: Opener) -> None:
         with anyio.CancelScope() as scope:
             scope.cancel()
             await connection.send_message("never sent")
-        assert await peer.receive() == Frame(BINARY, b"x" * 5000)
+        assert await peer.receive_frame() == Frame(BINARY, b"x" * 5000)
         await connection.send_message("sent")
-        assert await peer.receive() == Frame(TEXT, b"sent")
+        assert await peer.receive_frame() == Frame(TEXT, b"sent")
         assert connection.closed is None
         tasks.cancel_scope.cancel()
 

@@ -8,8 +8,9 @@ import pytest
 from anyio_websocket import CloseReason
 from anyio_websocket._connection._peer_end import end_by_peer
 from anyio_websocket._protocol import Close, Failure
+from anyio_websocket.testing import Frame
 
-from ..support.frames import CLOSE, Frame, close_payload
+from ..support.frames import CLOSE, close_payload
 from ..support.peer import Opener
 
 pytestmark = pytest.mark.virtual_time
@@ -33,7 +34,7 @@ async def test_the_peer_gets_a_close(
         reason = CloseReason(event.code, event.reason or None)
         assert connection.closed == core.close_state.sent == reason
         assert core.close_state.received == received
-        assert await peer.receive() == Frame(
+        assert await peer.receive_frame() == Frame(
             CLOSE, close_payload(event.code, event.reason)
         )
         await peer.stream.aclose()

@@ -11,18 +11,10 @@ import pytest
 
 from anyio_websocket import ConnectionClosed
 from anyio_websocket._connection._pings import PingInFlight, Pings
+from anyio_websocket.testing import Frame, ScriptedPeer
 
-from ..support.frames import (
-    PING,
-    PONG,
-    TEXT,
-    Frame,
-)
-from ..support.peer import (
-    Opener,
-    RawPeer,
-    linked,
-)
+from ..support.frames import PING, PONG, TEXT
+from ..support.peer import Opener, linked
 
 pytestmark = pytest.mark.virtual_time
 
@@ -184,10 +176,10 @@ async def test_ping_waits_for_its_pong(opener: Opener) -> None:
                 returned.set()
 
             tasks.start_soon(ping)
-            assert await peer.receive() == Frame(PING, bytes(payload))
+            assert await peer.receive_frame() == Frame(PING, bytes(payload))
             await anyio.sleep(10)  # seconds; as long as the pong takes
             assert not returned.is_set()
-            await peer.send(PONG, bytes(payload))
+            await peer.send_frame(PONG, bytes(payload))
             with anyio.fail_after(1):
                 await returned.wait()
         tasks.cancel_scope.cancel()
@@ -224,13 +216,13 @@ async def test_E6_one_pong_answers_all_earlier_pings(opener: Opener) -> None:
 
         for payload in (b"1", b"2", b"3"):
             tasks.start_soon(ping, payload)
-            await peer.receive()
-        await peer.send(PONG, b"unknown")
-        await peer.send(PONG, b"2")
+            await peer.receive_frame()
+        await peer.send_frame(PONG, b"unknown")
+        await peer.send_frame(PONG, b"2")
         await anyio.wait_all_tasks_blocked()
         assert sorted(answered) == [b"1", b"2"]
-        await peer.send(PONG, b"2")  # repeated
-        await peer.send(PONG, b"3")
+        await peer.send_frame(PONG, b"2")  # repeated
+        await peer.send_frame(PONG, b"3")
         await anyio.wait_all_tasks_blocked()
         assert sorted(answered) == [b"1", b"2", b"3"]
         tasks.cancel_scope.cancel()
@@ -245,14 +237,14 @@ async def test_a_ping_lets_messages_through(opener: Opener) -> None:
             got.append(await connection.get_message())
 
         tasks.start_soon(connection.ping, b"1")  # reads for both
-        await peer.receive()
+        await peer.receive_frame()
         tasks.start_soon(receive)
         await anyio.wait_all_tasks_blocked()
-        await peer.send(TEXT, b"a")
+        await peer.send_frame(TEXT, b"a")
         await anyio.wait_all_tasks_blocked()
         assert got == ["a"]
-        await peer.send(TEXT, b"b")
-        await peer.send(PONG, b"1")
+        await peer.send_frame(TEXT, b"b")
+        await peer.send_frame(PONG, b"1")
         await anyio.wait_all_tasks_blocked()
         assert await connection.get_message() == "b"
         tasks.cancel_scope.cancel()
@@ -268,7 +260,7 @@ async def test_a_ping_waits_until_there_is_a_free_slot(opener: Opener) -> None:
             done.set()
 
         tasks.start_soon(ping)
-        await peer.receive()
+        await peer.receive_frame()
         await peer.stream.send(
             peer.frame(TEXT, b"a") + peer.frame(TEXT, b"b") + peer.frame(PONG, b"1")
         )
@@ -288,7 +280,7 @@ async def test_a_ping_among_a_burst(opener: Opener) -> None:
         connection, peer, _ = await opener(tasks, message_queue_size=math.inf)
 
         async def answer() -> None:
-            assert (await peer.receive()).opcode == PING
+            assert (await peer.receive_frame()).opcode == PING
             await peer.stream.send(
                 peer.frame(TEXT, b"x") * 200 + peer.frame(PONG, b"1")
             )
@@ -304,18 +296,18 @@ async def test_a_ping_among_a_burst(opener: Opener) -> None:
     [
         lambda peer: peer.send_close(4000),
         lambda peer: peer.stream.aclose(),
-        lambda peer: peer.send(3),
+        lambda peer: peer.send_frame(3),
     ],
     ids=["close", "eof", "mistake"],
 )
 async def test_E6_a_ping_ends_with_its_connection(
-    opener: Opener, end: Callable[[RawPeer], Awaitable[None]]
+    opener: Opener, end: Callable[[ScriptedPeer], Awaitable[None]]
 ) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
 
         async def leave() -> None:
-            await peer.receive()
+            await peer.receive_frame()
             await end(peer)  # and keeps the stream open, except for "eof"
 
         tasks.start_soon(leave)
@@ -337,9 +329,9 @@ async def test_E6_a_cancelled_ping_is_forgotten(opener: Opener) -> None:
         assert scope.cancelled_caught
         async with anyio.create_task_group() as pinging:
             pinging.start_soon(connection.ping, b"1")  # its payload is free again
-            pings = [await peer.receive(), await peer.receive()]
+            pings = [await peer.receive_frame(), await peer.receive_frame()]
             assert pings == [Frame(PING, b"1")] * 2
-            await peer.send(PONG, b"1")
+            await peer.send_frame(PONG, b"1")
         tasks.cancel_scope.cancel()
 
 
@@ -350,12 +342,12 @@ async def test_E6_a_pong_to_a_cancelled_ping_answers_earlier_ones(
         connection, peer, _ = await opener(tasks)
         async with anyio.create_task_group() as pinging:
             pinging.start_soon(connection.ping, b"first")
-            assert await peer.receive() == Frame(PING, b"first")
+            assert await peer.receive_frame() == Frame(PING, b"first")
             with anyio.move_on_after(1) as scope:
                 await connection.ping(b"second")
             assert scope.cancelled_caught
             # The peer may answer the last alone: RFC 6455 section 5.5.3.
-            await peer.send(PONG, b"second")
+            await peer.send_frame(PONG, b"second")
         tasks.cancel_scope.cancel()
 
 
@@ -368,11 +360,11 @@ async def test_E6_invalid_pings_are_an_error(opener: Opener) -> None:
             with pytest.raises(ValueError, match="payload"):
                 await connection.pong(payload)  # type: ignore[arg-type]
         tasks.start_soon(connection.ping, b"1")
-        assert await peer.receive() == Frame(PING, b"1")
+        assert await peer.receive_frame() == Frame(PING, b"1")
         with pytest.raises(ValueError, match="in flight"):
             await connection.ping(b"1")
         await connection.pong(b"2")
-        assert await peer.receive() == Frame(PONG, b"2")  # and nothing before it
+        assert await peer.receive_frame() == Frame(PONG, b"2")  # and nothing before it
         tasks.cancel_scope.cancel()
 
 
@@ -386,7 +378,7 @@ async def test_every_ping_of_a_peer_that_reads_is_answered(opener: Opener) -> No
         for size in (65536, 1):
             stream.max_receive = size
             await peer.stream.send(pings)
-            pongs = [await peer.receive() for _ in payloads]
+            pongs = [await peer.receive_frame() for _ in payloads]
             assert pongs == [Frame(PONG, payload) for payload in payloads]
         tasks.cancel_scope.cancel()
 
@@ -399,11 +391,11 @@ async def test_E3_of_many_pings_the_last_is_answered(opener: Opener) -> None:
         tasks.start_soon(connection.get_message)
         with anyio.fail_after(5):
             for i in range(2000):
-                await peer.send(PING, b"%0100d" % i)
+                await peer.send_frame(PING, b"%0100d" % i)
         pongs: list[Frame] = []
         with anyio.move_on_after(1):
             while True:
-                pongs.append(await peer.receive())
+                pongs.append(await peer.receive_frame())
         assert pongs[-1] == Frame(PONG, b"%0100d" % 1999)
         assert len(pongs) < 1900
         tasks.cancel_scope.cancel()

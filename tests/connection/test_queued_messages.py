@@ -127,28 +127,28 @@ async def test_it_waits_for_the_end_of_a_message_in_fragments(opener: Opener) ->
             tasks.start_soon(connection.send_message, source)
             await anyio.wait_all_tasks_blocked()
             cast(connection, "before it begins")
-            assert (await peer.receive()).payload == b"before it begins"
+            assert (await peer.receive_frame()).payload == b"before it begins"
             source.put(full)
-            assert (await peer.receive()).fin is False
+            assert (await peer.receive_frame()).fin is False
             tasks.start_soon(connection.send_message, "behind it")
             await anyio.wait_all_tasks_blocked()
             cast(connection, "one")
             cast(connection, "two")
-            await peer.send(PING, b"ping")
-            assert (await peer.receive()).payload == b"ping"
+            await peer.send_frame(PING, b"ping")
+            assert (await peer.receive_frame()).payload == b"ping"
             source.put(b"end")
             source.end()
             for payload in (b"end", b"one", b"two", b"behind it"):
-                assert (await peer.receive()).payload == payload
+                assert (await peer.receive_frame()).payload == payload
         # A message that is not finished: what waits for its end is dropped.
         with anyio.CancelScope() as scope:
             tasks.start_soon(connection.send_message, source := Source())
             source.put(full)
-            assert (await peer.receive()).fin is False
+            assert (await peer.receive_frame()).fin is False
             cast(connection, "dropped")
             scope.cancel()
         tasks.start_soon(connection.aclose, 3000)
-        assert (await peer.receive()).opcode == CLOSE
+        assert (await peer.receive_frame()).opcode == CLOSE
         tasks.cancel_scope.cancel()
 
 

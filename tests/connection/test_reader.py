@@ -13,6 +13,7 @@ from anyio_websocket import CloseReason
 from anyio_websocket._connection._decoding import LAST_EVENTS
 from anyio_websocket._connection._fairness import LIMIT
 from anyio_websocket._protocol import Close
+from anyio_websocket.testing import Frame
 
 from ..support.frames import (
     BINARY,
@@ -21,7 +22,6 @@ from ..support.frames import (
     PING,
     PONG,
     TEXT,
-    Frame,
     close_payload,
     frame,
 )
@@ -39,11 +39,11 @@ async def test_fragments_are_joined(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, stream = await opener(tasks)
         stream.max_receive = 1  # and whatever they are cut into
-        await peer.send(TEXT, b"one ", fin=False)
-        await peer.send(PING, b"between")
-        await peer.send(CONTINUATION, "zwölf".encode())
+        await peer.send_frame(TEXT, b"one ", fin=False)
+        await peer.send_frame(PING, b"between")
+        await peer.send_frame(CONTINUATION, "zwölf".encode())
         assert await connection.get_message() == "one zwölf"
-        assert await peer.receive() == Frame(PONG, b"between")
+        assert await peer.receive_frame() == Frame(PONG, b"between")
         tasks.cancel_scope.cancel()
 
 
@@ -52,7 +52,7 @@ async def test_frames_in_one_read_with_the_handshake(opener: Opener) -> None:
     glued = frame(TEXT, b"first", mask=mask) + frame(BINARY, b"second", mask=mask)
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, glued=glued)
-        await peer.send(TEXT, b"third")
+        await peer.send_frame(TEXT, b"third")
         assert await connection.get_message() == "first"
         assert await connection.get_message() == b"second"
         assert await connection.get_message() == "third"
@@ -203,7 +203,7 @@ async def test_closing_takes_over_from_a_task_that_reads(opener: Opener) -> None
         tasks.start_soon(receive)
         await anyio.wait_all_tasks_blocked()
         tasks.start_soon(connection.aclose)
-        assert await peer.receive() == Frame(CLOSE, close_payload(1000))
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(1000))
         await peer.send_close(1000)
         await peer.stream.aclose()
         with anyio.fail_after(1):
@@ -223,7 +223,7 @@ async def test_the_next_task_reads_at_once(opener: Opener) -> None:
         tasks.start_soon(receive)
         await anyio.wait_all_tasks_blocked()
         for i in range(2):
-            await peer.send(TEXT, b"%d" % i)
+            await peer.send_frame(TEXT, b"%d" % i)
             with anyio.fail_after(0.05):  # seconds, less than a tick
                 await done[i].wait()
         tasks.cancel_scope.cancel()
@@ -263,8 +263,8 @@ async def test_G10_no_memory_for_what_was_received(
                 core.engine.take_messages = NoMemory()
             else:
                 patch.setattr(type(core.reader._inbox), what, NoMemory())
-            await peer.send(TEXT, b"lost")
-            await peer.send(TEXT, b"behind")
+            await peer.send_frame(TEXT, b"lost")
+            await peer.send_frame(TEXT, b"behind")
             await anyio.sleep(1)
         assert await closed_with(connection) == CloseReason(
             1006, "receiving failed: MemoryError"

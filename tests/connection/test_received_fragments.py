@@ -10,6 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from anyio_websocket import ConnectionClosed, WebSocketConnection
+from anyio_websocket.testing import Frame
 
 from ..support.frames import (
     BINARY,
@@ -18,7 +19,6 @@ from ..support.frames import (
     PING,
     PONG,
     TEXT,
-    Frame,
     close_payload,
 )
 from ..support.peer import Opener, linked, linked_by_sockets
@@ -75,24 +75,24 @@ async def test_parts_come_while_the_message_is_being_sent(opener: Opener) -> Non
         connection, peer, _ = await opener(tasks, ping_interval=None)
         half = "ö".encode()
         async with connection.receive_fragments() as parts:
-            await peer.send(TEXT, b"a" + half[:1], fin=False)
+            await peer.send_frame(TEXT, b"a" + half[:1], fin=False)
             assert await anext(parts) == "a"
-            await peer.send(PING, b"theirs")
-            await peer.send(CONTINUATION, half[1:], fin=False)
+            await peer.send_frame(PING, b"theirs")
+            await peer.send_frame(CONTINUATION, half[1:], fin=False)
             assert await anext(parts) == "ö"
-            assert await peer.receive() == Frame(PONG, b"theirs")
+            assert await peer.receive_frame() == Frame(PONG, b"theirs")
             tasks.start_soon(connection.ping, b"ours")
-            assert await peer.receive() == Frame(PING, b"ours")
-            await peer.send(PONG, b"ours")
+            assert await peer.receive_frame() == Frame(PING, b"ours")
+            await peer.send_frame(PONG, b"ours")
             # A cancelled wait loses nothing.
             with anyio.move_on_after(1) as scope:
                 await anext(parts)
             assert scope.cancelled_caught
-            await peer.send(CONTINUATION, b"b", fin=False)
+            await peer.send_frame(CONTINUATION, b"b", fin=False)
             await anyio.wait_all_tasks_blocked()
             assert await anext(parts) == "b"
-            await peer.send(CONTINUATION, b"")
-            await peer.send(TEXT, b"next")
+            await peer.send_frame(CONTINUATION, b"")
+            await peer.send_frame(TEXT, b"next")
             for _ in range(2):
                 with pytest.raises(StopAsyncIteration):
                     await anext(parts)
@@ -113,18 +113,18 @@ async def test_F1_the_rest_is_skipped_if_a_part_was_fetched(
         )
         with anyio.move_on_after(1) as scope:
             async with connection.receive_fragments() as parts:
-                await peer.send(TEXT, "ö1".encode(), fin=False)
+                await peer.send_frame(TEXT, "ö1".encode(), fin=False)
                 if fetched:
                     assert await anext(parts) == text("ö1", decode_text)
                 await anyio.wait_all_tasks_blocked()
-                await peer.send(CONTINUATION, b"2", fin=ended)
+                await peer.send_frame(CONTINUATION, b"2", fin=ended)
                 await anyio.sleep_forever()
         assert scope.cancelled_caught
         if not ended:
-            await peer.send(PING, b"theirs")
-            assert await peer.receive() == Frame(PONG, b"theirs")
-            await peer.send(CONTINUATION, "ö3".encode())
-        await peer.send(TEXT, b"next")
+            await peer.send_frame(PING, b"theirs")
+            assert await peer.receive_frame() == Frame(PONG, b"theirs")
+            await peer.send_frame(CONTINUATION, "ö3".encode())
+        await peer.send_frame(TEXT, b"next")
         if not fetched:
             whole = text("ö12" if ended else "ö12ö3", decode_text)
             assert await connection.get_message() == whole
@@ -140,18 +140,18 @@ async def test_a_block_after_one_that_skips(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, ping_interval=None)
         async with connection.receive_fragments() as parts:
-            await peer.send(BINARY, b"a", fin=False)
+            await peer.send_frame(BINARY, b"a", fin=False)
             assert await anext(parts) == b"a"
         async with connection.receive_fragments():
             pass  # nothing is fetched, so nothing else is skipped
         async with connection.receive_fragments() as parts:
-            await peer.send(CONTINUATION, b"skipped", fin=False)
-            await peer.send(CONTINUATION, b"skipped")
-            await peer.send(BINARY, b"1", fin=False)
+            await peer.send_frame(CONTINUATION, b"skipped", fin=False)
+            await peer.send_frame(CONTINUATION, b"skipped")
+            await peer.send_frame(BINARY, b"1", fin=False)
             assert await anext(parts) == b"1"
-            await peer.send(CONTINUATION, b"2")
+            await peer.send_frame(CONTINUATION, b"2")
             assert [part async for part in parts] == [b"2"]
-        await peer.send(TEXT, b"next")
+        await peer.send_frame(TEXT, b"next")
         assert await connection.get_message() == "next"
         tasks.cancel_scope.cancel()
 
@@ -160,21 +160,21 @@ async def test_a_message_that_was_received_before_is_one_part(opener: Opener) ->
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, ping_interval=None)
         tasks.start_soon(connection.ping, b"ours")  # and reads
-        assert await peer.receive() == Frame(PING, b"ours")
-        await peer.send(BINARY, b"1", fin=False)
-        await peer.send(CONTINUATION, b"2")
+        assert await peer.receive_frame() == Frame(PING, b"ours")
+        await peer.send_frame(BINARY, b"1", fin=False)
+        await peer.send_frame(CONTINUATION, b"2")
         await anyio.wait_all_tasks_blocked()
         async with connection.receive_fragments():
             pass
         assert await parts_of(connection) == [b"12"]
         # What there is of a message when the block is entered is the first part, at
         # once: the peer may send nothing more before it has an answer.
-        await peer.send(BINARY, b"3", fin=False)
+        await peer.send_frame(BINARY, b"3", fin=False)
         await anyio.wait_all_tasks_blocked()
         with anyio.fail_after(5):
             async with connection.receive_fragments() as parts:
                 assert await anext(parts) == b"3"
-                await peer.send(CONTINUATION, b"4")
+                await peer.send_frame(CONTINUATION, b"4")
                 assert [part async for part in parts] == [b"4"]
         tasks.cancel_scope.cancel()
 
@@ -199,9 +199,9 @@ async def test_other_tasks_have_the_messages_before_and_after(opener: Opener) ->
                 await call(9)
             assert scope.cancelled_caught
         for number in range(6):
-            await peer.send(BINARY, b"%d" % number, fin=False)
+            await peer.send_frame(BINARY, b"%d" % number, fin=False)
             await anyio.wait_all_tasks_blocked()
-            await peer.send(CONTINUATION, b"!")
+            await peer.send_frame(CONTINUATION, b"!")
             await anyio.wait_all_tasks_blocked()
         # A block that waits for another is behind those that ask meanwhile.
         assert found == [
@@ -233,7 +233,7 @@ async def test_a_task_that_gives_way_has_its_message_before(opener: Opener) -> N
         fairness.gives_way = False
         await anyio.wait_all_tasks_blocked()
         assert entered == ["entered"]
-        await peer.send(TEXT, b"next")
+        await peer.send_frame(TEXT, b"next")
         assert await connection.get_message() == "next"
         tasks.cancel_scope.cancel()
 
@@ -255,7 +255,7 @@ async def test_a_cancelled_entry_leaves_those_in_line(opener: Opener) -> None:
                 await parts_of(connection)
         assert not scope.cancel_called
         for message in (b"1", b"2", b"3"):
-            await peer.send(TEXT, message)
+            await peer.send_frame(TEXT, message)
             await anyio.wait_all_tasks_blocked()
         assert found == ["1", "2", "3"]
         tasks.cancel_scope.cancel()
@@ -286,9 +286,9 @@ async def test_a_task_in_line_behind_a_block_can_be_cancelled(opener: Opener) ->
                 await connection.get_message()
         assert behind.cancelled_caught
         assert not entry.cancel_called
-        await peer.send(TEXT, b"1")
+        await peer.send_frame(TEXT, b"1")
         await anyio.wait_all_tasks_blocked()  # the other task may give way first
-        await peer.send(TEXT, b"2")
+        await peer.send_frame(TEXT, b"2")
         assert await connection.get_message() == "2"
         tasks.cancel_scope.cancel()
 
@@ -343,9 +343,9 @@ async def test_parts_are_for_one_task_and_one_block(opener: Opener) -> None:
             await anyio.wait_all_tasks_blocked()
             with pytest.raises(anyio.BusyResourceError):
                 await anext(parts)
-            await peer.send(BINARY, b"1", fin=False)
+            await peer.send_frame(BINARY, b"1", fin=False)
             await anyio.wait_all_tasks_blocked()
-            await peer.send(CONTINUATION, b"2")
+            await peer.send_frame(CONTINUATION, b"2")
             assert [part async for part in parts] == [b"2"]
         with pytest.raises(RuntimeError, match="in the block only"):
             await anext(parts)
@@ -371,15 +371,15 @@ async def test_C6_the_end_within_a_message_in_parts(opener: Opener, end: str) ->
             codes.append(code_of(raised.value))
 
         async with connection.receive_fragments() as parts:
-            await peer.send(TEXT, b"1", fin=False)
+            await peer.send_frame(TEXT, b"1", fin=False)
             assert await anext(parts) == "1"
             tasks.start_soon(get)
             await anyio.wait_all_tasks_blocked()
             if end == "close":
-                await peer.send(CLOSE, close_payload(1000, "done"))
+                await peer.send_frame(CLOSE, close_payload(1000, "done"))
                 code = 1000
             elif end == "mistake":
-                await peer.send(CONTINUATION, b"\xff", fin=False)
+                await peer.send_frame(CONTINUATION, b"\xff", fin=False)
                 code = 1007
             elif end == "ours":
                 tasks.start_soon(connection.aclose)
@@ -408,11 +408,11 @@ async def test_F5_no_more_parts_are_read_than_the_bounds_allow(opener: Opener) -
 
         async def send() -> None:
             nonlocal sent
-            await peer.send(BINARY, b"", fin=False)
+            await peer.send_frame(BINARY, b"", fin=False)
             for _ in range(100):
-                await peer.send(CONTINUATION, b"x" * 1000, fin=False)
+                await peer.send_frame(CONTINUATION, b"x" * 1000, fin=False)
                 sent += 1000
-            await peer.send(CONTINUATION)
+            await peer.send_frame(CONTINUATION)
 
         async with connection.receive_fragments() as parts:
             tasks.start_soon(send)
@@ -429,9 +429,9 @@ async def test_D1_the_limit_is_for_the_whole_of_a_message_in_parts(
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, max_message_size=5)
         async with connection.receive_fragments() as parts:
-            await peer.send(BINARY, b"1234", fin=False)
+            await peer.send_frame(BINARY, b"1234", fin=False)
             assert await anext(parts) == b"1234"
-            await peer.send(CONTINUATION, b"56")
+            await peer.send_frame(CONTINUATION, b"56")
             with pytest.raises(ConnectionClosed):
                 await anext(parts)
             assert connection.closed is not None

@@ -13,6 +13,7 @@ from anyio.lowlevel import checkpoint
 
 from anyio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 from anyio_websocket._connection._sent_fragments import FRAGMENT_SIZE
+from anyio_websocket.testing import Frame, ScriptedPeer
 
 from ..support.frames import (
     BINARY,
@@ -21,10 +22,9 @@ from ..support.frames import (
     PING,
     PONG,
     TEXT,
-    Frame,
     close_payload,
 )
-from ..support.peer import Opener, RawPeer, linked, linked_by_sockets
+from ..support.peer import Opener, linked, linked_by_sockets
 from ..support.sources import Source
 
 pytestmark = pytest.mark.virtual_time
@@ -69,13 +69,13 @@ async def send(ws: WebSocketConnection, parts: Any, text: bool | None = None) ->
 
 async def begun(
     opener: Opener, tasks: anyio.abc.TaskGroup, **options: Any
-) -> tuple[WebSocketConnection, RawPeer, Source]:
+) -> tuple[WebSocketConnection, ScriptedPeer, Source]:
     """Have a task send the first fragment of a message."""
     connection, peer, _ = await opener(tasks, ping_interval=None, **options)
     source = Source()
     tasks.start_soon(send, connection, source)
     source.put(FULL[:5], FULL)
-    first = await peer.receive()
+    first = await peer.receive_frame()
     assert (first.opcode, first.fin) == (BINARY, False)
     assert first.payload == FULL[:5] + FULL  # joined
     return connection, peer, source
@@ -123,22 +123,22 @@ async def test_control_frames_go_between_and_messages_wait(opener: Opener) -> No
             await anyio.wait_all_tasks_blocked()
             scope.cancel()
         tasks.start_soon(connection.ping, b"ours")
-        assert await peer.receive() == Frame(PING, b"ours")
-        await peer.send(PONG, b"ours")
+        assert await peer.receive_frame() == Frame(PING, b"ours")
+        await peer.send_frame(PONG, b"ours")
         await connection.pong(b"unasked")
-        assert await peer.receive() == Frame(PONG, b"unasked")
-        await peer.send(PING, b"theirs")
-        await peer.send(TEXT, b"message")
+        assert await peer.receive_frame() == Frame(PONG, b"unasked")
+        await peer.send_frame(PING, b"theirs")
+        await peer.send_frame(TEXT, b"message")
         assert await connection.get_message() == "message"
-        assert await peer.receive() == Frame(PONG, b"theirs")
+        assert await peer.receive_frame() == Frame(PONG, b"theirs")
         source.put(FULL)
-        assert (await peer.receive()).opcode == CONTINUATION
+        assert (await peer.receive_frame()).opcode == CONTINUATION
         source.put(b"end")
         source.end()
-        last = await peer.receive()
+        last = await peer.receive_frame()
         assert (last.opcode, last.payload, last.fin) == (CONTINUATION, b"end", True)
         for text in (b"second", b"third", b"fourth", b"fifth"):
-            assert await peer.receive() == Frame(TEXT, text)
+            assert await peer.receive_frame() == Frame(TEXT, text)
         # From now on there is no turn to wait for.
         await connection.send_message("last")
         assert connection._core.outbox._turn is None
@@ -152,9 +152,9 @@ async def test_what_waits_for_its_turn_can_be_cancelled(opener: Opener) -> None:
             await connection.send_message("cancelled")
         assert scope.cancelled_caught
         source.end()
-        assert (await peer.receive()).fin
+        assert (await peer.receive_frame()).fin
         await connection.send_message("sent")
-        assert await peer.receive() == Frame(TEXT, b"sent")
+        assert await peer.receive_frame() == Frame(TEXT, b"sent")
         tasks.cancel_scope.cancel()
 
 
@@ -170,11 +170,11 @@ async def test_an_iterable_that_raises_ends_a_message_that_was_begun(
         with pytest.raises(KeyError):
             await connection.send_message(failing())
         assert connection.closed == CloseReason(1011, "a message could not be finished")
-        assert not (await peer.receive()).fin
-        close = await peer.receive()
+        assert not (await peer.receive_frame()).fin
+        close = await peer.receive_frame()
         assert close.opcode == CLOSE
         assert close.payload[:2] == (1011).to_bytes(2, "big")
-        await peer.send(CLOSE, close_payload(1011, ""))
+        await peer.send_frame(CLOSE, close_payload(1011, ""))
         tasks.start_soon(peer.receive_all)
         await connection.wait_closed()
 
@@ -201,7 +201,7 @@ async def test_a_message_that_was_not_begun_leaves_no_trace(opener: Opener) -> N
             await connection.send_message(Source())
         assert scope.cancelled_caught
         await connection.send_message("sent")
-        assert await peer.receive() == Frame(TEXT, b"sent")
+        assert await peer.receive_frame() == Frame(TEXT, b"sent")
         tasks.cancel_scope.cancel()
 
 
@@ -237,7 +237,7 @@ async def test_the_end_of_the_connection_is_seen_at_the_next_part(
 
         tasks.start_soon(sender)
         source.put(FULL)
-        await peer.receive()
+        await peer.receive_frame()
         await peer.send_close(1001)
         tasks.start_soon(peer.receive_all)
         await connection.wait_closed()

@@ -17,9 +17,10 @@ from anyio_websocket import (
     WebSocketRequest,
     open_websocket,
 )
+from anyio_websocket.testing import ScriptedPeer, handshake_request, handshake_response
 
 from ..support.frames import BINARY, CLOSE, PING, TEXT, close_payload
-from ..support.peer import Opener, RawPeer, request, response
+from ..support.peer import Opener
 from ..support.servers import raw_server, serving
 from ..support.sockets import reset
 
@@ -80,12 +81,12 @@ async def test_numbers_agree_with_what_the_peer_counts(opener: Opener) -> None:
 async def test_messages_are_counted_where_that_is_asked_for(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks, ping_interval=20)
-        await peer.send(TEXT, b"hello")
+        await peer.send_frame(TEXT, b"hello")
         assert await connection.get_message() == "hello"
         await connection.send_message("hello")
         await anyio.sleep(21)
-        assert (await peer.receive()).payload == b"hello"
-        assert (await peer.receive()).opcode == PING
+        assert (await peer.receive_frame()).payload == b"hello"
+        assert (await peer.receive_frame()).opcode == PING
         numbers = connection.statistics()
         assert numbers.messages_sent is None
         assert numbers.messages_received is None
@@ -124,8 +125,8 @@ async def test_a_server_over_the_network(
             else await anyio.connect_tcp("127.0.0.1", port)
         )
         async with stream:
-            peer = RawPeer(stream, masks=True)
-            await stream.send(request(deflate))
+            peer = ScriptedPeer(stream, is_client=True)
+            await stream.send(handshake_request(deflate))
             await peer.receive_head()
             wire = peer.frame(TEXT, b"x" * 10_000) + peer.frame(CLOSE)
             await stream.send(wire)
@@ -142,12 +143,12 @@ async def test_a_client_over_the_network(by_reset: bool) -> None:
     counted: list[int] = []
 
     async def server(stream: anyio.abc.ByteStream) -> None:
-        peer = RawPeer(stream, masks=False)
+        peer = ScriptedPeer(stream, is_client=False)
         wire = peer.frame(TEXT, b"hello")
-        await stream.send(response(await peer.receive_head()) + wire)
+        await stream.send(handshake_response(await peer.receive_head()) + wire)
         counted.append(len(wire))
         if by_reset:
-            await peer.receive()
+            await peer.receive_frame()
             reset(stream.extra(anyio.abc.SocketAttribute.raw_socket).dup())
             await stream.aclose()
         else:

@@ -30,9 +30,9 @@ async def test_the_time_that_sending_waits_for_the_peer(
         await anyio.sleep(3)
         assert seconds() == 3
         assert connection.statistics().unsent_bytes >= 4000
-        await peer.receive()  # the short one
-        await peer.receive()
-        await peer.receive()
+        await peer.receive_frame()  # the short one
+        await peer.receive_frame()
+        await peer.receive_frame()
         await anyio.sleep(5)
         assert seconds() == 3
         assert connection.statistics().unsent_bytes == 0

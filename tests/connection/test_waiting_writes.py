@@ -25,9 +25,10 @@ from anyio_websocket import (
     wrap_client_stream,
 )
 from anyio_websocket._connection._waiting_writes import LOOKS
+from anyio_websocket.testing import ScriptedPeer, handshake_request, handshake_response
 
 from ..support.frames import PING, TEXT, frame
-from ..support.peer import Opener, RawPeer, over_socket, request, response
+from ..support.peer import Opener, over_socket
 from ..support.servers import serving
 
 LARGE = bytes(1_000_000)
@@ -45,11 +46,11 @@ def took_nothing() -> Iterator[None]:
     assert 60 <= anyio.current_time() - started < 60 * (1 + 1.1 / LOOKS)
 
 
-async def ping_for_ever(peer: RawPeer) -> None:
+async def ping_for_ever(peer: ScriptedPeer) -> None:
     """Show signs of life, and read nothing."""
     with suppress(anyio.BrokenResourceError):
         while True:
-            await peer.send(PING)
+            await peer.send_frame(PING)
             await anyio.sleep(5)
 
 
@@ -118,7 +119,7 @@ async def test_G13_who_sends_now_and_then_is_not_judged(opener: Opener) -> None:
         ws, peer, _ = await opener(tasks, ping_interval=None)
         for pause in (0.1, 14, 16, 59, 61, 1000):
             await ws.send_message("hello")
-            assert (await peer.receive()).opcode == TEXT
+            assert (await peer.receive_frame()).opcode == TEXT
             await anyio.sleep(pause)
         assert ws.closed is None
         tasks.cancel_scope.cancel()
@@ -129,7 +130,7 @@ async def test_G13_what_waits_in_the_background(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         ws, peer, stream = await opener(tasks, ping_interval=None)
         stream.narrow(10, 65536)
-        tasks.start_soon(peer.send, PING, bytes(100))  # its Pong does not fit
+        tasks.start_soon(peer.send_frame, PING, bytes(100))  # its Pong does not fit
         with took_nothing():
             await ws.get_message()
         tasks.cancel_scope.cancel()
@@ -140,7 +141,7 @@ async def test_G13_what_the_peer_sent_is_the_reason(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         ws, peer, _ = await opener(tasks, message_queue_size=0, ping_interval=None)
         for text in (b"one", b"two"):
-            await peer.send(TEXT, text)
+            await peer.send_frame(TEXT, text)
         await peer.send_close(1008, "too slow for us")
         with pytest.raises(ConnectionClosed):
             await ws.send_message(LARGE)
@@ -240,7 +241,7 @@ class Deaf:
                 self._socket, server_hostname="localhost"
             )
         with self._socket:
-            self._socket.sendall(request())
+            self._socket.sendall(handshake_request())
             assert self._socket.recv(1000).startswith(b"HTTP/1.1 101")
             self._stay(b"\x89\x80\0\0\0\0")
 
@@ -248,7 +249,7 @@ class Deaf:
         if self._context is not None:
             self._socket = self._context.wrap_socket(self._socket, server_side=True)
         with self._socket:
-            self._socket.sendall(response(self._socket.recv(1000)))
+            self._socket.sendall(handshake_response(self._socket.recv(1000)))
             self._stay(b"\x89\0")
 
     def _stay(self, ping: bytes) -> None:

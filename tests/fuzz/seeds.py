@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
+from anyio_websocket.testing import handshake_request
+
 from ..support.frames import (
     BINARY,
     CLOSE,
@@ -15,7 +17,6 @@ from ..support.frames import (
     close_payload,
     frame,
 )
-from ..support.peer import request
 
 _MASK: Final = b"\1\2\3\4"
 _OFFER: Final = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
@@ -69,22 +70,27 @@ _ANSWER: Final = (
 
 SEEDS: Final[dict[str, list[bytes]]] = {
     "request": [
-        request(),
-        request(_OFFER, b"Sec-WebSocket-Protocol: chat, other", b"Cookie: a=b"),
-        request(b"Origin: https://example.org", host=b"example.org:443") + b"\x81\x80",
-        request(b"Origin: http://[::1]:80", b"Sec-Fetch-Site: same-origin", host=b"x"),
-        request(b'Sec-WebSocket-Extensions: x; a="b, \\"c", y; "z'),
-        request(line=b"GET ws://example.org/a%20b?c#d HTTP/1.1"),
-        request(line=b"HEAD http://[::1]:8000?c HTTP/1.1"),
-        b"\r\n" + request(),
-        request(b"Content-Length: 5") + b"hello",
-        request(b"X:" + b"x" * 9000),
-        request(*[b"X: x"] * 101),
+        handshake_request(),
+        handshake_request(
+            _OFFER, b"Sec-WebSocket-Protocol: chat, other", b"Cookie: a=b"
+        ),
+        handshake_request(b"Origin: https://example.org", host=b"example.org:443")
+        + b"\x81\x80",
+        handshake_request(
+            b"Origin: http://[::1]:80", b"Sec-Fetch-Site: same-origin", host=b"x"
+        ),
+        handshake_request(b'Sec-WebSocket-Extensions: x; a="b, \\"c", y; "z'),
+        handshake_request(line=b"GET ws://example.org/a%20b?c#d HTTP/1.1"),
+        handshake_request(line=b"HEAD http://[::1]:8000?c HTTP/1.1"),
+        b"\r\n" + handshake_request(),
+        handshake_request(b"Content-Length: 5") + b"hello",
+        handshake_request(b"X:" + b"x" * 9000),
+        handshake_request(*[b"X: x"] * 101),
         b"\x16\x03\x01\x02\x00\x01",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ],
     "plain request": [
-        request(),
+        handshake_request(),
         b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
         b"OPTIONS * HTTP/1.0\r\n\r\n",
         b"HEAD http://x:1/a HTTP/1.1\r\nHost: y\r\nUpgrade: h2c, websocket\r\n\r\n",

@@ -15,11 +15,16 @@ import anyio
 import pytest
 
 from anyio_websocket import ConnectionClosed, wrap_server_stream
+from anyio_websocket.testing import (
+    MemoryStream,
+    ScriptedPeer,
+    handshake_request,
+    memory_stream_pair,
+)
 
 from ..support.costs import traced
 from ..support.frames import BINARY, CONTINUATION, TEXT
-from ..support.peer import Opener, RawPeer, request
-from ..support.streams import MemoryStream, stream_pair
+from ..support.peer import Opener
 
 pytestmark = [pytest.mark.virtual_time, pytest.mark.measured]
 
@@ -32,18 +37,18 @@ MARGIN = 65536  # bytes, of the contract
 NOISE = random.Random(5).randbytes(LIMIT + 1)
 
 
-async def laid_out(peer: RawPeer, wire: bytes) -> None:
+async def laid_out(peer: ScriptedPeer, wire: bytes) -> None:
     """Have bytes on the way before anybody reads."""
     assert isinstance(peer.stream, MemoryStream)
     peer.stream.max_send = len(wire)
     await peer.stream.send(wire)
 
 
-def whole(peer: RawPeer, size: int) -> bytes:
+def whole(peer: ScriptedPeer, size: int) -> bytes:
     return peer.frame(BINARY, NOISE[:size])
 
 
-def in_fragments(peer: RawPeer, size: int) -> bytes:
+def in_fragments(peer: ScriptedPeer, size: int) -> bytes:
     pieces = [NOISE[i : min(i + 50_000, size)] for i in range(0, size, 50_000)]
     return b"".join(
         peer.frame(CONTINUATION if i else BINARY, piece, fin=i == len(pieces) - 1)
@@ -51,7 +56,7 @@ def in_fragments(peer: RawPeer, size: int) -> bytes:
     )
 
 
-def compressed(peer: RawPeer, size: int) -> bytes:
+def compressed(peer: ScriptedPeer, size: int) -> bytes:
     packer = zlib.compressobj(wbits=-12)
     data = packer.compress(NOISE[:size]) + packer.flush(zlib.Z_SYNC_FLUSH)
     return peer.frame(BINARY, data[:-4], rsv=4)
@@ -63,7 +68,7 @@ EXTENSION = b"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bi
 @pytest.mark.parametrize("frames", [whole, in_fragments, compressed])
 @pytest.mark.parametrize("too_many", [0, 1])
 async def test_D1_memory_of_a_message(
-    opener: Opener, frames: Callable[[RawPeer, int], bytes], too_many: int
+    opener: Opener, frames: Callable[[ScriptedPeer, int], bytes], too_many: int
 ) -> None:
     deflates = frames is compressed
     async with anyio.create_task_group() as tasks:
@@ -117,10 +122,12 @@ async def test_D3_memory_of_tiny_reads(opener: Opener) -> None:
 
 
 async def test_A13_memory_of_frames_before_the_response() -> None:
-    ours, theirs = stream_pair(CAPACITY)
-    peer = RawPeer(theirs, masks=True)
+    ours, theirs = memory_stream_pair(CAPACITY)
+    peer = ScriptedPeer(theirs, is_client=True)
     count = 10_000
-    wire = request() + b"".join(peer.frame(TEXT, b"%d" % i * 20) for i in range(count))
+    wire = handshake_request() + b"".join(
+        peer.frame(TEXT, b"%d" % i * 20) for i in range(count)
+    )
     await laid_out(peer, wire)
     async with anyio.create_task_group() as tasks:
         with traced() as memory:

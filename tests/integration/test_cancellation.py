@@ -30,12 +30,12 @@ from anyio_websocket import (
     wrap_client_stream,
     wrap_server_stream,
 )
+from anyio_websocket.testing import memory_stream_pair
 
 from ..support.backends import tasks_now
 from ..support.peer import linked, linked_by_sockets
 from ..support.servers import serving
 from ..support.steps import Way, by_scope, by_task, cancelled_at, ways
-from ..support.streams import stream_pair
 from ..support.sweeps import swept
 
 pytestmark = pytest.mark.sweep
@@ -251,7 +251,7 @@ async def test_F6_handshakes_cancelled_at_every_step(anyio_backend_name: str) ->
         client: int | None, server: int | None, way: Way = by_scope
     ) -> tuple[int, int]:
         counts = [0, 0]
-        ours, theirs = stream_pair()
+        ours, theirs = memory_stream_pair()
         with anyio.fail_after(BUDGET):
             async with anyio.create_task_group() as tasks:
 
@@ -298,7 +298,7 @@ async def test_F6_handshakes_cancelled_at_every_step(anyio_backend_name: str) ->
 async def test_F3_the_nursery_cancelled_at_every_step(anyio_backend_name: str) -> None:
     # Here the nursery of the connection is cancelled, and so is its background task.
     async def play(at: int | None, way: Way = by_scope) -> int:
-        ours, theirs = stream_pair(1000)
+        ours, theirs = memory_stream_pair(1000)
         counts: list[int] = []
         closed: list[CloseReason | None] = []
 

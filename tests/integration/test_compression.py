@@ -27,17 +27,18 @@ from anyio_websocket import (
     open_websocket_url,
     serve_websocket,
 )
+from anyio_websocket.testing import MemoryStream, ScriptedPeer
 
 from ..support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from ..support.hostile_work import bomb
-from ..support.peer import RawPeer, client_of_raw_server, linked, server_of_raw_client
-from ..support.streams import MemoryStream, hang
+from ..support.peer import client_of_raw_server, linked, server_of_raw_client
+from ..support.streams import hang
 
 RSV1 = 4
 AGREED = b"permessage-deflate; server_max_window_bits=12; client_max_window_bits=12"
 HEADER = b"Sec-WebSocket-Extensions: " + AGREED
 
-Opened = tuple[WebSocketConnection, RawPeer, MemoryStream]
+Opened = tuple[WebSocketConnection, ScriptedPeer, MemoryStream]
 Opener = Callable[..., Awaitable[Opened]]
 
 
@@ -147,7 +148,7 @@ async def test_A10_an_invalid_offer_is_declined() -> None:
         )
         assert connection.compression is None
         await connection.send_message("x" * 100)
-        assert (await peer.receive()).payload == b"x" * 100
+        assert (await peer.receive_frame()).payload == b"x" * 100
         tasks.cancel_scope.cancel()
 
 
@@ -171,7 +172,7 @@ async def test_what_is_on_the_wire(opener: Opener) -> None:
         inflate = zlib.decompressobj(-12)
         for _ in range(3):
             await connection.send_message("message message message")
-            sent = await peer.receive()
+            sent = await peer.receive_frame()
             assert (sent.opcode, sent.rsv) == (TEXT, RSV1)
             plain = inflate.decompress(sent.payload + b"\0\0\xff\xff")
             assert plain == b"message message message"
@@ -183,10 +184,10 @@ async def test_D10_one_message_is_sent_uncompressed(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         await connection.send_message("secret", compress=False)
-        sent = await peer.receive()
+        sent = await peer.receive_frame()
         assert (sent.rsv, sent.payload) == (0, b"secret")
         await connection.send_message("x", compress=True)
-        assert (await peer.receive()).rsv == RSV1
+        assert (await peer.receive_frame()).rsv == RSV1
         tasks.cancel_scope.cancel()
 
 
@@ -195,11 +196,11 @@ async def test_D5_control_frames_inside_of_a_message(opener: Opener) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
         blob = deflated(b"hello hello hello")
-        await peer.send(TEXT, blob[:4], fin=False, rsv=RSV1)
-        await peer.send(PING, b"1")
-        await peer.send(CONTINUATION, blob[4:])
+        await peer.send_frame(TEXT, blob[:4], fin=False, rsv=RSV1)
+        await peer.send_frame(PING, b"1")
+        await peer.send_frame(CONTINUATION, blob[4:])
         assert await connection.get_message() == "hello hello hello"
-        assert (await peer.receive()).opcode == PONG
+        assert (await peer.receive_frame()).opcode == PONG
         tasks.cancel_scope.cancel()
 
 
@@ -217,12 +218,12 @@ async def test_D4_D6_bad_compressed_frames_are_rejected(
 ) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer, _ = await opener(tasks)
-        await peer.send(BINARY, payload, rsv=rsv)
+        await peer.send_frame(BINARY, payload, rsv=rsv)
         with pytest.raises(ConnectionClosed) as caught:
             await connection.get_message()
         assert caught.value.reason is not None
         assert caught.value.reason.code == code
-        frame = await peer.receive()
+        frame = await peer.receive_frame()
         assert (frame.opcode, frame.payload[:2]) == (CLOSE, code.to_bytes(2, "big"))
         tasks.cancel_scope.cancel()
 
@@ -384,11 +385,11 @@ async def test_a_custom_extension_on_the_wire() -> None:
             max_message_size=1000,
         )
         await connection.send_message("abc")
-        sent = await peer.receive()
+        sent = await peer.receive_frame()
         assert (sent.rsv, sent.payload) == (2, b"cba")
-        await peer.send(TEXT, b"zyx", rsv=2)
+        await peer.send_frame(TEXT, b"zyx", rsv=2)
         assert await connection.get_message() == "xyz"
-        await peer.send(BINARY, bytes(1001), rsv=2)
+        await peer.send_frame(BINARY, bytes(1001), rsv=2)
         with pytest.raises(ConnectionClosed):
             await connection.get_message()
         assert connection.closed is not None

@@ -33,6 +33,12 @@ from anyio_websocket import (
     wrap_client_stream,
     wrap_server_stream,
 )
+from anyio_websocket.testing import (
+    MemoryListener,
+    MemoryStream,
+    ScriptedPeer,
+    memory_stream_pair,
+)
 
 from ..support.backends import tasks_now
 from ..support.faults import (
@@ -47,8 +53,7 @@ from ..support.faults import (
     Manner,
 )
 from ..support.frames import BINARY, MASK, PING, PONG, TEXT, frame
-from ..support.peer import Opener, RawPeer
-from ..support.streams import MemoryListener, MemoryStream, stream_pair
+from ..support.peer import Opener
 from ..support.sweeps import swept
 
 pytestmark = [pytest.mark.virtual_time, pytest.mark.sweep]
@@ -291,7 +296,7 @@ async def play(
     manner: Manner = PLAIN,
 ) -> int:
     """Play a scenario with a fault on one side; return how many operations it has."""
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     manner.apply(ours, theirs)
     client = Faulty(ours, at if on_client else None, fault, manner)
     server = Faulty(theirs, None if on_client else at, fault, manner)
@@ -340,58 +345,58 @@ async def test_E6_to_E9_F4_F6_F7_short_and_slow_streams(
 # -- the peer says and does anything ----------------------------------------------
 
 
-async def silent(peer: RawPeer) -> None:
+async def silent(peer: ScriptedPeer) -> None:
     await peer.receive_all()
 
 
-async def deaf(peer: RawPeer) -> None:
+async def deaf(peer: ScriptedPeer) -> None:
     await anyio.sleep_forever()
 
 
-async def flooding(peer: RawPeer) -> None:
+async def flooding(peer: ScriptedPeer) -> None:
     while True:
-        await peer.send(TEXT, b"x" * 100)
+        await peer.send_frame(TEXT, b"x" * 100)
         await anyio.sleep(0.2)  # or virtual time would stand still
 
 
-async def closing(peer: RawPeer) -> None:
+async def closing(peer: ScriptedPeer) -> None:
     await peer.send_close(4001, "theirs")
 
 
-async def leaving(peer: RawPeer) -> None:
-    await peer.send(TEXT, b"the last word")
+async def leaving(peer: ScriptedPeer) -> None:
+    await peer.send_frame(TEXT, b"the last word")
     await peer.stream.aclose()
 
 
-async def mistaken(peer: RawPeer) -> None:
-    await peer.send(5)
+async def mistaken(peer: ScriptedPeer) -> None:
+    await peer.send_frame(5)
 
 
-async def oversized(peer: RawPeer) -> None:
-    mask = MASK if peer.masks else None
+async def oversized(peer: ScriptedPeer) -> None:
+    mask = MASK if peer.is_client else None
     await peer.stream.send(frame(BINARY, length=2**40, mask=mask))
     await flooding(peer)
 
 
-async def flooding_pings(peer: RawPeer) -> None:
+async def flooding_pings(peer: ScriptedPeer) -> None:
     for i in range(100):
-        await peer.send(PING, b"%d" % i)
-    await peer.send(TEXT, b"through")
+        await peer.send_frame(PING, b"%d" % i)
+    await peer.send_frame(TEXT, b"through")
 
 
-async def closing_behind_pings(peer: RawPeer) -> None:
+async def closing_behind_pings(peer: ScriptedPeer) -> None:
     for _ in range(3):
-        assert (await peer.receive()).opcode == PING
-    await peer.send(PONG, b"another one's")
+        assert (await peer.receive_frame()).opcode == PING
+    await peer.send_frame(PONG, b"another one's")
     await peer.send_close(4001)
     await peer.receive_all()
 
 
-async def talking_on(peer: RawPeer) -> None:
-    await peer.receive()  # our Close
-    await peer.send(PING, b"ping")
-    await peer.send(TEXT, b"text")
-    await peer.send(PONG, b"")
+async def talking_on(peer: ScriptedPeer) -> None:
+    await peer.receive_frame()  # our Close
+    await peer.send_frame(PING, b"ping")
+    await peer.send_frame(TEXT, b"text")
+    await peer.send_frame(PONG, b"")
     await peer.send_close(4001)
     await peer.stream.send(b"and anything")
     await peer.receive_all()
@@ -443,7 +448,7 @@ class Against(NamedTuple):
     """A scenario with a peer by hand, and how it ends if nothing else goes wrong."""
 
     name: str
-    peer: Callable[[RawPeer], Awaitable[object]]
+    peer: Callable[[ScriptedPeer], Awaitable[object]]
     act: Act
     code: int
 
@@ -476,7 +481,7 @@ async def play_against(
 ) -> int:
     """Play it, with a fault on our side; return how many operations it has."""
 
-    async def be_the_peer(peer: RawPeer) -> None:
+    async def be_the_peer(peer: ScriptedPeer) -> None:
         with suppress(
             anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream
         ):

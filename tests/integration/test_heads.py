@@ -18,10 +18,9 @@ from anyio_websocket import (
     wrap_client_stream,
     wrap_server_stream,
 )
+from anyio_websocket.testing import ScriptedPeer, handshake_response, memory_stream_pair
 
-from ..support.peer import RawPeer, response
 from ..support.servers import raw_server, serving
-from ..support.streams import stream_pair
 
 COOKIES = [("Cookie", f"token{i}={'x' * 9000}") for i in range(3)]
 LONG = [("Authorization", "Bearer " + "x" * 20_000)]
@@ -77,7 +76,7 @@ async def test_A17_a_limit_of_a_clients_own() -> None:
 
 
 async def test_A17_users_streams() -> None:
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
 
         async def serve() -> None:
@@ -90,7 +89,7 @@ async def test_A17_users_streams() -> None:
         )
         assert await ws.get_message() == "0"
         await ws.aclose()
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
 
         async def serve_less() -> None:
@@ -119,8 +118,8 @@ async def test_B3_A17_a_head_without_end(size: int) -> None:
 
     async def flood(stream: ByteStream) -> None:
         nonlocal received
-        head = await RawPeer(stream, masks=False).receive_head()
-        await stream.send(response(head)[:-2])
+        head = await ScriptedPeer(stream, is_client=False).receive_head()
+        await stream.send(handshake_response(head)[:-2])
         while True:
             received += 512
             await stream.send(b"X: " + b"x" * 507 + b"\r\n")

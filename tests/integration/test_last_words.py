@@ -29,30 +29,29 @@ from anyio_websocket import (
     wrap_server_stream,
 )
 from anyio_websocket._transport._tls import TlsTransport
+from anyio_websocket.testing import (
+    Frame,
+    MemoryListener,
+    ScriptedPeer,
+    handshake_request,
+    handshake_response,
+)
 
 from ..support.frames import (
     BINARY,
     CLOSE,
     CONTINUATION,
     TEXT,
-    Frame,
     close_payload,
     frame,
     take_frame,
 )
 from ..support.memory_servers import accepted_client, serving
-from ..support.peer import (
-    Opener,
-    RawPeer,
-    linked_by_sockets,
-    over_socket,
-    request,
-    response,
-)
+from ..support.peer import Opener, linked_by_sockets, over_socket
 from ..support.servers import connected, is_answered, raw_server, said
 from ..support.servers import serving as serving_tcp
 from ..support.sockets import pair, reset
-from ..support.streams import MemoryListener, failing
+from ..support.streams import failing
 from ..support.stretch import set_max_stretch
 
 
@@ -81,11 +80,15 @@ async def test_E15_a_reply_with_other_words_is_quiet(
         peer = await accepted_client(listener)
         if by == "handler":
             tasks.start_soon(opened[0].aclose, 4001, "kicked")
-            assert await peer.receive() == Frame(CLOSE, close_payload(4001, "kicked"))
+            assert await peer.receive_frame() == Frame(
+                CLOSE, close_payload(4001, "kicked")
+            )
         else:
             tasks.start_soon(server.aclose, 1012, "restart")
-            assert await peer.receive() == Frame(CLOSE, close_payload(1012, "restart"))
-        await peer.send(CLOSE, payload)
+            assert await peer.receive_frame() == Frame(
+                CLOSE, close_payload(1012, "restart")
+            )
+        await peer.send_frame(CLOSE, payload)
         assert await peer.receive_all() == b""
         await peer.stream.aclose()
         await anyio.sleep(2)
@@ -136,8 +139,8 @@ async def test_E14_a_handler_goes_on_after_the_loop() -> None:
 
     async with serving(handler) as (listener, _):
         peer = await accepted_client(listener)
-        await peer.send(TEXT, b"hi")
-        await peer.send(CLOSE)
+        await peer.send_frame(TEXT, b"hi")
+        await peer.send_frame(CLOSE)
         with anyio.fail_after(1):
             await saved.wait()
         await peer.stream.aclose()
@@ -223,8 +226,10 @@ def _server_of(
     """A server that answers, sends its last words, and leaves with a reset."""
 
     async def handler(stream: ByteStream) -> None:
-        asked = await RawPeer(stream, masks=False).receive_head()
-        await stream.send(response(asked) + frame(TEXT, b"ok", mask=None) * after_first)
+        asked = await ScriptedPeer(stream, is_client=False).receive_head()
+        await stream.send(
+            handshake_response(asked) + frame(TEXT, b"ok", mask=None) * after_first
+        )
         if after_first:
             await stream.receive()
         await anyio.sleep(0.02)
@@ -434,7 +439,7 @@ async def test_E16_a_client_that_leaves_behind_a_full_inbox(
         told.set()
 
     async def leave(port: int) -> None:
-        async with connected(port, request()) as peer:
+        async with connected(port, handshake_request()) as peer:
             await peer.receive_head()
             await peer.stream.send(peer.frame(TEXT, b"x") * 20)
             if how == "close":
@@ -455,7 +460,7 @@ async def test_E16_a_client_that_leaves_behind_a_full_inbox(
             async with serving_tcp(handler, max_connections=1, **options) as port:
                 await leave(port)
                 await told.wait()
-                async with connected(port, request()) as peer:
+                async with connected(port, handshake_request()) as peer:
                     assert await is_answered(peer)
         else:
             listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
@@ -484,7 +489,7 @@ async def test_E16_a_living_client_is_not_judged() -> None:
         serving_tcp(
             handler, message_queue_size=3, ping_interval=0.1, ping_timeout=0.1
         ) as port,
-        connected(port, request()) as peer,
+        connected(port, handshake_request()) as peer,
     ):
         await peer.receive_head()
         await peer.stream.send(peer.frame(TEXT, b"x") * 20)

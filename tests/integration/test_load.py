@@ -27,15 +27,15 @@ from anyio_websocket import (
     open_websocket,
     serve_websocket,
 )
+from anyio_websocket.testing import handshake_request
 
 from ..support.backends import tasks_now
 from ..support.frames import CLOSE, TEXT, close_payload, frame
-from ..support.peer import request
 from ..support.sockets import read, reset
 
 pytestmark = pytest.mark.measured
 
-HANDSHAKE = request(host=b"127.0.0.1")
+HANDSHAKE = handshake_request(host=b"127.0.0.1")
 MASK = b"\1\2\3\4"
 
 
@@ -283,11 +283,11 @@ async def test_G8_hostile_text_in_what_is_logged(
         server = await tasks.start(serve, handler, "127.0.0.1", 0, None)
         secret = b"Authorization: Basic c2VjcmV0"
         for data in (
-            request(secret, b"X: \x1b[31m", host=b"bad host\x1b"),
-            request(secret, line=b"GET /\x1b[31m HTTP/1.1"),
+            handshake_request(secret, b"X: \x1b[31m", host=b"bad host\x1b"),
+            handshake_request(secret, line=b"GET /\x1b[31m HTTP/1.1"),
             b"\x1b[31m" * 10,
             struct.pack(">Q", 2**63) * 8,
-            request(secret),
+            handshake_request(secret),
         ):
             with connected(server.port) as sock:
                 sock.send(data)

@@ -22,9 +22,14 @@ from anyio_websocket import (
     open_websocket,
     serve_websocket,
 )
+from anyio_websocket.testing import (
+    Frame,
+    ScriptedPeer,
+    handshake_request,
+    handshake_response,
+)
 
-from ..support.frames import CLOSE, PING, PONG, TEXT, Frame, close_payload
-from ..support.peer import RawPeer, request, response
+from ..support.frames import CLOSE, PING, PONG, TEXT, close_payload
 from ..support.servers import echo, serving
 
 
@@ -35,24 +40,24 @@ def reset_on_close(stream: SocketStream) -> None:
 
 
 @asynccontextmanager
-async def raw_client(port: int, **tls: Any) -> AsyncGenerator[RawPeer]:
+async def raw_client(port: int, **tls: Any) -> AsyncGenerator[ScriptedPeer]:
     """Connect by hand, with the handshake done."""
     async with await anyio.connect_tcp("127.0.0.1", port, **tls) as stream:
-        peer = RawPeer(stream, masks=True)
-        await stream.send(request())
+        peer = ScriptedPeer(stream, is_client=True)
+        await stream.send(handshake_request())
         assert (await peer.receive_head()).startswith(b"HTTP/1.1 101 ")
         yield peer
 
 
 async def test_echo_by_hand() -> None:
     async with serving() as port, raw_client(port) as peer:
-        await peer.send(TEXT, b"one ", fin=False)
-        await peer.send(PING, b"between")
-        await peer.send(0, b"message")
-        assert await peer.receive() == Frame(PONG, b"between")
-        assert await peer.receive() == Frame(TEXT, b"one message")
+        await peer.send_frame(TEXT, b"one ", fin=False)
+        await peer.send_frame(PING, b"between")
+        await peer.send_frame(0, b"message")
+        assert await peer.receive_frame() == Frame(PONG, b"between")
+        assert await peer.receive_frame() == Frame(TEXT, b"one message")
         await peer.send_close(4000, "bye")
-        assert await peer.receive() == Frame(CLOSE, close_payload(4000, "bye"))
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(4000, "bye"))
         assert await peer.receive_all() == b""
 
 
@@ -65,10 +70,10 @@ async def test_E5_the_close_reaches_a_client_that_floods() -> None:
                 while True:
                     await peer.stream.send(bytes(65536))
 
-        await peer.send(TEXT, b"x" * 1001)
+        await peer.send_frame(TEXT, b"x" * 1001)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(flood)
-            frame = await peer.receive()
+            frame = await peer.receive_frame()
             with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                 while True:
                     await peer.stream.receive()
@@ -81,17 +86,17 @@ async def test_E5_the_close_reaches_a_server_that_floods() -> None:
 
     async def serve(stream: SocketStream) -> None:
         async with stream:
-            peer = RawPeer(stream, masks=False)
-            await stream.send(response(await peer.receive_head()))
+            peer = ScriptedPeer(stream, is_client=False)
+            await stream.send(handshake_response(await peer.receive_head()))
 
             async def flood() -> None:
                 with pytest.raises(anyio.BrokenResourceError):
                     while True:
-                        await peer.send(TEXT, b"x" * 10_000)
+                        await peer.send_frame(TEXT, b"x" * 10_000)
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(flood)
-                frames.append(await peer.receive())
+                frames.append(await peer.receive_frame())
 
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     async with listener, anyio.create_task_group() as tasks:
@@ -120,7 +125,7 @@ async def test_E1_a_client_that_never_answers() -> None:
 
     async with serving(handler, disconnect_timeout=0.3) as port:
         async with raw_client(port) as peer:
-            assert await peer.receive() == Frame(CLOSE, close_payload(4000))
+            assert await peer.receive_frame() == Frame(CLOSE, close_payload(4000))
             with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                 await peer.stream.receive()
     assert closed[0].closed == CloseReason(4000, None)
@@ -142,7 +147,7 @@ async def test_E19_a_client_that_answers_the_close_and_keeps_the_connection(
     wrapping = {"tls": True, "ssl_context": client_tls} if tls else {}
     async with serving(handler, context, disconnect_timeout=0.3) as port:
         async with raw_client(port, **wrapping) as peer:
-            assert await peer.receive() == Frame(CLOSE, close_payload(4000))
+            assert await peer.receive_frame() == Frame(CLOSE, close_payload(4000))
             await peer.send_close(4001)
             with pytest.raises(anyio.EndOfStream):  # and no reset
                 await peer.stream.receive()
@@ -178,14 +183,14 @@ async def test_E7_a_client_that_is_gone(how: str) -> None:
 
 async def test_A2_resets_during_the_handshake() -> None:
     async with serving(handler_errors="raise") as port:
-        for data in (b"", b"GET / HTTP/1.1\r\n", request()):
+        for data in (b"", b"GET / HTTP/1.1\r\n", handshake_request()):
             stream = await anyio.connect_tcp("127.0.0.1", port)
             await stream.send(data)
             reset_on_close(stream)
             await stream.aclose()
         async with raw_client(port) as peer:  # the server lives
-            await peer.send(TEXT, b"hello")
-            assert await peer.receive() == Frame(TEXT, b"hello")
+            await peer.send_frame(TEXT, b"hello")
+            assert await peer.receive_frame() == Frame(TEXT, b"hello")
 
 
 async def test_G2_clients_that_come_and_vanish() -> None:
@@ -199,7 +204,7 @@ async def test_G2_clients_that_come_and_vanish() -> None:
         async def vanish(passes: int) -> None:
             stream = await anyio.connect_tcp("127.0.0.1", port)
             if passes:
-                await stream.send(request())
+                await stream.send(handshake_request())
                 for _ in range(passes):
                     await anyio.lowlevel.checkpoint()
             reset_on_close(stream)
@@ -210,7 +215,7 @@ async def test_G2_clients_that_come_and_vanish() -> None:
                 for passes in range(30):
                     tasks.start_soon(vanish, passes)
         async with raw_client(port) as peer:  # the server lives
-            assert await peer.receive() == Frame(CLOSE, close_payload(4000))
+            assert await peer.receive_frame() == Frame(CLOSE, close_payload(4000))
             await peer.send_close(4000)
 
 
@@ -228,8 +233,8 @@ async def test_A4_noise_at_a_tls_port(
         async with raw_client(
             port, ssl_context=client_tls, tls_standard_compatible=False
         ) as peer:
-            await peer.send(TEXT, b"hello")
-            assert await peer.receive() == Frame(TEXT, b"hello")
+            await peer.send_frame(TEXT, b"hello")
+            assert await peer.receive_frame() == Frame(TEXT, b"hello")
 
 
 async def test_E7_tls_without_close_notify(

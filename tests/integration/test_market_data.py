@@ -23,19 +23,18 @@ from anyio_websocket import (
     WebSocketRequest,
     reconnecting,
 )
+from anyio_websocket.testing import ScriptedPeer, handshake_response, memory_stream_pair
 
 from ..support.backends import jump, tasks_now
 from ..support.forward_proxies import http_proxy
 from ..support.frames import TEXT
-from ..support.peer import RawPeer, response
 from ..support.reconnects import rejects
 from ..support.servers import serving
-from ..support.streams import stream_pair
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "market_data.py"
 LAST = 12
 
-Scene = Callable[[RawPeer], Awaitable[None]] | Exception
+Scene = Callable[[ScriptedPeer], Awaitable[None]] | Exception
 
 
 def market(url: str, **options: Any) -> tuple[Any, list[str]]:
@@ -72,47 +71,49 @@ class Exchange(ByteStreamConnectable):
         scene = next(self._scenes)
         if isinstance(scene, Exception):
             raise scene
-        ours, theirs = stream_pair()
+        ours, theirs = memory_stream_pair()
 
         async def play() -> None:
             async with theirs:
-                await scene(RawPeer(theirs, masks=False))
+                await scene(ScriptedPeer(theirs, is_client=False))
 
         self._tasks.start_soon(play)
         return ours
 
-    def trades(self, count: int, then: Callable[[RawPeer], Awaitable[None]]) -> Scene:
+    def trades(
+        self, count: int, then: Callable[[ScriptedPeer], Awaitable[None]]
+    ) -> Scene:
         """Let the client in, send it so many trades more, and end in some way."""
 
-        async def scene(peer: RawPeer) -> None:
+        async def scene(peer: ScriptedPeer) -> None:
             head = await peer.receive_head()
             (line,) = [line for line in head.split(b"\r\n") if b"Bearer" in line]
             self.tokens.append(line.split()[-1].decode())
-            await peer.stream.send(response(head))
-            asked = json.loads((await peer.receive()).payload)
+            await peer.stream.send(handshake_response(head))
+            asked = json.loads((await peer.receive_frame()).payload)
             assert asked["symbol"] == "ANYIO"
             for number in range(asked["after"] + 1, asked["after"] + 1 + count):
                 trade = {"number": number, "price": 100 + number}
-                await peer.send(TEXT, json.dumps(trade).encode())
+                await peer.send_frame(TEXT, json.dumps(trade).encode())
             await then(peer)
 
         return scene
 
 
-def closing(code: int) -> Callable[[RawPeer], Awaitable[None]]:
-    async def close(peer: RawPeer) -> None:
+def closing(code: int) -> Callable[[ScriptedPeer], Awaitable[None]]:
+    async def close(peer: ScriptedPeer) -> None:
         await peer.send_close(code)
-        await peer.receive()
+        await peer.receive_frame()
 
     return close
 
 
-async def break_off(peer: RawPeer) -> None:
+async def break_off(peer: ScriptedPeer) -> None:
     """Send half a trade, and end: a router on the way was restarted."""
     await peer.stream.send(peer.frame(TEXT, b'{"number": 999}')[:9])
 
 
-async def fall_silent(peer: RawPeer) -> None:
+async def fall_silent(peer: ScriptedPeer) -> None:
     """The server's machine is off: no byte comes, and no end."""
     await anyio.sleep_forever()
 
@@ -120,7 +121,7 @@ async def fall_silent(peer: RawPeer) -> None:
 NIGHT = 8 * 3600  # seconds
 
 
-async def sleep_with_the_laptop(peer: RawPeer) -> None:
+async def sleep_with_the_laptop(peer: ScriptedPeer) -> None:
     """The client's machine sleeps while a Ping is due; the server forgets it."""
     await anyio.sleep(19)
     jump(NIGHT)

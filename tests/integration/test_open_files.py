@@ -18,8 +18,8 @@ from anyio_websocket import (
     open_websocket,
     serve_websocket,
 )
+from anyio_websocket.testing import ScriptedPeer, handshake_request
 
-from ..support.peer import RawPeer, request
 from ..support.servers import connected, echo, is_answered, is_served, said, serving
 
 
@@ -47,7 +47,7 @@ async def test_G1_no_more_files(
         else:
             tcp = await anyio.create_tcp_listener(local_host="127.0.0.1")
             server = await tasks.start(WebSocketServer(echo, [tcp]).run)
-        async with connected(server.port, request()) as one:
+        async with connected(server.port, handshake_request()) as one:
             assert await is_answered(one)
             with socket.socket() as late:
                 late.setblocking(False)
@@ -65,8 +65,8 @@ async def test_G1_no_more_files(
                     assert os.strerror(errno.EMFILE) in record.message
                 # It is served as soon as there are files again.
                 async with await anyio.abc.SocketStream.from_socket(late) as stream:
-                    await stream.send(request())
-                    assert await is_answered(RawPeer(stream, masks=True))
+                    await stream.send(handshake_request())
+                    assert await is_answered(ScriptedPeer(stream, is_client=True))
             assert await is_served(one)
         assert len(said(caplog)) == 1
         tasks.cancel_scope.cancel()

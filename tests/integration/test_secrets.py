@@ -23,9 +23,9 @@ from anyio_websocket import (
     reconnecting,
 )
 from anyio_websocket.httpx import open_websocket
+from anyio_websocket.testing import ScriptedPeer, handshake_response
 
 from ..support.forward_proxies import proxying, saying
-from ..support.peer import RawPeer, response
 from ..support.servers import answering, raw_server, silent
 
 SECRET = "s3cr3t"
@@ -60,16 +60,16 @@ def redirecting(location: str) -> Any:
 
 
 async def closing(stream: ByteStream) -> None:
-    peer = RawPeer(stream, masks=False)
-    await stream.send(response(await peer.receive_head()))
+    peer = ScriptedPeer(stream, is_client=False)
+    await stream.send(handshake_response(await peer.receive_head()))
     await peer.send_close(4000)
-    await peer.receive()
+    await peer.receive_frame()
 
 
 async def unasked(stream: ByteStream) -> None:
-    peer = RawPeer(stream, masks=False)
+    peer = ScriptedPeer(stream, is_client=False)
     more = f"\r\nSec-WebSocket-Protocol: other\r\nSet-Cookie: a={SECRET}\r\n\r\n"
-    accepted = response(await peer.receive_head()).removesuffix(b"\r\n\r\n")
+    accepted = handshake_response(await peer.receive_head()).removesuffix(b"\r\n\r\n")
     await stream.send(accepted + more.encode())
 
 

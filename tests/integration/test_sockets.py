@@ -26,18 +26,10 @@ from anyio_websocket import (
 )
 from anyio_websocket._connection import _outbox
 from anyio_websocket._transport._readiness import can_wait_for_sockets
+from anyio_websocket.testing import Frame, handshake_request
 
-from ..support.frames import (
-    BINARY,
-    CLOSE,
-    PING,
-    TEXT,
-    Frame,
-    close_payload,
-    frame,
-    take_frame,
-)
-from ..support.peer import over_socket, request
+from ..support.frames import BINARY, CLOSE, PING, TEXT, close_payload, frame, take_frame
+from ..support.peer import over_socket
 from ..support.sockets import read
 from ..support.stretch import set_max_stretch
 
@@ -66,7 +58,7 @@ async def raw_client(port: int) -> socket.socket:
     """Connect with a plain socket, and do the opening handshake."""
     sock = socket.create_connection(("127.0.0.1", port))
     sock.setblocking(False)
-    sock.send(request(host=b"127.0.0.1:%d" % port))
+    sock.send(handshake_request(host=b"127.0.0.1:%d" % port))
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         head += await read(sock, 1)

@@ -51,7 +51,9 @@ async def test_F12_others_run_between_two_turns(
                 await connection.get_message()
 
         async def attack() -> None:
-            await peer.stream.send(KINDS[name](MASK if peer.masks else None)[:60_000])
+            await peer.stream.send(
+                KINDS[name](MASK if peer.is_client else None)[:60_000]
+            )
 
         await anyio.sleep(1)  # by then the background task reads
         if task == "application":

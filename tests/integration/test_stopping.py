@@ -21,12 +21,16 @@ from anyio_websocket import (
     open_websocket,
     serve_websocket,
 )
+from anyio_websocket.testing import (
+    Frame,
+    MemoryListener,
+    ScriptedPeer,
+    handshake_request,
+)
 
-from ..support.frames import CLOSE, TEXT, Frame, close_payload
+from ..support.frames import CLOSE, TEXT, close_payload
 from ..support.memory_servers import accepted_client, raw_client, running, status_of
-from ..support.peer import RawPeer, request
 from ..support.servers import echo
-from ..support.streams import MemoryListener
 
 # -- what clients and handlers see ---------------------------------------------
 
@@ -54,8 +58,8 @@ async def test_E11_clients_are_told(arguments: tuple[Any, ...], close: bytes) ->
         peers = [await accepted_client(it.listener) for _ in range(3)]
         tasks.start_soon(partial(it.stop, *arguments))
         for peer in peers:
-            assert await peer.receive() == Frame(CLOSE, close)
-            await peer.send(CLOSE, close)
+            assert await peer.receive_frame() == Frame(CLOSE, close)
+            await peer.send_frame(CLOSE, close)
             assert await peer.receive_all() == b""
             await peer.stream.aclose()
     assert len(seen) == 3
@@ -76,7 +80,11 @@ async def test_E11_handshakes_in_flight_get_a_503() -> None:
     async with running(handler) as it, anyio.create_task_group() as tasks:
         peers = [
             await raw_client(it.listener, data)
-            for data in (b"", request()[:50], request(line=b"GET /asked HTTP/1.1"))
+            for data in (
+                b"",
+                handshake_request()[:50],
+                handshake_request(line=b"GET /asked HTTP/1.1"),
+            )
         ]
         await anyio.wait_all_tasks_blocked()
         peers.append(await raw_client(it.listener))  # and one that was just accepted
@@ -111,7 +119,7 @@ async def test_E11_a_request_that_comes_at_that_moment() -> None:
 
     async with running(never, handler_errors="raise") as it:
         async with anyio.create_task_group() as tasks:
-            peer = RawPeer(it.listener.connect(), masks=True)
+            peer = ScriptedPeer(it.listener.connect(), is_client=True)
             await anyio.wait_all_tasks_blocked()
 
             async def leave() -> None:
@@ -119,7 +127,7 @@ async def test_E11_a_request_that_comes_at_that_moment() -> None:
                 await peer.stream.aclose()
 
             tasks.start_soon(leave)
-            await peer.stream.send(request())
+            await peer.stream.send(handshake_request())
             await it.stop()  # before the server's task has had its turn
 
 
@@ -150,10 +158,10 @@ async def test_E11_clients_that_do_not_reply(timeout: float | None) -> None:
         assert it.took == pytest.approx(5 if timeout is None else timeout, abs=0.1)
         for peer in peers:
             if timeout != 0:
-                assert await peer.receive() == Frame(CLOSE, close_payload(1001))
+                assert await peer.receive_frame() == Frame(CLOSE, close_payload(1001))
             with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                 while True:
-                    await peer.receive()
+                    await peer.receive_frame()
 
 
 @pytest.mark.virtual_time
@@ -176,7 +184,7 @@ async def test_E11_handlers_that_do_not_end(timeout: float) -> None:
 
         async def leave() -> None:
             with pytest.raises(anyio.EndOfStream):
-                while (await peer.receive()).opcode == CLOSE:
+                while (await peer.receive_frame()).opcode == CLOSE:
                     await peer.send_close(1001)
             await peer.stream.aclose()
 
@@ -207,10 +215,10 @@ async def test_E19_clients_that_answer_the_close_and_keep_the_stream(
         peer = await accepted_client(it.listener)
 
         async def answer() -> None:
-            assert (await peer.receive()).opcode == CLOSE
+            assert (await peer.receive_frame()).opcode == CLOSE
             await peer.send_close(1012)
             with pytest.raises(anyio.EndOfStream):
-                await peer.receive()
+                await peer.receive_frame()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(answer)
@@ -225,7 +233,7 @@ async def test_E11_a_503_that_is_not_read() -> None:
         await anyio.sleep_forever()
 
     async with running(handler) as it:
-        for data in (b"", request()):
+        for data in (b"", handshake_request()):
             peer = await raw_client(it.listener, data)
             await anyio.wait_all_tasks_blocked()
             # The pipe towards the client is full.
@@ -273,7 +281,7 @@ async def test_E11_several_calls() -> None:
         async with anyio.create_task_group() as tasks:
             for delay in range(3):
                 tasks.start_soon(stop, delay)
-            assert await peer.receive() == Frame(CLOSE, close_payload(4000))
+            assert await peer.receive_frame() == Frame(CLOSE, close_payload(4000))
             await peer.send_close(4000)
             assert await peer.receive_all() == b""
             await peer.stream.aclose()
@@ -298,7 +306,7 @@ async def test_E11_cancelled() -> None:
         rude = await accepted_client(it.listener)
         pending = [
             await raw_client(it.listener, data)
-            for data in (b"GET", request(line=b"GET /undecided HTTP/1.1"))
+            for data in (b"GET", handshake_request(line=b"GET /undecided HTTP/1.1"))
         ]
         await anyio.wait_all_tasks_blocked()
         for peer in pending:
@@ -312,9 +320,9 @@ async def test_E11_cancelled() -> None:
         await it.returned.wait()
         assert anyio.current_time() - second < 0.1
         assert sorted(over) == ["/", "/undecided"]
-        assert await rude.receive() == Frame(CLOSE, close_payload(1001))
+        assert await rude.receive_frame() == Frame(CLOSE, close_payload(1001))
         with pytest.raises(anyio.EndOfStream):
-            await rude.receive()
+            await rude.receive_frame()
 
 
 @pytest.mark.virtual_time
@@ -325,7 +333,7 @@ async def test_E11_the_nursery_is_cancelled_meanwhile() -> None:
         await tasks.start(server.run)
         peer = await accepted_client(listener)
         tasks.start_soon(partial(server.aclose, timeout=None))
-        assert await peer.receive() == Frame(CLOSE, close_payload(1001))
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(1001))
         started = anyio.current_time()
         tasks.cancel_scope.cancel()
     assert anyio.current_time() - started < 0.1
@@ -347,7 +355,7 @@ async def test_E11_only_the_arguments_of_the_first_call_count() -> None:
         await tasks.start(server.run)
         peer = await accepted_client(listener)
         tasks.start_soon(partial(server.aclose, 1012, timeout=20))
-        assert await peer.receive() == Frame(CLOSE, close_payload(1012))
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(1012))
         await peer.send_close(1012)
         await peer.stream.aclose()
         await server.aclose(timeout=0)  # would cancel the handler
@@ -375,11 +383,11 @@ async def test_E11_stopped_after_it_was_cancelled() -> None:
             await tasks.start(server.run)
             peer = await accepted_client(listener)
             tasks.cancel_scope.cancel()
-        await peer.send(TEXT, b"still here?")
-        assert await peer.receive() == Frame(TEXT, b"still here?")
+        await peer.send_frame(TEXT, b"still here?")
+        assert await peer.receive_frame() == Frame(TEXT, b"still here?")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.aclose, 1012)
-            assert await peer.receive() == Frame(CLOSE, close_payload(1012))
+            assert await peer.receive_frame() == Frame(CLOSE, close_payload(1012))
             await peer.send_close(1012)
             await peer.receive_all()
             await peer.stream.aclose()
@@ -399,7 +407,7 @@ async def test_E11_a_handler_that_waits_for_its_own_end() -> None:
         servers.append(it.server)
         peer = await accepted_client(it.listener)
         started = anyio.current_time()
-        assert await peer.receive() == Frame(CLOSE, close_payload(1001))
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(1001))
         await peer.send_close(1001)
         assert await peer.receive_all() == b""
         await peer.stream.aclose()
@@ -484,7 +492,7 @@ async def test_E11_over_real_sockets(
             with anyio.fail_after(5):
                 await asked_for.wait()
                 tasks.start_soon(server.aclose)
-                answer = await RawPeer(stalled, masks=True).receive_all()
+                answer = await ScriptedPeer(stalled, is_client=True).receive_all()
                 assert answer == b"" if tls else status_of(answer) == 503
                 await stalled.aclose()
                 await server.aclose()

@@ -17,14 +17,18 @@ from anyio_websocket import (
     WebSocketRequest,
     wrap_client_stream,
 )
+from anyio_websocket.testing import (
+    Frame,
+    MemoryListener,
+    ScriptedPeer,
+    handshake_request,
+)
 
 from ..support.backends import tasks_now
-from ..support.frames import CLOSE, Frame, close_payload
+from ..support.frames import CLOSE, close_payload
 from ..support.memory_servers import serving as serving_in_memory
-from ..support.peer import RawPeer, request
 from ..support.servers import connected, echo, is_answered, is_served, said, serving
 from ..support.steps import stepped, when_woken
-from ..support.streams import MemoryListener
 from ..support.sweeps import swept
 
 LARGE = bytes(range(256)) * 20
@@ -86,12 +90,14 @@ async def test_G9_one_handler_is_cancelled(
     async with anyio.create_task_group() as handlers:
         options: dict[str, Any] = {"handler_nursery": handlers} if own_nursery else {}
         async with serving(_handler(how, when), **options) as port:
-            async with connected(port, request()) as good:
+            async with connected(port, handshake_request()) as good:
                 assert await is_answered(good)
-                async with connected(port, request(line=b"GET /bad HTTP/1.1")) as bad:
+                async with connected(
+                    port, handshake_request(line=b"GET /bad HTTP/1.1")
+                ) as bad:
                     await _hears(bad, when)
                 assert await is_served(good)
-                async with connected(port, request()) as new:
+                async with connected(port, handshake_request()) as new:
                     assert await is_answered(new)
             [record] = said(caplog)
             assert record.levelname == "ERROR"
@@ -100,11 +106,11 @@ async def test_G9_one_handler_is_cancelled(
         handlers.cancel_scope.cancel()
 
 
-async def _hears(bad: RawPeer, when: str) -> None:
+async def _hears(bad: ScriptedPeer, when: str) -> None:
     status = {"pending": b"500", "accepted": b"101", "rejected": b"404"}[when]
     assert (await bad.receive_head()).startswith(b"HTTP/1.1 " + status)
     if when == "accepted":
-        assert await bad.receive() == Frame(CLOSE, close_payload(1011))
+        assert await bad.receive_frame() == Frame(CLOSE, close_payload(1011))
         await bad.send_close(1011)
     assert await bad.receive_all() == b""
 
@@ -124,7 +130,7 @@ async def test_G9_a_task_is_cancelled_outside_its_handler(
     async with serving(handler) as port:
         before = asyncio.all_tasks()
         line = b"GET /bad HTTP/1.1"
-        data = b"GET" if when == "reading" else request(line=line)
+        data = b"GET" if when == "reading" else handshake_request(line=line)
         async with connected(port, data) as bad:
             await anyio.sleep(0.05)
             [task] = asyncio.all_tasks() - before
@@ -132,7 +138,7 @@ async def test_G9_a_task_is_cancelled_outside_its_handler(
             with anyio.fail_after(2):
                 answer = await bad.receive_all()
         assert (b" 101 " in answer) == (when == "closing")
-        async with connected(port, request()) as new:
+        async with connected(port, handshake_request()) as new:
             assert await is_answered(new)
         [record] = said(caplog)
         assert "its task was cancelled" in record.message
@@ -211,7 +217,9 @@ async def test_G9_errors_beside_a_cancellation_end_the_server_if_asked_to(
         pytest.RaisesExc(RuntimeError, match="oops"), flatten_subgroups=True
     ):
         async with serving(handler, handler_errors="raise") as port:
-            async with connected(port, request(line=b"GET /bad HTTP/1.1")) as bad:
+            async with connected(
+                port, handshake_request(line=b"GET /bad HTTP/1.1")
+            ) as bad:
                 assert (await bad.receive_head()).startswith(b"HTTP/1.1 500 ")
                 await anyio.sleep(5)
 
@@ -234,14 +242,14 @@ async def test_G9_who_ends_the_server_does_not_keep_the_others_waiting(
     with pytest.RaisesGroup(error, flatten_subgroups=True):
         async with (
             serving(handler, handler_errors="raise", disconnect_timeout=2) as port,
-            connected(port, request()) as good,
+            connected(port, handshake_request()) as good,
         ):
             assert await is_answered(good)
             # This client never replies to its Close.
-            async with connected(port, request(line=b"GET /bad HTTP/1.1")):
+            async with connected(port, handshake_request(line=b"GET /bad HTTP/1.1")):
                 start = anyio.current_time()
                 with anyio.CancelScope(shield=True):
-                    close = await good.receive()
+                    close = await good.receive_frame()
                     seconds = anyio.current_time() - start
                     assert close == Frame(CLOSE, close_payload(1001))
                     await good.send_close(1001)

@@ -27,9 +27,9 @@ from anyio_websocket import (
     open_websocket_url,
     serve_websocket,
 )
+from anyio_websocket.testing import ScriptedPeer, handshake_request, handshake_response
 
 from ..support.frames import TEXT, frame
-from ..support.peer import RawPeer, request, response
 from ..support.servers import echo, raw_server, serving
 
 
@@ -156,8 +156,8 @@ async def test_E7_a_server_that_leaves_without_close_notify(
         stream = await TLSStream.wrap(
             plain, ssl_context=server_tls, standard_compatible=False
         )
-        asked = await RawPeer(stream, masks=False).receive_head()
-        await stream.send(response(asked) + frame(TEXT, b"last", mask=None))
+        asked = await ScriptedPeer(stream, is_client=False).receive_head()
+        await stream.send(handshake_response(asked) + frame(TEXT, b"last", mask=None))
 
     async with raw_server(leave) as port:
         async with open_websocket_url(f"wss://127.0.0.1:{port}", client_tls) as ws:
@@ -236,7 +236,7 @@ async def test_a_client_that_wants_to_renegotiate(
         async with openssl(
             "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_2"
         ) as client:
-            await client.type(request())
+            await client.type(handshake_request())
             await client.sees(b"HTTP/1.1 101 ")
             await client.sees(b"\r\n\r\n")
             await client.type(frame(TEXT, b"before"))
@@ -268,7 +268,7 @@ async def test_a_server_that_wants_to_renegotiate(
             async def serve() -> None:
                 await server.sees(b"GET /")
                 asked = b"GET /" + await server.sees(b"\r\n\r\n")
-                await server.type(response(asked))
+                await server.type(handshake_response(asked))
                 await server.type(frame(TEXT, b"before", mask=None))
 
             tasks.start_soon(serve)

@@ -26,9 +26,10 @@ from anyio_websocket import (
 )
 from anyio_websocket._transport._interface import TransportLost, send
 from anyio_websocket._transport._streams import transport_of
+from anyio_websocket.testing import ScriptedPeer, handshake_request
 
 from ..support.frames import TEXT
-from ..support.peer import RawPeer, linked_by_sockets, request
+from ..support.peer import linked_by_sockets
 from ..support.servers import echo
 
 trio = pytest.importorskip("trio")
@@ -276,10 +277,10 @@ async def test_a_request_over_trio_sockets() -> None:
             partial(serve_websocket, echo, "127.0.0.1", 0, None)
         )
         async with await anyio.connect_tcp("127.0.0.1", server.port) as stream:
-            peer = RawPeer(stream, masks=True)
-            await stream.send(request() + peer.frame(TEXT, b"early"))
+            peer = ScriptedPeer(stream, is_client=True)
+            await stream.send(handshake_request() + peer.frame(TEXT, b"early"))
             await peer.receive_head()
-            assert (await peer.receive()).payload == b"early"
+            assert (await peer.receive_frame()).payload == b"early"
         async with open_websocket("127.0.0.1", server.port, "/", use_ssl=False):
             pass
         nursery.cancel_scope.cancel()

@@ -25,12 +25,12 @@ from anyio_websocket import (
 from anyio_websocket._connection import _outbox
 from anyio_websocket._protocol import ServerHandshake
 from anyio_websocket._transport._sockets import SocketTransport
+from anyio_websocket.testing import ScriptedPeer, handshake_request, memory_stream_pair
 
 from ..support.frames import CLOSE, PING, PONG, TEXT, close_payload
 from ..support.memory_servers import accepted_client, raw_client
 from ..support.memory_servers import serving as serving_in_memory
-from ..support.peer import RawPeer, client_of_raw_server, request
-from ..support.streams import stream_pair
+from ..support.peer import client_of_raw_server
 
 EXTENSION = b"Sec-WebSocket-Extensions: x-broken"
 
@@ -81,7 +81,7 @@ class Broken(wsproto.extensions.Extension):
 @asynccontextmanager
 async def connected(
     is_client: bool, extension: Broken, **options: Any
-) -> AsyncGenerator[tuple[WebSocketConnection, RawPeer]]:
+) -> AsyncGenerator[tuple[WebSocketConnection, ScriptedPeer]]:
     """Make a connection on either side, to a peer by hand."""
     async with anyio.create_task_group() as tasks:
         if is_client:
@@ -89,9 +89,9 @@ async def connected(
                 tasks, lines=[EXTENSION], extensions=[extension], **options
             )
         else:
-            ours, theirs = stream_pair()
-            peer = RawPeer(theirs, masks=True)
-            await theirs.send(request(EXTENSION))
+            ours, theirs = memory_stream_pair()
+            peer = ScriptedPeer(theirs, is_client=True)
+            await theirs.send(handshake_request(EXTENSION))
             asked = await wrap_server_stream(tasks, ours, **options)
             connection = await asked.accept(extensions=[extension])
             await peer.receive_head()
@@ -131,10 +131,10 @@ async def test_G10_in_the_background(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with connected(is_client, extension, ping_interval=5) as (connection, peer):
-        await peer.send(TEXT, b"before") if extension._receiving != TEXT else None
+        await peer.send_frame(TEXT, b"before") if extension._receiving != TEXT else None
         if received is not None:
-            await peer.send(*received)
-            await peer.send(TEXT, b"behind")
+            await peer.send_frame(*received)
+            await peer.send_frame(TEXT, b"behind")
         await anyio.sleep(10)
     assert logged(caplog) == [MemoryError]
     messages: list[str | bytes] = []
@@ -154,8 +154,8 @@ async def test_G10_in_the_background(
 @pytest.mark.parametrize("opcode", [TEXT, PING])
 async def test_G10_in_a_task_that_receives(is_client: bool, opcode: int) -> None:
     async with connected(is_client, Broken(receiving=opcode)) as (connection, peer):
-        await peer.send(opcode, b"x")
-        await peer.send(TEXT if opcode == PING else PONG, b"behind")
+        await peer.send_frame(opcode, b"x")
+        await peer.send_frame(TEXT if opcode == PING else PONG, b"behind")
         with pytest.raises(MemoryError):
             await connection.get_message()
         with pytest.raises(ConnectionClosed, match="receiving failed: MemoryError"):
@@ -211,7 +211,7 @@ async def test_G10_while_waiting_for_the_reply_to_a_close(
     async with connected(is_client, Broken(receiving=CLOSE)) as (connection, peer):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(connection.aclose)
-            await peer.receive()
+            await peer.receive_frame()
             await peer.send_close(1000)
     assert logged(caplog) == [MemoryError]
 
@@ -230,14 +230,14 @@ async def test_G10_the_server_goes_on(caplog: pytest.LogCaptureFixture) -> None:
         honest = await accepted_client(listener)
         for _ in range(3):
             peer = await raw_client(
-                listener, request(EXTENSION, line=b"GET /broken HTTP/1.1")
+                listener, handshake_request(EXTENSION, line=b"GET /broken HTTP/1.1")
             )
             await peer.receive_head()
-            await peer.send(TEXT, b"x")
+            await peer.send_frame(TEXT, b"x")
             await peer.receive_all()
         for client in (honest, await accepted_client(listener)):
-            await client.send(TEXT, b"still here")
-            assert (await client.receive()).payload == b"still here"
+            await client.send_frame(TEXT, b"still here")
+            assert (await client.receive_frame()).payload == b"still here"
     assert logged(caplog) == [MemoryError] * 3
 
 

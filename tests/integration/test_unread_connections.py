@@ -28,23 +28,14 @@ from anyio_websocket._transport import (
 )
 from anyio_websocket._transport._sockets import configure_socket
 from anyio_websocket._transport._tls import MAX_RECORDS
+from anyio_websocket.testing import Frame, ScriptedPeer, memory_stream_pair
 
 from ..support.backends import under_asyncio
-from ..support.frames import (
-    CLOSE,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
-    Frame,
-    close_payload,
-    frame,
-)
-from ..support.peer import RawPeer, over_transport
-from ..support.streams import stream_pair
+from ..support.frames import CLOSE, CONTINUATION, PING, PONG, TEXT, close_payload, frame
+from ..support.peer import over_transport
 from ..support.tls_ends import pair
 
-Ends = tuple[WebSocketConnection, RawPeer]
+Ends = tuple[WebSocketConnection, ScriptedPeer]
 Maker = Callable[..., Awaitable[Ends]]
 
 MASK = b"\1\2\3\4"
@@ -62,11 +53,11 @@ def connect(
 
     async def make(tasks: TaskGroup, **options: Any) -> Ends:
         if over == "stream":
-            ours, theirs = stream_pair()
+            ours, theirs = memory_stream_pair()
             connection = over_transport(
                 transport_of(ours), tasks, is_client=is_client, **options
             )
-            return connection, RawPeer(theirs, masks=not is_client)
+            return connection, ScriptedPeer(theirs, is_client=not is_client)
         sock, stream = await tcp_pair()
         tasks.start_soon(closed_in_the_end, stream)
         transport = SocketTransport(sock)
@@ -74,7 +65,7 @@ def connect(
             connection = over_transport(
                 transport, tasks, is_client=is_client, **options
             )
-            return connection, RawPeer(stream, masks=not is_client)
+            return connection, ScriptedPeer(stream, is_client=not is_client)
         secure = TlsTransport(
             transport,
             client_tls if is_client else server_tls,
@@ -90,7 +81,7 @@ def connect(
                 standard_compatible=False,
             )
         connection = over_transport(secure, tasks, is_client=is_client, **options)
-        return connection, RawPeer(wrapped, masks=not is_client)
+        return connection, ScriptedPeer(wrapped, is_client=not is_client)
 
     return make
 
@@ -120,7 +111,7 @@ async def plain(**options: Any) -> AsyncGenerator[Ends]:
             connection = over_transport(
                 SocketTransport(sock), tasks, is_client=False, **options
             )
-            yield connection, RawPeer(stream, masks=True)
+            yield connection, ScriptedPeer(stream, is_client=True)
             tasks.cancel_scope.cancel()
 
 
@@ -132,8 +123,8 @@ async def test_E18_pings_are_answered_from_the_first_moment_on(connect: Maker) -
         _, peer = await connect(tasks)
         with anyio.fail_after(5):
             for i in range(5):
-                await peer.send(PING, b"%d" % i)
-                assert await peer.receive() == Frame(PONG, b"%d" % i)
+                await peer.send_frame(PING, b"%d" % i)
+                assert await peer.receive_frame() == Frame(PONG, b"%d" % i)
         tasks.cancel_scope.cancel()
 
 
@@ -156,8 +147,8 @@ async def test_E18_a_ping_while_the_application_does_something_else(
         tasks.start_soon(application)
         with anyio.fail_after(10):
             for i in range(20):
-                await peer.send(PING, b"%d" % i)
-                while (got := await peer.receive()).opcode != PONG:
+                await peer.send_frame(PING, b"%d" % i)
+                while (got := await peer.receive_frame()).opcode != PONG:
                     assert got.payload == b"tick"
                 assert got.payload == b"%d" % i
         tasks.cancel_scope.cancel()
@@ -168,13 +159,13 @@ async def test_E18_a_ping_right_behind_messages(connect: Maker, count: int) -> N
     # One message is taken, and the rest came in the same read.
     async with anyio.create_task_group() as tasks:
         connection, peer = await connect(tasks)
-        await peer.send(PING)
-        assert await peer.receive() == Frame(PONG, b"")
+        await peer.send_frame(PING)
+        assert await peer.receive_frame() == Frame(PONG, b"")
         frames = b"".join(peer.frame(TEXT, b"%d" % i) for i in range(count))
         tasks.start_soon(peer.stream.send, frames + peer.frame(PING, b"behind"))
         assert await connection.get_message() == "0"
         with anyio.fail_after(5):
-            assert await peer.receive() == Frame(PONG, b"behind")
+            assert await peer.receive_frame() == Frame(PONG, b"behind")
             for i in range(1, count):
                 assert await connection.get_message() == str(i)
         tasks.cancel_scope.cancel()
@@ -188,7 +179,7 @@ async def test_E18_a_ping_behind_more_than_one_read(connect: Maker) -> None:
         tasks.start_soon(peer.stream.send, frames + peer.frame(PING, b"behind"))
         assert await connection.get_message() == "x" * 1000
         with anyio.fail_after(10):
-            assert await peer.receive() == Frame(PONG, b"behind")
+            assert await peer.receive_frame() == Frame(PONG, b"behind")
         for _ in range(399):
             assert await connection.get_message() == "x" * 1000
         tasks.cancel_scope.cancel()
@@ -199,7 +190,7 @@ async def test_E18_a_ping_that_came_with_the_handshake(connect: Maker) -> None:
         connection, peer = await connect(tasks)
         ping = peer.frame(PING, b"early")
         sock, stream = await tcp_pair()
-        late = RawPeer(stream, masks=peer.masks)
+        late = ScriptedPeer(stream, is_client=peer.is_client)
         over_transport(
             SocketTransport(sock),
             tasks,
@@ -208,7 +199,7 @@ async def test_E18_a_ping_that_came_with_the_handshake(connect: Maker) -> None:
         )
         async with stream:
             with anyio.fail_after(5):
-                assert await late.receive() == Frame(PONG, b"early")
+                assert await late.receive_frame() == Frame(PONG, b"early")
             tasks.cancel_scope.cancel()
 
 
@@ -218,9 +209,9 @@ async def test_E18_each_of_many_connections_is_read(connect: Maker) -> None:
         with anyio.fail_after(10):
             for _ in range(2):
                 for _, peer in ends:
-                    await peer.send(PING, b"p")
+                    await peer.send_frame(PING, b"p")
                 for _, peer in ends:
-                    assert await peer.receive() == Frame(PONG, b"p")
+                    assert await peer.receive_frame() == Frame(PONG, b"p")
         tasks.cancel_scope.cancel()
 
 
@@ -235,7 +226,7 @@ async def test_E18_messages_keep_their_order(connect: Maker) -> None:
 
         async def send() -> None:
             for i in range(300):
-                await peer.send(TEXT, b"%d" % i)
+                await peer.send_frame(TEXT, b"%d" % i)
                 if i % 3 == 0:
                     await anyio.sleep(0.001)
 
@@ -254,9 +245,11 @@ async def test_E18_a_close_is_answered(connect: Maker) -> None:
     async with anyio.create_task_group() as tasks:
         connection, peer = await connect(tasks)
         with anyio.fail_after(5):
-            await peer.send(TEXT, b"last")
+            await peer.send_frame(TEXT, b"last")
             await peer.send_close(4000, "enough")
-            assert await peer.receive() == Frame(CLOSE, close_payload(4000, "enough"))
+            assert await peer.receive_frame() == Frame(
+                CLOSE, close_payload(4000, "enough")
+            )
             await peer.stream.aclose()
             await connection.wait_closed()
         assert connection.closed == CloseReason(4000, "enough")
@@ -289,7 +282,7 @@ async def test_E18_a_close_that_a_task_has_read_is_answered(connect: Maker) -> N
         await anyio.wait_all_tasks_blocked()
         with anyio.fail_after(5):
             await peer.send_close(1000)
-            assert await peer.receive() == Frame(CLOSE, close_payload(1000))
+            assert await peer.receive_frame() == Frame(CLOSE, close_payload(1000))
             await peer.stream.aclose()
             await connection.wait_closed()
         tasks.cancel_scope.cancel()
@@ -308,10 +301,10 @@ async def test_E18_a_full_inbox_stops_the_reading(connect: Maker) -> None:
                 for i in range(7):
                     assert await connection.get_message() == str(i)
                     with anyio.move_on_after(0.02) as scope:
-                        await peer.receive()
+                        await peer.receive_frame()
                     assert scope.cancelled_caught
                 assert await connection.get_message() == "7"
-                assert await peer.receive() == Frame(PONG, b"behind")
+                assert await peer.receive_frame() == Frame(PONG, b"behind")
                 assert await connection.get_message() == "8"
                 assert await connection.get_message() == "9"
         tasks.cancel_scope.cancel()
@@ -319,13 +312,13 @@ async def test_E18_a_full_inbox_stops_the_reading(connect: Maker) -> None:
 
 async def test_E18_a_full_inbox_and_a_task_that_waits_for_a_pong() -> None:
     async with plain(message_queue_size=0) as (connection, peer):
-        await peer.send(TEXT, b"1")
-        await peer.send(TEXT, b"2")
+        await peer.send_frame(TEXT, b"1")
+        await peer.send_frame(TEXT, b"2")
         await anyio.sleep(0.05)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(connection.ping, b"p")
-            assert await peer.receive() == Frame(PING, b"p")
-            await peer.send(PONG, b"p")
+            assert await peer.receive_frame() == Frame(PING, b"p")
+            await peer.send_frame(PONG, b"p")
             with anyio.fail_after(5):
                 assert await connection.get_message() == "1"
                 assert await connection.get_message() == "2"
@@ -365,13 +358,13 @@ async def test_E18_a_wait_that_is_cancelled_when_its_message_comes(
 
                 waiting.start_soon(wait)
                 await anyio.wait_all_tasks_blocked()
-                await peer.send(TEXT, b"%d" % i)
+                await peer.send_frame(TEXT, b"%d" % i)
                 for _ in range(i % 4):
                     await anyio.lowlevel.checkpoint()
                 waiting.cancel_scope.cancel()
-            await peer.send(PING, b"%d" % i)
+            await peer.send_frame(PING, b"%d" % i)
             with anyio.fail_after(5):
-                assert await peer.receive() == Frame(PONG, b"%d" % i)
+                assert await peer.receive_frame() == Frame(PONG, b"%d" % i)
                 assert received == [str(i)] or await connection.get_message() == str(i)
         tasks.cancel_scope.cancel()
 
@@ -385,8 +378,8 @@ async def test_E18_a_task_that_was_woken_and_has_not_run_is_not_overtaken() -> N
         assert not core.on_readable()  # as the event loop calls in this moment
         tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True), anyio.fail_after(5):
-            await peer.send(PING)  # whoever comes next is told
-            assert await peer.receive() == Frame(PONG, b"")
+            await peer.send_frame(PING)  # whoever comes next is told
+            assert await peer.receive_frame() == Frame(PONG, b"")
 
 
 async def test_E18_cancelled_between_the_bytes_and_their_messages(
@@ -402,11 +395,11 @@ async def test_E18_cancelled_between_the_bytes_and_their_messages(
         with monkeypatch.context() as patch:
             patch.setattr(FairnessBudget, "give_way", give_way)
             connection._core._fairness.events = LIMIT
-            await peer.send(PING, b"p")
+            await peer.send_frame(PING, b"p")
             await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True), anyio.fail_after(5):
-            assert await peer.receive() == Frame(PONG, b"p")
+            assert await peer.receive_frame() == Frame(PONG, b"p")
 
 
 async def test_E18_a_codec_that_pauses() -> None:
@@ -416,8 +409,8 @@ async def test_E18_a_codec_that_pauses() -> None:
             peer.frame(TEXT, b"x", fin=False) + fragments + peer.frame(PING, b"p")
         )
         with anyio.fail_after(5):
-            assert await peer.receive() == Frame(PONG, b"p")
-        await peer.send(CONTINUATION, b"x")
+            assert await peer.receive_frame() == Frame(PONG, b"p")
+        await peer.send_frame(CONTINUATION, b"x")
         assert await connection.get_message() == "x" * 5002
 
 
@@ -427,12 +420,12 @@ async def test_E18_a_reset_while_a_task_gives_way() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(connection.get_message)
             await anyio.wait_all_tasks_blocked()
-            await peer.send(TEXT, b"first")
+            await peer.send_frame(TEXT, b"first")
         core = connection._core
         core._fairness.gives_way = True
         sock: socket.socket = peer.stream.extra(SocketAttribute.raw_socket)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        await peer.send(TEXT, b"last")
+        await peer.send_frame(TEXT, b"last")
         await peer.stream.aclose()
         await anyio.sleep(0.03)
         core._fairness.gives_way = False
@@ -446,13 +439,13 @@ async def test_E18_a_task_that_gives_way_is_not_overtaken() -> None:
     async with plain() as (connection, peer):
         core = connection._core
         core._fairness.gives_way = True
-        await peer.send(PING, b"p")
+        await peer.send_frame(PING, b"p")
         with anyio.move_on_after(0.05) as scope:
-            await peer.receive()
+            await peer.receive_frame()
         assert scope.cancelled_caught
         core._fairness.gives_way = False
         with anyio.fail_after(5):
-            assert await peer.receive() == Frame(PONG, b"p")
+            assert await peer.receive_frame() == Frame(PONG, b"p")
 
 
 async def test_E18_closed_while_it_is_not_read(connect: Maker) -> None:
@@ -461,9 +454,9 @@ async def test_E18_closed_while_it_is_not_read(connect: Maker) -> None:
         for i in range(20):
             connection, peer = await connect(tasks)
             with anyio.fail_after(5):
-                await peer.send(PING, b"%d" % i)
+                await peer.send_frame(PING, b"%d" % i)
                 if i % 3:
-                    assert await peer.receive() == Frame(PONG, b"%d" % i)
+                    assert await peer.receive_frame() == Frame(PONG, b"%d" % i)
             await connection._core.abort()
             with suppress(anyio.BrokenResourceError, OSError):
                 await peer.stream.aclose()
@@ -482,11 +475,11 @@ async def test_G10_what_decoding_raises_ends_one_connection(
 
     async with plain() as (connection, peer), plain() as (_, other):
         monkeypatch.setattr(Reader, "_fill_inbox", fail)
-        await peer.send(PING)
+        await peer.send_frame(PING)
         with anyio.fail_after(5):
             await connection.wait_closed()
-            await other.send(PING)
-            assert await other.receive() == Frame(PONG, b"")
+            await other.send_frame(PING)
+            assert await other.receive_frame() == Frame(PONG, b"")
         assert connection.closed is not None
         assert connection.closed.code == 1006
 
@@ -555,8 +548,8 @@ async def test_E4_a_peer_is_judged_while_no_task_reads(connect: Maker) -> None:
             with suppress(
                 anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError
             ):
-                while (got := await other.receive()).opcode == PING:
-                    await other.send(PONG, got.payload)
+                while (got := await other.receive_frame()).opcode == PING:
+                    await other.send_frame(PONG, got.payload)
 
         tasks.start_soon(answer)
         with anyio.fail_after(5):
@@ -580,7 +573,7 @@ async def test_E18_without_anyio_run() -> None:
         await peer.send_close(1000)
         assert await connection.get_message() == "1"
         assert await connection.get_message() == "2"
-        assert await peer.receive() == Frame(CLOSE, close_payload(1000))
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(1000))
         await peer.stream.aclose()
         await connection.wait_closed()
 
@@ -607,8 +600,8 @@ async def test_E18_a_pong_leaves_within_20_ms(connect: Maker, between: str) -> N
                 for i in range(10):
                     await anyio.sleep(0.0013 * i)
                     begun = time.perf_counter()
-                    await peer.send(PING)
-                    while (await peer.receive()).opcode != PONG:
+                    await peer.send_frame(PING)
+                    while (await peer.receive_frame()).opcode != PONG:
                         pass
                     delays.append(time.perf_counter() - begun)
                 applications.cancel_scope.cancel()

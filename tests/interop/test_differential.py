@@ -65,6 +65,7 @@ from anyio_websocket._protocol import (
 )
 from anyio_websocket._protocol._codec import ProtocolViolation, Received
 from anyio_websocket._protocol._frames import FrameCodec
+from anyio_websocket.testing._handshakes import accept_of
 
 from ..support.codecs import next_of
 from ..support.frames import MASK, close_payload, frame
@@ -75,7 +76,6 @@ from ..support.grammar import (
     right_answers,
     right_requests,
 )
-from ..support.peer import accept_of
 from ..support.wires import frames
 
 pytest.importorskip("websockets", minversion="17")  # whose differences these are

@@ -20,8 +20,9 @@ from anyio_websocket._protocol import (
     Rejected,
     Request,
 )
+from anyio_websocket.testing import handshake_response
+from anyio_websocket.testing._handshakes import KEY, accept_of
 
-from ..support.peer import KEY, accept_of, response
 from ..support.requests import cuts, serve
 
 NO_EXTENSIONS = Extensions()
@@ -45,7 +46,9 @@ def answered(
     outcomes: list[Accepted | Rejected | None] = []
     for cut in range(3):
         handshake = ask(offer=offer)
-        answer = response(handshake.request(), *lines) if make is None else make
+        answer = (
+            handshake_response(handshake.request(), *lines) if make is None else make
+        )
         data = before + answer + rest
         outcome = None
         for chunk in list(cuts(data))[cut]:
@@ -199,7 +202,9 @@ def test_B3_A17_a_response_is_too_large(data: bytes) -> None:
 
 def test_B3_an_upgrade_over_http_1_0_fails() -> None:
     handshake = ask()
-    answer = response(handshake.request()).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    answer = handshake_response(handshake.request()).replace(
+        b"HTTP/1.1", b"HTTP/1.0", 1
+    )
     with pytest.raises(HandshakeFailure):
         handshake.receive_data(answer)
 
@@ -313,7 +318,7 @@ def test_B6_the_subprotocol_must_have_been_offered(chosen: tuple[bytes, ...]) ->
 )
 def test_B6_headers_that_a_101_must_have(old: bytes, new: bytes) -> None:
     handshake = ask()
-    answer = response(handshake.request())
+    answer = handshake_response(handshake.request())
     assert old in answer
     with pytest.raises(HandshakeFailure):
         handshake.receive_data(answer.replace(old, new, 1))
@@ -349,7 +354,7 @@ def test_B_noisy_headers_raise_nothing_else(lines: list[bytes], glue: bool) -> N
     names = [b"Sec-WebSocket-Extensions: ", b"Sec-WebSocket-Protocol: ", b"Upgrade: "]
     extra = [names[i % 3] + line if glue else line for i, line in enumerate(lines)]
     with suppress(HandshakeFailure):
-        handshake.receive_data(response(handshake.request(), *extra))
+        handshake.receive_data(handshake_response(handshake.request(), *extra))
 
 
 def test_A20_a_quoted_comma_in_a_response() -> None:
@@ -370,6 +375,8 @@ def test_A20_a_quoted_comma_in_a_response() -> None:
         extra_headers=None,
         extensions=Extensions(custom=(Asking(),)),
     )
-    answer = response(client.request(), b'Sec-WebSocket-Extensions: x-asking; q="3,4"')
+    answer = handshake_response(
+        client.request(), b'Sec-WebSocket-Extensions: x-asking; q="3,4"'
+    )
     assert isinstance(client.receive_data(answer), Accepted)
     assert Asking.seen == ['x-asking; q="3,4"']

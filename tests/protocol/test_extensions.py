@@ -18,8 +18,7 @@ from anyio_websocket._protocol import (
     Request,
     ServerHandshake,
 )
-
-from ..support.peer import request, response
+from anyio_websocket.testing import handshake_request, handshake_response
 
 NOTHING = Extensions()
 
@@ -70,7 +69,7 @@ def answered(wanted: Extensions, *offers: bytes) -> tuple[bytes | None, Extensio
     """Return the header that a server sends, and the extensions it agreed to."""
     handshake = ServerHandshake(origins=Origins(None), extensions=wanted)
     lines = [b"Sec-WebSocket-Extensions: " + offer for offer in offers]
-    assert isinstance(handshake.receive_data(request(*lines)), Request)
+    assert isinstance(handshake.receive_data(handshake_request(*lines)), Request)
     answer, taken = handshake.accept()
     return header_of(answer), taken
 
@@ -79,7 +78,7 @@ def agreed(wanted: Extensions, *answers: bytes) -> Extensions:
     """Return the extensions that a client agreed to after this response."""
     handshake = ClientHandshake(host="x", target="/", extensions=wanted)
     lines = [b"Sec-WebSocket-Extensions: " + answer for answer in answers]
-    outcome = handshake.receive_data(response(handshake.request(), *lines))
+    outcome = handshake.receive_data(handshake_response(handshake.request(), *lines))
     assert isinstance(outcome, Accepted)
     return outcome.extensions
 
@@ -239,7 +238,9 @@ def test_extensions_of_one_response() -> None:
     handshake = ServerHandshake(
         origins=Origins(None), extensions=Extensions(PerMessageDeflate())
     )
-    handshake.receive_data(request(b"Sec-WebSocket-Extensions: a, permessage-deflate"))
+    handshake.receive_data(
+        handshake_request(b"Sec-WebSocket-Extensions: a, permessage-deflate")
+    )
     own = Extensions(custom=(Named("a"),))
     answer, taken = handshake.accept(extensions=own)
     assert header_of(answer) == b"a"

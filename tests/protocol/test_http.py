@@ -25,9 +25,9 @@ from anyio_websocket._protocol._http import (
     HeadReader,
     serialize_response,
 )
+from anyio_websocket.testing import handshake_request, handshake_response
 
 from ..support.costs import grows_linearly
-from ..support.peer import request, response
 from ..support.requests import serve
 
 
@@ -173,13 +173,13 @@ def test_A17_work_is_linear_however_large_heads_may_be() -> None:
 
 @pytest.mark.parametrize("host", [None, b"a\r\nHost: b"])
 def test_A5_the_reason_names_the_host_header(host: bytes | None) -> None:
-    outcome = server(request(host=host))
+    outcome = server(handshake_request(host=host))
     assert isinstance(outcome, Rejection)
     assert "Host" in outcome.reason
 
 
 def test_A5_the_response_names_the_supported_version() -> None:
-    outcome = server(request(version=b"8"))
+    outcome = server(handshake_request(version=b"8"))
     assert isinstance(outcome, Rejection)
     assert b"\r\nUpgrade: websocket\r\n" in outcome.response  # RFC 9110 15.5.22
     assert b"\r\nSec-WebSocket-Version: 13\r\n" in outcome.response
@@ -187,7 +187,7 @@ def test_A5_the_response_names_the_supported_version() -> None:
 
 @pytest.mark.parametrize("target", [b"ws://example.org/a?b", b"WSS://x:8000/a?b"])
 def test_A15_absolute_targets_may_have_websocket_schemes(target: bytes) -> None:
-    outcome = server(request(line=b"GET " + target + b" HTTP/1.1"))
+    outcome = server(handshake_request(line=b"GET " + target + b" HTTP/1.1"))
     assert isinstance(outcome, Request)
     assert outcome.target == "/a?b"
 
@@ -211,7 +211,7 @@ def test_B8_invalid_targets_are_an_error(target: str) -> None:
 )
 def test_B6_an_upgrade_to_more_protocols_fails(upgrade: bytes) -> None:
     handshake = client()
-    data = response(handshake.request())
+    data = handshake_response(handshake.request())
     with pytest.raises(HandshakeFailure, match="Upgrade"):
         handshake.receive_data(data.replace(b": websocket", b": " + upgrade, 1))
 
@@ -221,7 +221,7 @@ def test_B6_failures_show_little_of_the_response(name: bytes) -> None:
     handshake = client()
     line = b"Sec-WebSocket-" + name + b": " + b"x" * 5000
     with pytest.raises(HandshakeFailure) as caught:
-        handshake.receive_data(response(handshake.request(), line))
+        handshake.receive_data(handshake_response(handshake.request(), line))
     assert len(str(caught.value)) < 200
 
 
@@ -266,7 +266,7 @@ def test_A12_B8_invalid_and_reserved_headers_are_an_error(
     name: object, value: object
 ) -> None:
     headers: list[tuple[bytes, bytes]] = [(name, value)]  # type: ignore[list-item]
-    handshake, _ = serve(request())
+    handshake, _ = serve(handshake_request())
     with pytest.raises(ValueError):  # noqa: PT011 - of several kinds
         handshake.accept(extra_headers=headers)
     with pytest.raises(ValueError):  # noqa: PT011

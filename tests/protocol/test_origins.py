@@ -12,8 +12,8 @@ from anyio_websocket._protocol import (
     Request,
     ServerHandshake,
 )
+from anyio_websocket.testing import handshake_request
 
-from ..support.peer import request
 from ..support.requests import accepted, rejected, serve
 
 
@@ -34,7 +34,7 @@ from ..support.requests import accepted, rejected, serve
     ],
 )
 def test_A11_A19_pages_of_the_same_host_may_connect(origin: bytes, host: bytes) -> None:
-    data = request(b"Origin: " + origin, host=host)
+    data = handshake_request(b"Origin: " + origin, host=host)
     assert accepted(data).origin == origin.decode()
 
 
@@ -64,23 +64,23 @@ def test_A11_A19_pages_of_the_same_host_may_connect(origin: bytes, host: bytes) 
     ],
 )
 def test_A11_pages_of_other_hosts_are_rejected(origin: bytes, host: bytes) -> None:
-    rejected(request(b"Origin: " + origin, host=host), 403)
+    rejected(handshake_request(b"Origin: " + origin, host=host), 403)
 
 
 def test_A11_a_host_that_no_url_can_have() -> None:
     # It is a valid host for HTTP, but no URL can have it.
-    rejected(request(b"Origin: http://x", host=b"[1.2]"), 403)
+    rejected(handshake_request(b"Origin: http://x", host=b"[1.2]"), 403)
 
 
 def test_A11_listed_origins_may_connect() -> None:
     origins = ["https://example.org", "http://localhost:3000", "null"]
     for origin in (b"https://example.org:443", b"HTTP://LOCALHOST:3000", b"null"):
-        accepted(request(b"Origin: " + origin, host=b"other"), origins)
+        accepted(handshake_request(b"Origin: " + origin, host=b"other"), origins)
     for origin in (b"http://example.org", b"http://localhost", b"https://other"):
-        rejected(request(b"Origin: " + origin, host=b"other"), 403, origins)
-    accepted(request(), origins)  # no browser
-    accepted(request(b"Origin: http://evil.example"), "*")
-    rejected(request(b"Origin: a", b"Origin: a"), 400, "*")
+        rejected(handshake_request(b"Origin: " + origin, host=b"other"), 403, origins)
+    accepted(handshake_request(), origins)  # no browser
+    accepted(handshake_request(b"Origin: http://evil.example"), "*")
+    rejected(handshake_request(b"Origin: a", b"Origin: a"), 400, "*")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_A19_wildcards_stand_for_the_names_below() -> None:
         b"https://a.b.example.org:443",
         b"http://x.xn--bcher-kva.example:8000",
     ):
-        accepted(request(b"Origin: " + origin), origins)
+        accepted(handshake_request(b"Origin: " + origin), origins)
     for origin in (
         b"https://example.org",
         b"https://.example.org.",
@@ -136,32 +136,37 @@ def test_A19_wildcards_stand_for_the_names_below() -> None:
         b"http://www.example.org",
         b"http://x.xn--bcher-kva.example",
     ):
-        rejected(request(b"Origin: " + origin, host=b"example.org"), 403, origins)
+        rejected(
+            handshake_request(b"Origin: " + origin, host=b"example.org"), 403, origins
+        )
 
 
 def test_A19_other_schemes_may_be_listed() -> None:
     origins = ["null", "file://", "chrome-extension://abc", "http://127.0.0.1"]
     for origin in (b"null", b"file://", b"chrome-extension://abc", b"http://127.0.0.1"):
-        accepted(request(b"Origin: " + origin), origins)
-    rejected(request(b"Origin: chrome-extension://abcd"), 403, origins)
+        accepted(handshake_request(b"Origin: " + origin), origins)
+    rejected(handshake_request(b"Origin: chrome-extension://abcd"), 403, origins)
 
 
 def test_A19_what_the_browser_calls_same_origin_may_connect() -> None:
     # Behind a proxy that replaces the Host.
     page = b"Origin: https://example.org"
     same = b"Sec-Fetch-Site: same-origin"
-    accepted(request(page, same, host=b"127.0.0.1:8000"))
+    accepted(handshake_request(page, same, host=b"127.0.0.1:8000"))
     for site in (b"same-site", b"cross-site", b"none", b"", b"SAME-ORIGIN"):
-        rejected(request(page, b"Sec-Fetch-Site: " + site, host=b"127.0.0.1:8000"), 403)
-    rejected(request(page, same, same, host=b"127.0.0.1:8000"), 403)
+        rejected(
+            handshake_request(page, b"Sec-Fetch-Site: " + site, host=b"127.0.0.1:8000"),
+            403,
+        )
+    rejected(handshake_request(page, same, same, host=b"127.0.0.1:8000"), 403)
     # The application's list stands above it.
-    rejected(request(page, same), 403, ["https://other.example"])
+    rejected(handshake_request(page, same), 403, ["https://other.example"])
 
 
 def test_A18_http_pages_may_not_connect_over_our_own_tls() -> None:
     def outcome(origin: bytes, origins: list[str] | None) -> object:
         handshake = ServerHandshake(origins=Origins(origins), is_ssl=True)
-        return handshake.receive_data(request(b"Origin: " + origin))
+        return handshake.receive_data(handshake_request(b"Origin: " + origin))
 
     assert isinstance(outcome(b"https://example.org:8443", None), Request)
     refusal = outcome(b"http://example.org", None)
@@ -174,7 +179,7 @@ def test_A18_http_pages_may_not_connect_over_our_own_tls() -> None:
 def test_A18_the_authority_of_an_absolute_target_is_the_host() -> None:
     def asked(origin: bytes, authority: bytes) -> bytes:
         line = b"GET http://" + authority + b"/a HTTP/1.1"
-        return request(b"Origin: " + origin, line=line, host=b"evil.example")
+        return handshake_request(b"Origin: " + origin, line=line, host=b"evil.example")
 
     outcome = accepted(asked(b"http://example.org", b"example.org:8000"))
     assert (outcome.host, outcome.target) == ("example.org:8000", "/a")
@@ -185,7 +190,7 @@ def test_A18_the_authority_of_an_absolute_target_is_the_host() -> None:
 
 @pytest.mark.parametrize("origins", [None, ["https://other.example"]])
 def test_A21_a_rejection_says_what_to_do(origins: list[str] | None) -> None:
-    data = request(b"Origin: https://example.org", host=b"127.0.0.1:8000")
+    data = handshake_request(b"Origin: https://example.org", host=b"127.0.0.1:8000")
     _, outcome = serve(data, origins)
     assert isinstance(outcome, Rejection)
     assert outcome.is_origin
@@ -197,7 +202,7 @@ def test_A21_a_rejection_says_what_to_do(origins: list[str] | None) -> None:
 
 def test_A21_a_rejection_is_escaped_and_not_endless() -> None:
     for origin in (b"http://x\"><script>\t'", b"null" * 1000):
-        _, outcome = serve(request(b"Origin: " + origin))
+        _, outcome = serve(handshake_request(b"Origin: " + origin))
         assert isinstance(outcome, Rejection)
         assert outcome.reason.isprintable()
         assert len(outcome.reason) < 1000
@@ -224,7 +229,7 @@ def test_A11_origins_of_the_wrong_type() -> None:
     ],
 )
 def test_A11_origins_that_a_lenient_parser_would_accept(origin: bytes) -> None:
-    rejected(request(b"Origin: " + origin), 403)
+    rejected(handshake_request(b"Origin: " + origin), 403)
 
 
 def test_A11_international_origins_may_be_listed() -> None:

@@ -18,8 +18,8 @@ from anyio_websocket._protocol import (
     ServerHandshake,
     parsed_head,
 )
-
-from ..support.peer import KEY, request
+from anyio_websocket.testing import handshake_request
+from anyio_websocket.testing._handshakes import KEY
 
 
 def new_handshake() -> ServerHandshake:
@@ -48,8 +48,8 @@ def good_headers(*more: tuple[Any, Any]) -> list[tuple[Any, Any]]:
 
 
 REQUESTS = {
-    "plain": request(),
-    "all": request(
+    "plain": handshake_request(),
+    "all": handshake_request(
         b"Cookie: a=b",
         b"Sec-WebSocket-Protocol: a, b",
         b"Sec-WebSocket-Extensions: permessage-deflate",
@@ -57,30 +57,30 @@ REQUESTS = {
         b"X-Latin: \xe9 \xff",
         line=b"GET /a%20b?c=d HTTP/1.1",
     ),
-    "absolute": request(line=b"GET ws://other.test:81/x HTTP/1.1"),
-    "HTTP/1.0": request(line=b"GET / HTTP/1.0"),
-    "POST": request(line=b"POST / HTTP/1.1"),
-    "HEAD": request(line=b"HEAD / HTTP/1.1"),
-    "CONNECT": request(line=b"CONNECT example.org:80 HTTP/1.1"),
-    "body": request(b"Content-Length: 1"),
-    "chunks": request(b"Transfer-Encoding: chunked"),
-    "no upgrade": request(upgrade=None),
-    "h2c": request(upgrade=b"h2c"),
-    "no connection": request(connection=b"keep-alive"),
-    "no version": request(version=None),
-    "old version": request(version=b"8"),
-    "two versions": request(b"Sec-WebSocket-Version: 13"),
-    "joined versions": request(version=b"13, 13"),
-    "no key": request(key=None),
-    "short key": request(key=b"AAAA"),
-    "two keys": request(b"Sec-WebSocket-Key: " + KEY),
-    "joined keys": request(key=KEY + b", " + KEY),
-    "foreign origin": request(b"Origin: http://evil.test"),
-    "two origins": request(b"Origin: http://a", b"Origin: http://b"),
-    "bad subprotocol": request(b"Sec-WebSocket-Protocol: a b"),
-    "obs-text in Origin": request(b"Origin: http://\xe9"),
-    "bad host": request(host=b"a b"),
-    "bad target": request(line=b"GET * HTTP/1.1"),
+    "absolute": handshake_request(line=b"GET ws://other.test:81/x HTTP/1.1"),
+    "HTTP/1.0": handshake_request(line=b"GET / HTTP/1.0"),
+    "POST": handshake_request(line=b"POST / HTTP/1.1"),
+    "HEAD": handshake_request(line=b"HEAD / HTTP/1.1"),
+    "CONNECT": handshake_request(line=b"CONNECT example.org:80 HTTP/1.1"),
+    "body": handshake_request(b"Content-Length: 1"),
+    "chunks": handshake_request(b"Transfer-Encoding: chunked"),
+    "no upgrade": handshake_request(upgrade=None),
+    "h2c": handshake_request(upgrade=b"h2c"),
+    "no connection": handshake_request(connection=b"keep-alive"),
+    "no version": handshake_request(version=None),
+    "old version": handshake_request(version=b"8"),
+    "two versions": handshake_request(b"Sec-WebSocket-Version: 13"),
+    "joined versions": handshake_request(version=b"13, 13"),
+    "no key": handshake_request(key=None),
+    "short key": handshake_request(key=b"AAAA"),
+    "two keys": handshake_request(b"Sec-WebSocket-Key: " + KEY),
+    "joined keys": handshake_request(key=KEY + b", " + KEY),
+    "foreign origin": handshake_request(b"Origin: http://evil.test"),
+    "two origins": handshake_request(b"Origin: http://a", b"Origin: http://b"),
+    "bad subprotocol": handshake_request(b"Sec-WebSocket-Protocol: a b"),
+    "obs-text in Origin": handshake_request(b"Origin: http://\xe9"),
+    "bad host": handshake_request(host=b"a b"),
+    "bad target": handshake_request(line=b"GET * HTTP/1.1"),
 }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from anyio_websocket._protocol import Origins, PlainRequest, Rejection, ServerHandshake
+from anyio_websocket.testing import handshake_request
 
 from ..support.handshakes import hear_request
-from ..support.peer import request
 
 MAX_BODY = 100
 HOST = b"Host: example.org"
@@ -60,8 +60,8 @@ def heard(data: bytes) -> PlainRequest | Rejection:
             *("PUT", "/", b"x" * MAX_BODY),
         ),
         # An upgrade to something else may be ignored (RFC 9110 section 7.8).
-        (request(upgrade=b"h2c", key=None), "GET", "/", b""),
-        (request(upgrade=None, key=None), "GET", "/", b""),
+        (handshake_request(upgrade=b"h2c", key=None), "GET", "/", b""),
+        (handshake_request(upgrade=None, key=None), "GET", "/", b""),
     ],
 )
 def test_A7_what_is_served(data: bytes, method: str, target: str, body: bytes) -> None:
@@ -170,15 +170,15 @@ def test_no_body_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("status_code", "data"),
     [
-        (400, request(upgrade=None)),  # a proxy did not pass it on
-        (400, request(connection=None)),
-        (400, request(key=None)),
-        (400, request(upgrade=b"h2c")),
-        (400, request(b"Content-Length: 5") + b"hello"),
-        (405, request(line=b"POST / HTTP/1.1")),
-        (505, request(line=b"GET / HTTP/1.0")),
-        (426, request(version=b"8")),
-        (403, request(b"Origin: https://elsewhere.example")),
+        (400, handshake_request(upgrade=None)),  # a proxy did not pass it on
+        (400, handshake_request(connection=None)),
+        (400, handshake_request(key=None)),
+        (400, handshake_request(upgrade=b"h2c")),
+        (400, handshake_request(b"Content-Length: 5") + b"hello"),
+        (405, handshake_request(line=b"POST / HTTP/1.1")),
+        (505, handshake_request(line=b"GET / HTTP/1.0")),
+        (426, handshake_request(version=b"8")),
+        (403, handshake_request(b"Origin: https://elsewhere.example")),
     ],
 )
 def test_A7_requests_for_a_websocket_are_judged_as_ever(
@@ -191,7 +191,9 @@ def test_A7_requests_for_a_websocket_are_judged_as_ever(
 
 
 def test_a_websocket_is_opened_as_ever() -> None:
-    assert hear_request([request()], max_body=MAX_BODY) == hear_request([request()])
+    assert hear_request([handshake_request()], max_body=MAX_BODY) == hear_request(
+        [handshake_request()]
+    )
 
 
 @pytest.mark.parametrize(
@@ -220,7 +222,7 @@ def test_a_websocket_is_opened_as_ever() -> None:
             ),
             0,
         ),
-        (request()[:-2], 0),
+        (handshake_request()[:-2], 0),
     ],
 )
 def test_a_client_that_waits_for_a_100(data: bytes, waits: int) -> None:

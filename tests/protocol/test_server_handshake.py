@@ -16,9 +16,10 @@ from anyio_websocket._protocol import (
     Request,
     ServerHandshake,
 )
+from anyio_websocket.testing import handshake_request
+from anyio_websocket.testing._handshakes import KEY
 
 from ..support.costs import grows_linearly
-from ..support.peer import KEY, request
 from ..support.requests import accepted, rejected, serve
 
 SAMPLE_ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # of RFC 6455 section 1.3
@@ -26,7 +27,7 @@ SAMPLE_ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # of RFC 6455 section 1.3
 
 def test_a_request_and_its_response() -> None:
     handshake, outcome = serve(
-        request(
+        handshake_request(
             b"X-First: 1",
             b"Sec-WebSocket-Protocol: chat, superchat",
             b"Cookie: a=b",
@@ -72,45 +73,53 @@ def test_a_request_and_its_response() -> None:
 def test_a_handshake_knows_that_it_has_rejected_the_request() -> None:
     handshake = ServerHandshake(origins=Origins(None))
     assert not handshake.rejected
-    assert isinstance(handshake.receive_data(request()), Request)
+    assert isinstance(handshake.receive_data(handshake_request()), Request)
     assert not handshake.rejected
     handshake = ServerHandshake(origins=Origins(None))
-    assert isinstance(handshake.receive_data(request(host=None)), Rejection)
+    assert isinstance(handshake.receive_data(handshake_request(host=None)), Rejection)
     assert handshake.rejected
 
 
 def test_A3_long_request_line() -> None:
     fits = b"GET /" + b"x" * (16384 - 16) + b" HTTP/1.1"
     assert len(fits) == 16382  # and CR LF
-    accepted(request(line=fits))
-    rejected(request(line=b"GET /" + b"x" * (16384 - 15) + b" HTTP/1.1"), 414)
+    accepted(handshake_request(line=fits))
+    rejected(handshake_request(line=b"GET /" + b"x" * (16384 - 15) + b" HTTP/1.1"), 414)
     rejected(b"GET /" + b"x" * 17000, 414)
 
 
 def test_A3_long_head() -> None:
     lines = [b"X: " + b"x" * 16000] * 4
-    accepted(request(*lines))
-    rejected(request(*lines, b"Z: " + b"z" * 2000), 431)
-    rejected(request(*lines)[:-2] + b"Z: " + b"z" * 2000, 431)  # not even complete
+    accepted(handshake_request(*lines))
+    rejected(handshake_request(*lines, b"Z: " + b"z" * 2000), 431)
+    rejected(
+        handshake_request(*lines)[:-2] + b"Z: " + b"z" * 2000, 431
+    )  # not even complete
 
 
 @pytest.mark.parametrize("count", [129, 200, 5000])
 def test_A3_too_many_headers(count: int) -> None:
-    accepted(request(*[b"X%d: v" % i for i in range(123)]))  # and five of its own
-    rejected(request(*[b"X%d: v" % i for i in range(count - 5)]), 431)
+    accepted(
+        handshake_request(*[b"X%d: v" % i for i in range(123)])
+    )  # and five of its own
+    rejected(handshake_request(*[b"X%d: v" % i for i in range(count - 5)]), 431)
 
 
 def test_A3_too_many_subprotocols() -> None:
     for name in (b"a", b"a%d"):
         names = [name % i if b"%" in name else name for i in range(129)]
-        accepted(request(b"Sec-WebSocket-Protocol: " + b",".join(names[:128]) + b",,"))
-        rejected(request(b"Sec-WebSocket-Protocol: " + b",".join(names)), 431)
+        accepted(
+            handshake_request(
+                b"Sec-WebSocket-Protocol: " + b",".join(names[:128]) + b",,"
+            )
+        )
+        rejected(handshake_request(b"Sec-WebSocket-Protocol: " + b",".join(names)), 431)
 
 
 @pytest.mark.measured
 def test_A3_cpu_is_linear_byte_by_byte() -> None:
     def head(size: int) -> None:
-        data = request(*[b"X: " + b"x" * 997] * (size // 1000))
+        data = handshake_request(*[b"X: " + b"x" * 997] * (size // 1000))
         handshake = ServerHandshake(origins=Origins("*"))
         for i in range(len(data)):
             handshake.receive_data(data[i : i + 1])
@@ -142,27 +151,30 @@ def test_A4_tls_is_rejected_at_its_first_byte() -> None:
 
 def test_A5_the_method_must_be_get() -> None:
     for method in (b"POST", b"HEAD", b"CONNECT", b"get", b"BREW"):
-        assert rejected(request(line=method + b" / HTTP/1.1"), 405)["allow"] == "GET"
+        assert (
+            rejected(handshake_request(line=method + b" / HTTP/1.1"), 405)["allow"]
+            == "GET"
+        )
 
 
 def test_A5_the_http_version_must_be_1_1() -> None:
     for version in (b"1.0", b"0.9", b"2.0"):
-        rejected(request(line=b"GET / HTTP/" + version), 505)
+        rejected(handshake_request(line=b"GET / HTTP/" + version), 505)
     rejected(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505)  # A4: HTTP/2's preface
 
 
 def test_A5_the_websocket_version_must_be_13() -> None:
-    rejected(request(version=None), 400)
+    rejected(handshake_request(version=None), 400)
     for version in (b"8", b"14", b"", b"13, 14", b"x"):
-        headers = rejected(request(version=version), 426)
+        headers = rejected(handshake_request(version=version), 426)
         assert headers["sec-websocket-version"] == "13"
-    rejected(request(b"Sec-WebSocket-Version: 13"), 426)
+    rejected(handshake_request(b"Sec-WebSocket-Version: 13"), 426)
 
 
 def test_A5_there_must_be_one_host() -> None:
-    rejected(request(host=None), 400)
-    rejected(request(b"Host: example.org"), 400)
-    rejected(request(host=b""), 400)
+    rejected(handshake_request(host=None), 400)
+    rejected(handshake_request(b"Host: example.org"), 400)
+    rejected(handshake_request(host=b""), 400)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +188,7 @@ def test_A5_there_must_be_one_host() -> None:
     ],
 )
 def test_A6_the_tokens_may_be_in_lists(connection: bytes, upgrade: bytes) -> None:
-    accepted(request(connection=connection, upgrade=upgrade))
+    accepted(handshake_request(connection=connection, upgrade=upgrade))
 
 
 @pytest.mark.parametrize(
@@ -194,27 +206,27 @@ def test_A6_the_tokens_may_be_in_lists(connection: bytes, upgrade: bytes) -> Non
 def test_A6_missing_tokens_are_rejected(
     connection: bytes | None, upgrade: bytes | None
 ) -> None:
-    rejected(request(connection=connection, upgrade=upgrade), 400)
+    rejected(handshake_request(connection=connection, upgrade=upgrade), 400)
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        request(b"Content-Length: 5") + b"hello",
-        request(b"Content-Length: abc"),
-        request(b"Content-Length: 0", b"Content-Length: 5"),
-        request(b"Transfer-Encoding: chunked") + b"0\r\n\r\n",
-        request(b"Transfer-Encoding: identity"),
-        request().replace(b"\r\n", b"\n"),
-        request(b"X: 1\n"),
-        request(b"X: 1", b" folded"),
-        request(b"X: 1", b"\tfolded"),
-        request(b"X : 1"),
-        request(b"X: a\0b"),
-        request(b"X: a\rb"),
-        request(b"X"),
-        request(b": value"),
-        request(b"X: 1\r"),
+        handshake_request(b"Content-Length: 5") + b"hello",
+        handshake_request(b"Content-Length: abc"),
+        handshake_request(b"Content-Length: 0", b"Content-Length: 5"),
+        handshake_request(b"Transfer-Encoding: chunked") + b"0\r\n\r\n",
+        handshake_request(b"Transfer-Encoding: identity"),
+        handshake_request().replace(b"\r\n", b"\n"),
+        handshake_request(b"X: 1\n"),
+        handshake_request(b"X: 1", b" folded"),
+        handshake_request(b"X: 1", b"\tfolded"),
+        handshake_request(b"X : 1"),
+        handshake_request(b"X: a\0b"),
+        handshake_request(b"X: a\rb"),
+        handshake_request(b"X"),
+        handshake_request(b": value"),
+        handshake_request(b"X: 1\r"),
         b"GET / HTTP/1.1\nHost: x\n\n",
     ],
 )
@@ -223,7 +235,7 @@ def test_A7_ambiguous_requests_are_rejected(data: bytes) -> None:
 
 
 def test_A7_an_empty_body_is_accepted() -> None:
-    accepted(request(b"Content-Length: 0"))
+    accepted(handshake_request(b"Content-Length: 0"))
 
 
 @pytest.mark.parametrize(
@@ -241,32 +253,32 @@ def test_A7_an_empty_body_is_accepted() -> None:
     ],
 )
 def test_A8_invalid_keys_are_rejected(key: bytes | None) -> None:
-    rejected(request(key=key), 400)
+    rejected(handshake_request(key=key), 400)
 
 
 def test_A8_a_huge_key_is_rejected() -> None:
-    rejected(request(key=b"A" * 17_000), 431)
+    rejected(handshake_request(key=b"A" * 17_000), 431)
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        request(host="café".encode()),
-        request(host=b"xn--111"),
-        request(host=b"xn--\xff"),
-        request(host=b"a b"),
-        request(host=b"a/b"),
-        request(host=b"[::1"),
-        request(host=b"example.org:65536"),
-        request(host=b"example.org:99999"),
-        request(host=b"example.org:x"),
-        request(connection=b"Upgrade, \xff"),
-        request(upgrade=b"websocket, \xff"),
-        request(b"Sec-WebSocket-Protocol: caf\xe9"),
-        request(b"Sec-WebSocket-Protocol: a b"),
-        request(b"Sec-WebSocket-Extensions: \xe9"),
-        request(b"Origin: \xe9"),
-        request(line="GET /é HTTP/1.1".encode()),
+        handshake_request(host="café".encode()),
+        handshake_request(host=b"xn--111"),
+        handshake_request(host=b"xn--\xff"),
+        handshake_request(host=b"a b"),
+        handshake_request(host=b"a/b"),
+        handshake_request(host=b"[::1"),
+        handshake_request(host=b"example.org:65536"),
+        handshake_request(host=b"example.org:99999"),
+        handshake_request(host=b"example.org:x"),
+        handshake_request(connection=b"Upgrade, \xff"),
+        handshake_request(upgrade=b"websocket, \xff"),
+        handshake_request(b"Sec-WebSocket-Protocol: caf\xe9"),
+        handshake_request(b"Sec-WebSocket-Protocol: a b"),
+        handshake_request(b"Sec-WebSocket-Extensions: \xe9"),
+        handshake_request(b"Origin: \xe9"),
+        handshake_request(line="GET /é HTTP/1.1".encode()),
     ],
 )
 def test_A9_invalid_bytes_in_handshake_headers_are_rejected(data: bytes) -> None:
@@ -282,11 +294,11 @@ def test_A9_valid_hosts_are_accepted() -> None:
         b"a_b:0",
         b"x:65535",
     ):
-        assert accepted(request(host=host)).host == host.decode()
+        assert accepted(handshake_request(host=host)).host == host.decode()
 
 
 def test_A9_other_headers_may_have_any_bytes() -> None:
-    assert (b"x", b"caf\xe9") in accepted(request(b"X: caf\xe9")).headers
+    assert (b"x", b"caf\xe9") in accepted(handshake_request(b"X: caf\xe9")).headers
 
 
 def test_A10_bad_offers_do_not_reject_the_request() -> None:
@@ -299,7 +311,9 @@ def test_A10_bad_offers_do_not_reject_the_request() -> None:
         b";;;===,,,",
         b"x," * 128 + b"permessage-deflate",
     ):
-        handshake, outcome = serve(request(b"Sec-WebSocket-Extensions: " + offer))
+        handshake, outcome = serve(
+            handshake_request(b"Sec-WebSocket-Extensions: " + offer)
+        )
         assert isinstance(outcome, Request)
         assert b"Extensions" not in handshake.accept()[0]
 
@@ -309,23 +323,23 @@ def test_A10_many_offers_take_linear_time() -> None:
     def offers(size: int) -> None:
         for element in (b",", b"x;", b"permessage-deflate; a=b,"):
             offer = (element * size)[: 4000 * size // 1000]
-            _, outcome = serve(request(b"Sec-WebSocket-Extensions: " + offer))
+            _, outcome = serve(handshake_request(b"Sec-WebSocket-Extensions: " + offer))
             assert isinstance(outcome, Request)
 
     assert grows_linearly(offers, 1000)
 
 
 def test_A12_a_subprotocol_must_have_been_proposed() -> None:
-    handshake, _ = serve(request(b"Sec-WebSocket-Protocol: a, b"))
+    handshake, _ = serve(handshake_request(b"Sec-WebSocket-Protocol: a, b"))
     with pytest.raises(ValueError, match="'c' is not among the 2 "):
         handshake.accept(subprotocol="c")
-    handshake, _ = serve(request())
+    handshake, _ = serve(handshake_request())
     with pytest.raises(ValueError, match="the 0 "):
         handshake.accept(subprotocol="a")
 
 
 def test_a_response_that_rejects() -> None:
-    handshake, _ = serve(request())
+    handshake, _ = serve(handshake_request())
     assert handshake.reject(401, extra_headers=[("X", "y")], body=b"no") == (
         b"HTTP/1.1 401 Unauthorized\r\n"
         b"Connection: close\r\nContent-Length: 2\r\nX: y\r\n\r\nno"
@@ -338,13 +352,13 @@ def test_a_response_that_rejects() -> None:
 
 @pytest.mark.parametrize("status_code", [0, 100, 101, 103, 199, 1000, -1])
 def test_A12_a_rejection_has_a_final_status(status_code: int) -> None:
-    handshake, _ = serve(request())
+    handshake, _ = serve(handshake_request())
     with pytest.raises(ValueError, match=str(status_code)):
         handshake.reject(status_code)
 
 
 def test_A12_some_statuses_have_no_body() -> None:
-    handshake, _ = serve(request())
+    handshake, _ = serve(handshake_request())
     for status_code in (204, 304):
         with pytest.raises(ValueError, match="no body"):
             handshake.reject(status_code, body=b"x")
@@ -358,7 +372,7 @@ def test_A12_some_statuses_have_no_body() -> None:
 def test_A13_bytes_behind_the_request_are_kept() -> None:
     for chunk in (b"", b"\x81\x85", b"second GET / HTTP/1.1\r\n\r\n", bytes(8000)):
         handshake = ServerHandshake(origins=Origins(None))
-        assert isinstance(handshake.receive_data(request() + chunk), Request)
+        assert isinstance(handshake.receive_data(handshake_request() + chunk), Request)
         assert handshake.trailing == chunk
 
 
@@ -375,19 +389,21 @@ def test_A13_bytes_behind_the_request_are_kept() -> None:
     ],
 )
 def test_A15_the_target_becomes_a_path(target: bytes, path: str) -> None:
-    assert accepted(request(line=b"GET " + target + b" HTTP/1.1")).target == path
+    assert (
+        accepted(handshake_request(line=b"GET " + target + b" HTTP/1.1")).target == path
+    )
 
 
 @pytest.mark.parametrize(
     "target", [b"*", b"a", b"ftp://x/", b"/a#b", b"http:///a", b"?", b"/\x7f"]
 )
 def test_A15_invalid_targets_are_rejected(target: bytes) -> None:
-    rejected(request(line=b"GET " + target + b" HTTP/1.1"), 400)
+    rejected(handshake_request(line=b"GET " + target + b" HTTP/1.1"), 400)
 
 
 @given(st.binary(max_size=300))
 def test_A_noise_never_raises(data: bytes) -> None:
-    for prefix in (b"", b"GET / HTTP/1.1\r\n", request()[:-2]):
+    for prefix in (b"", b"GET / HTTP/1.1\r\n", handshake_request()[:-2]):
         for suffix in (b"", b"\r\n\r\n"):
             handshake = ServerHandshake(origins=Origins(None))
             whole = handshake.receive_data(prefix + data + suffix)
@@ -397,7 +413,7 @@ def test_A_noise_never_raises(data: bytes) -> None:
 
 @given(
     st.lists(
-        st.sampled_from(request(b"Origin: http://x", b"X: y").split(b"\r\n"))
+        st.sampled_from(handshake_request(b"Origin: http://x", b"X: y").split(b"\r\n"))
         | st.binary(max_size=30),
         max_size=12,
     )
@@ -411,18 +427,18 @@ def test_A_shuffled_requests_never_raise(lines: list[bytes]) -> None:
 
 
 def test_A16_one_line_break_before_the_request_line() -> None:
-    assert accepted(b"\r\n" + request()) == accepted(request())
+    assert accepted(b"\r\n" + handshake_request()) == accepted(handshake_request())
     assert serve(b"\r\n")[1] is None
     for wrong in (b"\r\n\r\n", b"\n", b"\rG", b"\r\r\n", b"\r\n\n"):
-        rejected(wrong + request(), 400)
+        rejected(wrong + handshake_request(), 400)
 
 
 def test_A20_head_gets_no_body() -> None:
     for data, status_code in (
-        (request(line=b"HEAD / HTTP/1.1"), 405),
-        (request(line=b"HEAD / HTTP/1.0"), 505),
-        (b"\r\n" + request(line=b"HEAD / HTTP/1.1", host=b"?"), 405),
-        (request(b"X: " + b"x" * 17_000, line=b"HEAD / HTTP/1.1"), 431),
+        (handshake_request(line=b"HEAD / HTTP/1.1"), 405),
+        (handshake_request(line=b"HEAD / HTTP/1.0"), 505),
+        (b"\r\n" + handshake_request(line=b"HEAD / HTTP/1.1", host=b"?"), 405),
+        (handshake_request(b"X: " + b"x" * 17_000, line=b"HEAD / HTTP/1.1"), 431),
     ):
         _, outcome = serve(data)
         assert isinstance(outcome, Rejection)
@@ -450,7 +466,7 @@ def test_A20_a_comma_in_a_quoted_string() -> None:
         handshake = ServerHandshake(
             origins=Origins(None), extensions=Extensions(custom=(Quoting(),))
         )
-        data = request(b"Sec-WebSocket-Extensions: " + offers)
+        data = handshake_request(b"Sec-WebSocket-Extensions: " + offers)
         assert isinstance(handshake.receive_data(data), Request)
         return handshake.accept()[0]
 
@@ -467,7 +483,7 @@ def test_A20_quoted_strings_take_linear_time() -> None:
     def offers(size: int) -> None:
         for element in (b'"', b'\\"', b'a"\\', b'"a",'):
             offer = (element * size)[: 4 * size]
-            _, outcome = serve(request(b"Sec-WebSocket-Extensions: " + offer))
+            _, outcome = serve(handshake_request(b"Sec-WebSocket-Extensions: " + offer))
             assert isinstance(outcome, Request)
 
     assert grows_linearly(offers, 1000)
@@ -483,13 +499,15 @@ def test_A20_a_status_that_prints_itself() -> None:
         def __format__(self, spec: str) -> str:
             return str(self)
 
-    handshake, _ = serve(request())
+    handshake, _ = serve(handshake_request())
     assert handshake.reject(Status(404)).startswith(b"HTTP/1.1 404 Not Found\r\n")
     assert handshake.reject(Status(499)).startswith(b"HTTP/1.1 499 \r\n")
 
 
 def test_A20_an_error_of_the_handler_names_nothing_of_the_client() -> None:
-    handshake, _ = serve(request(b"Sec-WebSocket-Protocol: secret-token, chat"))
+    handshake, _ = serve(
+        handshake_request(b"Sec-WebSocket-Protocol: secret-token, chat")
+    )
     with pytest.raises(ValueError, match="not among the 2") as caught:
         handshake.accept(subprotocol="wamp")
     assert "secret-token" not in str(caught.value)

@@ -18,9 +18,9 @@ from anyio.streams.tls import TLSListener
 from anyio_websocket import Endpoint, WebSocketServer, open_websocket
 from anyio_websocket._server._addresses import AddressLimit, TooManyError, source_of
 from anyio_websocket._server._admission import Admission
+from anyio_websocket.testing import handshake_request
 
 from ..support.memory_servers import accepted_client, serving
-from ..support.peer import request
 from ..support.servers import connected, echo, is_answered, said
 from ..support.servers import serving as serving_tcp
 
@@ -93,7 +93,7 @@ async def refused(port: int) -> bool:
     async with connected(port) as peer:
         with anyio.fail_after(5):
             try:
-                await peer.stream.send(request())
+                await peer.stream.send(handshake_request())
                 await peer.stream.receive()
             except (anyio.EndOfStream, anyio.BrokenResourceError):
                 return True
@@ -125,11 +125,14 @@ async def test_G3_a_client_too_many_of_one_address_is_disconnected(
             )
             await tasks.start(server.run)
         for _ in range(2):
-            async with connected(port, request()) as one, connected(port) as pending:
+            async with (
+                connected(port, handshake_request()) as one,
+                connected(port) as pending,
+            ):
                 assert await is_answered(one)
                 assert await refused(port)
                 # It counts from the beginning, and as long as it is connected.
-                await pending.stream.send(request())
+                await pending.stream.send(handshake_request())
                 assert await is_answered(pending)
                 assert await refused(port)
             with anyio.fail_after(5):

@@ -23,13 +23,13 @@ from anyio_websocket import (
 )
 from anyio_websocket._server import _admission
 from anyio_websocket._server._admission import GRACE
+from anyio_websocket.testing import ScriptedPeer, handshake_request
 
 from ..support.frames import CLOSE
-from ..support.peer import RawPeer, request
 from ..support.servers import connected, echo, is_answered, is_served, said, serving
 
 
-async def is_kept_waiting(*peers: RawPeer) -> bool:
+async def is_kept_waiting(*peers: ScriptedPeer) -> bool:
     """Say whether clients hear nothing, for so long that others were served thrice."""
     with anyio.move_on_after(0.1) as scope:
         async with anyio.create_task_group() as tasks:
@@ -41,13 +41,13 @@ async def is_kept_waiting(*peers: RawPeer) -> bool:
 async def test_G3_max_connections(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(max_connections=2) as port:
         async with (
-            connected(port, request()) as one,
-            connected(port, request()) as two,
+            connected(port, handshake_request()) as one,
+            connected(port, handshake_request()) as two,
         ):
             assert await is_answered(one)
             assert await is_answered(two)
-            async with connected(port, request()) as three:
-                async with connected(port, request()) as four:
+            async with connected(port, handshake_request()) as three:
+                async with connected(port, handshake_request()) as four:
                     assert await is_kept_waiting(three, four)
                     assert await is_served(one)
                     assert await is_served(two)
@@ -84,13 +84,13 @@ async def test_G3_a_slot_is_released_however_a_client_leaves(
         (b"", "close"),
         (b"", "wait"),
         (b"nonsense\r\n\r\n", "read"),
-        (request()[:-2], "close"),
-        (request(line=b"GET /reject HTTP/1.1"), "read"),
-        (request(line=b"GET /raise HTTP/1.1"), "read"),
-        (request(line=b"GET /nothing HTTP/1.1"), "read"),
-        (request(line=b"GET /accept-and-raise HTTP/1.1"), "close"),
-        (request(), "close"),
-        (request(), "reset"),
+        (handshake_request()[:-2], "close"),
+        (handshake_request(line=b"GET /reject HTTP/1.1"), "read"),
+        (handshake_request(line=b"GET /raise HTTP/1.1"), "read"),
+        (handshake_request(line=b"GET /nothing HTTP/1.1"), "read"),
+        (handshake_request(line=b"GET /accept-and-raise HTTP/1.1"), "close"),
+        (handshake_request(), "close"),
+        (handshake_request(), "reset"),
     ]
     options: dict[str, Any] = {"max_connections": 1, "max_pending_handshakes": 1}
     options |= {"connect_timeout": 0.3, "disconnect_timeout": 0.3}
@@ -176,16 +176,16 @@ async def test_G3_max_pending_handshakes(caplog: pytest.LogCaptureFixture) -> No
 
     async with serving(handler, max_pending_handshakes=2) as port:
         async with (
-            connected(port, request()) as one,
-            connected(port, request()) as two,
+            connected(port, handshake_request()) as one,
+            connected(port, handshake_request()) as two,
         ):
             # An open connection is no pending handshake.
             assert await is_answered(one)
             assert await is_answered(two)
-            undecided = request(line=b"GET /undecided HTTP/1.1")
+            undecided = handshake_request(line=b"GET /undecided HTTP/1.1")
             async with connected(port, undecided) as slow:
                 async with connected(port, undecided) as other:
-                    async with connected(port, request()) as three:
+                    async with connected(port, handshake_request()) as three:
                         assert await is_kept_waiting(three)
                         assert await is_served(one)
                         assert await is_served(two)
@@ -240,9 +240,9 @@ async def test_G3_a_crowd_is_served_within_the_limits() -> None:
 
 async def test_G3_cancelled_while_full() -> None:
     async with serving(max_connections=1) as port:
-        async with connected(port, request()) as one:
+        async with connected(port, handshake_request()) as one:
             assert await is_answered(one)
-            async with connected(port, request()) as two:
+            async with connected(port, handshake_request()) as two:
                 assert await is_kept_waiting(two)
 
         # The server ends here, with its accepting paused.
@@ -267,7 +267,7 @@ async def test_G3_cancelled_while_clients_wait_that_were_accepted(
                 ssl_context=client_tls,
                 tls_standard_compatible=False,
             ) as stream:
-                assert await is_kept_waiting(RawPeer(stream, masks=True))
+                assert await is_kept_waiting(ScriptedPeer(stream, is_client=True))
                 tasks.cancel_scope.cancel()
                 with anyio.CancelScope(shield=True), anyio.fail_after(5):
                     with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
@@ -280,12 +280,12 @@ async def test_G3_stopped_while_full() -> None:
         server = await tasks.start(
             partial(serve_websocket, echo, "127.0.0.1", 0, None, max_connections=1)
         )
-        async with connected(server.port, request()) as one:
+        async with connected(server.port, handshake_request()) as one:
             assert await is_answered(one)
-            async with connected(server.port, request()) as two:
+            async with connected(server.port, handshake_request()) as two:
                 assert await is_kept_waiting(two)
                 tasks.start_soon(server.aclose)
-                assert (await one.receive()).opcode == CLOSE
+                assert (await one.receive_frame()).opcode == CLOSE
                 await one.stream.aclose()
                 # It was never accepted, and is let go with the listening socket.
                 with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):

@@ -13,9 +13,9 @@ import pytest
 
 from anyio_websocket import WebSocketRequest, basic_auth
 from anyio_websocket._server import _basic_auth
+from anyio_websocket.testing import handshake_request
 
 from ..support.memory_servers import raw_client, serving, status_of
-from ..support.peer import request
 
 SECRET = "hüsh-hush"
 
@@ -54,9 +54,9 @@ async def test_who_is_let_in(
     caplog.set_level(logging.DEBUG, "anyio_websocket")
     handler = basic_auth(welcome, credentials, realm="the club")
     async with serving(handler) as (listener, _):
-        peer = await raw_client(listener, request(header("ann", SECRET)))
+        peer = await raw_client(listener, handshake_request(header("ann", SECRET)))
         assert status_of(await peer.receive_head()) == 101
-        assert (await peer.receive()).payload == b"welcome, ann"
+        assert (await peer.receive_frame()).payload == b"welcome, ann"
         await peer.stream.aclose()
         for lines, reason in (
             ([], b"needs a user name and a password"),
@@ -67,7 +67,7 @@ async def test_who_is_let_in(
             ([header("eve", SECRET)], b"user name or the password is wrong"),
             ([header("eve", "")], b"user name or the password is wrong"),
         ):
-            peer = await raw_client(listener, request(*lines))
+            peer = await raw_client(listener, handshake_request(*lines))
             answer = await peer.receive_all()
             assert status_of(answer) == 401
             assert (
@@ -86,7 +86,9 @@ async def test_a_mapping_is_looked_at_for_each_request() -> None:
     async with serving(basic_auth(welcome, passwords)) as (listener, _):
         passwords["ann"] = "new"
         for password, status_code in (("old", 401), ("new", 101)):
-            peer = await raw_client(listener, request(header("ann", password)))
+            peer = await raw_client(
+                listener, handshake_request(header("ann", password))
+            )
             assert status_of(await peer.receive_head()) == status_code
             await peer.stream.aclose()
 
@@ -99,7 +101,7 @@ async def test_a_check_that_says_neither_yes_nor_no(
         return "yes"  # such as a user's record; it may be that of nobody
 
     async with serving(basic_auth(welcome, check)) as (listener, _):
-        peer = await raw_client(listener, request(header("ann", SECRET)))
+        peer = await raw_client(listener, handshake_request(header("ann", SECRET)))
         assert status_of(await peer.receive_all()) == 500
         await peer.stream.aclose()
     assert "must return True or False, not str" in caplog.text

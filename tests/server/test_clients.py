@@ -14,12 +14,19 @@ from anyio_websocket import (
     WebSocketRequest,
     WebSocketServer,
 )
+from anyio_websocket.testing import (
+    Frame,
+    MemoryListener,
+    MemoryStream,
+    ScriptedPeer,
+    handshake_request,
+    memory_stream_pair,
+)
 
-from ..support.frames import CLOSE, PING, TEXT, Frame, close_payload
+from ..support.frames import CLOSE, PING, TEXT, close_payload
 from ..support.memory_servers import accepted_client, raw_client, serving, status_of
-from ..support.peer import RawPeer, request
 from ..support.servers import echo, said
-from ..support.streams import MemoryListener, MemoryStream, failing, stream_pair
+from ..support.streams import failing
 
 # -- handlers ------------------------------------------------------------------
 
@@ -41,7 +48,7 @@ async def test_E12_the_end_of_a_handler_closes_the_connection(
     async with serving(handler) as (listener, _):
         for _ in range(2):  # and the server lives
             peer = await accepted_client(listener)
-            assert await peer.receive() == Frame(CLOSE, close_payload(code))
+            assert await peer.receive_frame() == Frame(CLOSE, close_payload(code))
             await peer.send_close(code)
             assert await peer.receive_all() == b""
             await peer.stream.aclose()
@@ -65,9 +72,9 @@ async def test_E12_the_connection_closed_of_its_connection_is_not_logged(
     async with serving(handler) as (listener, _):
         peer = await accepted_client(listener)
         if group:
-            assert (await peer.receive()).opcode == PING
+            assert (await peer.receive_frame()).opcode == PING
         await peer.send_close(4000, "why")
-        assert await peer.receive() == Frame(CLOSE, close_payload(4000, "why"))
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(4000, "why"))
         await peer.receive_all()
         await peer.stream.aclose()
         await anyio.wait_all_tasks_blocked()
@@ -84,7 +91,7 @@ async def test_E12_the_connection_closed_of_another_connection_is_logged(
 
     async with serving(handler) as (listener, _):
         peer = await accepted_client(listener)
-        assert await peer.receive() == Frame(CLOSE, close_payload(1011))
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(1011))
         await peer.stream.aclose()
         await anyio.wait_all_tasks_blocked()
     assert "ConnectionClosed" in caplog.text
@@ -115,7 +122,7 @@ async def test_handler_errors_raise(answered: bool) -> None:
             raise RuntimeError("oops")
         await anyio.sleep_forever()
 
-    peers: list[RawPeer] = []
+    peers: list[ScriptedPeer] = []
     with pytest.RaisesGroup(
         pytest.RaisesExc(RuntimeError, match="oops"), flatten_subgroups=True
     ):
@@ -124,13 +131,15 @@ async def test_handler_errors_raise(answered: bool) -> None:
         ) as (listener, _):
             peers.append(await raw_client(listener))
             await anyio.wait_all_tasks_blocked()
-            peers.append(await raw_client(listener, request(line=b"GET /bad HTTP/1.1")))
+            peers.append(
+                await raw_client(listener, handshake_request(line=b"GET /bad HTTP/1.1"))
+            )
             await anyio.sleep_forever()
     good, bad = peers
     if answered:
         for peer, code in ((good, 1001), (bad, 1011)):
             await peer.receive_head()
-            assert await peer.receive() == Frame(CLOSE, close_payload(code))
+            assert await peer.receive_frame() == Frame(CLOSE, close_payload(code))
     else:
         assert status_of(await good.receive_all()) == 503
         assert status_of(await bad.receive_all()) == 500
@@ -141,15 +150,15 @@ async def test_G2_others_are_unaffected() -> None:
     async with serving(echo) as (listener, _):
         good = await accepted_client(listener)
         for hook in ("before_receive", "before_send"):
-            server_end, client_end = stream_pair()
+            server_end, client_end = memory_stream_pair()
             setattr(server_end, hook, failing(RuntimeError("no stream does this")))
             listener._send.send_nowait(server_end)
-            await client_end.send(request())
+            await client_end.send(handshake_request())
             with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                 while True:
                     await client_end.receive()
-        await good.send(TEXT, b"still here?")
-        assert await good.receive() == Frame(TEXT, b"still here?")
+        await good.send_frame(TEXT, b"still here?")
+        assert await good.receive_frame() == Frame(TEXT, b"still here?")
         await good.stream.aclose()
 
 
@@ -237,11 +246,11 @@ async def test_E11_every_client_gets_1001() -> None:
         finally:
             over.append(request.path)
 
-    peers: list[RawPeer] = []
+    peers: list[ScriptedPeer] = []
     started = 0.0
     async with serving(handler, disconnect_timeout=3) as (listener, tasks):
         for path in (b"/reads", b"/sleeps", b"/rude"):
-            data = request(line=b"GET " + path + b" HTTP/1.1")
+            data = handshake_request(line=b"GET " + path + b" HTTP/1.1")
             peers.append(await raw_client(listener, data))
             await peers[-1].receive_head()
         pending = await raw_client(listener, b"GET /")
@@ -250,7 +259,7 @@ async def test_E11_every_client_gets_1001() -> None:
         tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             for peer in peers:
-                assert await peer.receive() == Frame(CLOSE, close_payload(1001))
+                assert await peer.receive_frame() == Frame(CLOSE, close_payload(1001))
             for peer in peers[:2]:
                 await peer.send_close(1001)
                 assert await peer.receive_all() == b""
@@ -273,17 +282,17 @@ async def test_handler_nursery_outlives_the_server() -> None:
             undecided = await raw_client(listener, b"GET /")
             await anyio.wait_all_tasks_blocked()
         # The server is gone, its handlers are not.
-        await peer.send(TEXT, b"still here?")
-        assert await peer.receive() == Frame(TEXT, b"still here?")
+        await peer.send_frame(TEXT, b"still here?")
+        assert await peer.receive_frame() == Frame(TEXT, b"still here?")
         await other.send_close(1000)
-        assert (await other.receive()).opcode == CLOSE
+        assert (await other.receive_frame()).opcode == CLOSE
         await other.stream.aclose()
-        await undecided.stream.send(request()[5:])
+        await undecided.stream.send(handshake_request()[5:])
         await undecided.receive_head()
         handlers.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             for last in (peer, undecided):
-                assert await last.receive() == Frame(CLOSE, close_payload(1001))
+                assert await last.receive_frame() == Frame(CLOSE, close_payload(1001))
                 await last.stream.aclose()
 
 
@@ -293,7 +302,7 @@ async def test_handler_nursery_ends_with_the_last_handler() -> None:
         async with serving(echo, handler_nursery=handlers) as (listener, _):
             peer = await accepted_client(listener)
         await peer.send_close(1000)
-        await peer.receive()
+        await peer.receive_frame()
         await peer.stream.aclose()
 
 
@@ -310,8 +319,8 @@ async def test_cancelled_handler_nursery_takes_no_new_clients() -> None:
                 await tasks.start(server.run)
                 peer = await accepted_client(listener)
 
-                async def leave(peer: RawPeer = peer) -> None:
-                    assert (await peer.receive()).opcode == CLOSE
+                async def leave(peer: ScriptedPeer = peer) -> None:
+                    assert (await peer.receive_frame()).opcode == CLOSE
                     late.append(listener.connect())
                     await anyio.sleep(1)
                     await peer.stream.aclose()
@@ -322,6 +331,6 @@ async def test_cancelled_handler_nursery_takes_no_new_clients() -> None:
             late.append(listener.connect())
             await anyio.sleep_forever()
     assert listener.closed
-    told, dropped = [RawPeer(stream, masks=True) for stream in late]
+    told, dropped = [ScriptedPeer(stream, is_client=True) for stream in late]
     assert status_of(await told.receive_all()) == 503
     assert await dropped.receive_all() == b""

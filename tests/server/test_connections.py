@@ -6,10 +6,9 @@ import anyio
 import pytest
 
 from anyio_websocket import WebSocketConnection, WebSocketRequest, WebSocketServer
+from anyio_websocket.testing import MemoryListener, handshake_request
 
 from ..support.memory_servers import accepted_client, raw_client
-from ..support.peer import request
-from ..support.streams import MemoryListener
 
 
 @pytest.mark.virtual_time
@@ -30,7 +29,9 @@ async def test_the_set_is_always_up_to_date() -> None:
     assert not connections
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.run)
-        undecided = await raw_client(listener, request(line=b"GET /undecided HTTP/1.1"))
+        undecided = await raw_client(
+            listener, handshake_request(line=b"GET /undecided HTTP/1.1")
+        )
         peers = [await accepted_client(listener) for _ in range(3)]
         assert len(connections) == 3
         one, two, *_ = handled

@@ -16,19 +16,23 @@ from anyio.abc import SocketAttribute, SocketListener, SocketStream
 
 from anyio_websocket import WebSocketRequest, WebSocketServer
 from anyio_websocket._server import _listeners
+from anyio_websocket.testing import (
+    Frame,
+    MemoryListener,
+    ScriptedPeer,
+    handshake_request,
+)
 
-from ..support.frames import CLOSE, TEXT, Frame, close_payload
+from ..support.frames import CLOSE, TEXT, close_payload
 from ..support.memory_servers import accepted_client, raw_client, running, status_of
-from ..support.peer import RawPeer, request
 from ..support.servers import echo
-from ..support.streams import MemoryListener
 
 CLOSE_1012 = Frame(CLOSE, close_payload(1012, "bye"))
 
 
-async def leave(peer: RawPeer) -> float:
+async def leave(peer: ScriptedPeer) -> float:
     """Answer the server's Close; return when it came."""
-    assert await peer.receive() == CLOSE_1012
+    assert await peer.receive_frame() == CLOSE_1012
     came = anyio.current_time()
     await peer.send_close(1012)
     assert await peer.receive_all() == b""
@@ -43,7 +47,7 @@ async def test_E11_clients_are_left_in_peace_and_closed_one_by_one(
 ) -> None:
     times: list[float] = []
 
-    async def client(peer: RawPeer) -> None:
+    async def client(peer: ScriptedPeer) -> None:
         times.append(await leave(peer) - it.started)
 
     async with running(echo) as it, anyio.create_task_group() as tasks:
@@ -54,10 +58,10 @@ async def test_E11_clients_are_left_in_peace_and_closed_one_by_one(
         assert it.listener.closed
         if drain:
             for peer in (leaver, *peers):
-                await peer.send(TEXT, b"still here?")
-                assert await peer.receive() == Frame(TEXT, b"still here?")
+                await peer.send_frame(TEXT, b"still here?")
+                assert await peer.receive_frame() == Frame(TEXT, b"still here?")
             await leaver.send_close(1000)
-            await leaver.receive()
+            await leaver.receive_frame()
             await leaver.receive_all()
             await leaver.stream.aclose()
         else:
@@ -79,7 +83,7 @@ async def test_E11_it_does_not_wait_when_all_have_left(drain: float) -> None:
         tasks.start_soon(partial(it.stop, drain=drain, spread=100))
         await anyio.sleep(3)
         await peer.send_close(1000)
-        await peer.receive()
+        await peer.receive_frame()
         await peer.receive_all()
         await peer.stream.aclose()
     assert it.took == pytest.approx(3, abs=0.1)
@@ -89,7 +93,7 @@ async def test_E11_it_does_not_wait_when_all_have_left(drain: float) -> None:
         await leave(peers[0])
         await anyio.sleep(3)
         await peers[1].send_close(1000)
-        await peers[1].receive()
+        await peers[1].receive_frame()
         await peers[1].receive_all()
         await peers[1].stream.aclose()
     assert it.took == pytest.approx(3, abs=0.1)
@@ -110,12 +114,14 @@ async def test_E11_handshakes_in_flight_are_finished() -> None:
         await echo(asked)
 
     async with running(handler, connect_timeout=100) as it:
-        data = request()
+        data = handshake_request()
         slow = await raw_client(it.listener, data[:20])
         undecided = await raw_client(
-            it.listener, request(line=b"GET /undecided HTTP/1.1")
+            it.listener, handshake_request(line=b"GET /undecided HTTP/1.1")
         )
-        never = await raw_client(it.listener, request(line=b"GET /never HTTP/1.1"))
+        never = await raw_client(
+            it.listener, handshake_request(line=b"GET /never HTTP/1.1")
+        )
         silent = await raw_client(it.listener, b"GET")
         await anyio.wait_all_tasks_blocked()
         async with anyio.create_task_group() as tasks:
@@ -147,7 +153,7 @@ async def test_E11_handlers_that_do_not_end_after_the_spread() -> None:
             tasks.start_soon(stop)
             # One answers its Close, and one does not.
             assert await leave(peers[0]) - it.started == pytest.approx(2, abs=0.1)
-            assert await peers[1].receive() == CLOSE_1012
+            assert await peers[1].receive_frame() == CLOSE_1012
             await peers[1].receive_all()
             await peers[1].stream.aclose()
         assert it.took == pytest.approx(2 + 4 + 3, abs=0.1)
@@ -179,7 +185,7 @@ async def test_E11_cancelled_while_clients_are_let_go(
                 if cancels == "aclose":
                     await server.aclose()  # waits for what the first one does
                 for number, peer in enumerate(peers):
-                    frame = await peer.receive()
+                    frame = await peer.receive_frame()
                     told = number == 0 and after == 3
                     by_us = cancels == "aclose" or told
                     assert frame == CLOSE_1012 or not by_us
@@ -214,10 +220,10 @@ async def test_E11_invalid_times_are_an_error(
 # -- clients that wait in the kernel -------------------------------------------
 
 
-async def leave_at_once(peer: RawPeer) -> None:
+async def leave_at_once(peer: ScriptedPeer) -> None:
     assert (await peer.receive_head()).startswith(b"HTTP/1.1 101 ")
     await peer.send_close(1000)
-    assert await peer.receive() == Frame(CLOSE, close_payload(1000))
+    assert await peer.receive_frame() == Frame(CLOSE, close_payload(1000))
     assert await peer.receive_all() == b""
     await peer.stream.aclose()
 
@@ -236,13 +242,13 @@ async def test_E11_a_client_that_waits_in_the_kernel(
     )
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.run)
-        first = RawPeer(await anyio.connect_tcp(*address), masks=True)
-        await first.stream.send(request())
+        first = ScriptedPeer(await anyio.connect_tcp(*address), is_client=True)
+        await first.stream.send(handshake_request())
         async with anyio.create_task_group() as stopping:
             await anyio.wait_all_tasks_blocked()
             # The event loop does not look at the listener between these two.
             waiting = socket.create_connection(address)
-            waiting.send(request())
+            waiting.send(handshake_request())
             stopping.start_soon(partial(server.aclose, drain=30, spread=30))
             if outcome == "is let in":  # and no more, however many there are
                 monkeypatch.setattr(_listeners, "MAX_WAITING", 1)
@@ -253,7 +259,7 @@ async def test_E11_a_client_that_waits_in_the_kernel(
             monkeypatch.undo()
             if outcome == "is let in":
                 stream = await SocketStream.from_socket(waiting)
-                await leave_at_once(RawPeer(stream, masks=True))
+                await leave_at_once(ScriptedPeer(stream, is_client=True))
             else:
                 with waiting, suppress(ConnectionError):
                     assert waiting.recv(1) == b""

@@ -19,10 +19,14 @@ from anyio_websocket import (
     accept_upgrade,
     wrap_server_stream,
 )
+from anyio_websocket.testing import (
+    MemoryListener,
+    handshake_request,
+    memory_stream_pair,
+)
 
 from ..support.memory_servers import accepted_client, raw_client, serving
-from ..support.peer import request
-from ..support.streams import MemoryListener, hang, stream_pair
+from ..support.streams import hang
 
 pytestmark = pytest.mark.virtual_time
 
@@ -40,9 +44,13 @@ async def test_requests_that_are_rejected() -> None:
 
     async with serving(handler, on_event=events.append) as (listener, _):
         for path in (b"/403", b"/500"):
-            peer = await raw_client(listener, request(line=b"GET %b HTTP/1.1" % path))
+            peer = await raw_client(
+                listener, handshake_request(line=b"GET %b HTTP/1.1" % path)
+            )
             await peer.receive_all()
-        await (await raw_client(listener, request(version=b"12"))).receive_all()
+        await (
+            await raw_client(listener, handshake_request(version=b"12"))
+        ).receive_all()
     rejected, failed, invalid, *_ = events
     assert kinds(events) == ["reject", "reject", "reject", "stop", "stopped"]
     for event, status in ((rejected, 403), (failed, 500), (invalid, 426)):
@@ -73,7 +81,7 @@ async def test_handshakes_that_come_to_nothing(server_tls: ssl.SSLContext) -> No
         await anyio.sleep(11)
         ours, theirs = plain.pair()
         ours.before_send = hang  # the client does not read the response
-        await theirs.send(request())
+        await theirs.send(handshake_request())
         await anyio.sleep(11)
         errors = [event.error for event in events]
         assert kinds(events) == ["fail"] * 4
@@ -108,14 +116,14 @@ async def test_what_is_told_is_what_is_counted(server_tls: ssl.SSLContext) -> No
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.run)
         # The client does not close, and is told nothing else.
-        await raw_client(plain, request(version=b"12"))
+        await raw_client(plain, handshake_request(version=b"12"))
         await anyio.sleep(3)
         assert counted == [("reject", 1, 0)]
         await raw_client(plain, b"GET / HT")
         secure.connect()
         ours, theirs = plain.pair()
         ours.before_send = hang
-        await theirs.send(request())
+        await theirs.send(handshake_request())
         await anyio.sleep(0.5)
         await server.aclose(timeout=0)
     told = [kind for kind, _, _ in counted]
@@ -155,7 +163,7 @@ async def test_single_streams(upgrade: bool) -> None:
     events: list[WebSocketEvent] = []
 
     async def take(head: bytes) -> WebSocketRequest:
-        ours, theirs = stream_pair()
+        ours, theirs = memory_stream_pair()
         if upgrade:
             line, *fields = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
             headers = [tuple(field.split(b": ", 1)) for field in fields]
@@ -170,18 +178,18 @@ async def test_single_streams(upgrade: bool) -> None:
         return await wrap_server_stream(tasks, ours, on_event=events.append)
 
     async with anyio.create_task_group() as tasks:
-        connection = await (await take(request())).accept()
+        connection = await (await take(handshake_request())).accept()
         tasks.cancel_scope.cancel()
     assert kinds(events) == ["open", "close"]
     assert events[1].closed == connection.closed
     events.clear()
     async with anyio.create_task_group() as tasks:
         with pytest.raises(HandshakeError):
-            await take(request(version=b"12"))
+            await take(handshake_request(version=b"12"))
     assert kinds(events) == ["reject"]
     if not upgrade:
         events.clear()
-        ours, theirs = stream_pair()
+        ours, theirs = memory_stream_pair()
         await theirs.send_eof()
         async with anyio.create_task_group() as tasks:
             with pytest.raises(HandshakeError) as caught:

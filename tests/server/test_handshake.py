@@ -28,11 +28,16 @@ from anyio_websocket import (
     wrap_server_stream,
 )
 from anyio_websocket._server import _handshake
+from anyio_websocket.testing import (
+    MemoryListener,
+    MemoryStream,
+    handshake_request,
+    memory_stream_pair,
+)
 
 from ..support.memory_servers import raw_client, serving, status_of
-from ..support.peer import request
 from ..support.servers import echo
-from ..support.streams import MemoryListener, MemoryStream, failing, stream_pair
+from ..support.streams import failing
 
 
 @pytest.mark.virtual_time
@@ -44,7 +49,7 @@ async def test_A1_slow_requests_are_dropped_at_the_deadline() -> None:
 
         async def drip(stream: MemoryStream, seconds: float) -> None:
             with pytest.raises(anyio.BrokenResourceError):
-                for byte in request():
+                for byte in handshake_request():
                     await stream.send(bytes([byte]))
                     await anyio.sleep(seconds)
 
@@ -75,7 +80,7 @@ async def test_A1_A17_memory_of_clients_that_say_nothing(
         try:
             clients += [listener.connect() for _ in range(count)]
             for client in clients[count:]:
-                head = request(*[b"X: " + b"x" * 600] * 120)
+                head = handshake_request(*[b"X: " + b"x" * 600] * 120)
                 await client.send(head[:size])
             await anyio.wait_all_tasks_blocked()
             # With both ends of the streams, and the tasks.
@@ -109,7 +114,7 @@ async def test_A2_a_client_that_leaves_is_forgotten_at_once(
 ) -> None:
     caplog.set_level(logging.DEBUG, "anyio_websocket")
     async with serving(echo) as (listener, _):
-        for data in (b"", request()[:50]):
+        for data in (b"", handshake_request()[:50]):
             started = anyio.current_time()
             peer = await raw_client(listener, data)
             await anyio.wait_all_tasks_blocked()
@@ -129,15 +134,15 @@ async def test_A2_a_client_that_leaves_is_forgotten_at_once(
 @pytest.mark.parametrize(
     ("data", "status_code"),
     [
-        (request(line=b"GET /" + b"x" * 17_000 + b" HTTP/1.1"), 414),
-        (request(b"X: " + b"x" * 17_000), 431),
+        (handshake_request(line=b"GET /" + b"x" * 17_000 + b" HTTP/1.1"), 414),
+        (handshake_request(b"X: " + b"x" * 17_000), 431),
         (b"\x16\x03\x01", 400),
-        (request(line=b"POST / HTTP/1.1", connection=b"x"), 405),
-        (request(line=b"GET / HTTP/1.0"), 505),
-        (request(version=b"8"), 426),
-        (request(b"Content-Length: 100000") + b"x" * 50_000, 400),
-        (request(host="é".encode()), 400),
-        (request(line=b"GET * HTTP/1.1"), 400),
+        (handshake_request(line=b"POST / HTTP/1.1", connection=b"x"), 405),
+        (handshake_request(line=b"GET / HTTP/1.0"), 505),
+        (handshake_request(version=b"8"), 426),
+        (handshake_request(b"Content-Length: 100000") + b"x" * 50_000, 400),
+        (handshake_request(host="é".encode()), 400),
+        (handshake_request(line=b"GET * HTTP/1.1"), 400),
     ],
 )
 async def test_A_bad_requests_get_a_response(
@@ -165,7 +170,7 @@ async def test_A_bad_requests_get_a_response(
 @pytest.mark.virtual_time
 async def test_A21_a_warning_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "anyio_websocket")
-    data = request(b"Origin: https://example.org", host=b"127.0.0.1:8000")
+    data = handshake_request(b"Origin: https://example.org", host=b"127.0.0.1:8000")
 
     async def ask(listener: MemoryListener) -> None:
         peer = await raw_client(listener, data)
@@ -198,8 +203,8 @@ async def test_A21_a_warning_for_streams_too(
     monkeypatch.setattr(_handshake._of_single_streams, "_next", 0.0)
     async with anyio.create_task_group() as tasks:
         for _ in range(2):
-            ours, theirs = stream_pair()
-            await theirs.send(request(b"Origin: https://example.org"))
+            ours, theirs = memory_stream_pair()
+            await theirs.send(handshake_request(b"Origin: https://example.org"))
             with pytest.raises(HandshakeError, match=r"'https://example\.org'"):
                 await wrap_server_stream(tasks, ours, origins=["https://other.example"])
             await theirs.aclose()
@@ -253,7 +258,11 @@ async def test_G15_the_path_of_a_unix_client(
     listener = await anyio.create_unix_listener(tmp_path / "server")
     async with anyio.create_task_group() as tasks:
         await tasks.start(WebSocketServer(handler, [listener]).run)
-        for name, data in (("a", b""), ("b", b"nonsense\r\n\r\n"), ("c", request())):
+        for name, data in (
+            ("a", b""),
+            ("b", b"nonsense\r\n\r\n"),
+            ("c", handshake_request()),
+        ):
             with socket.socket(socket.AF_UNIX) as sock:
                 sock.bind(str(tmp_path / f"{name}\nERROR forged \x1b[31m\u202e"))
                 sock.connect(str(tmp_path / "server"))
@@ -275,7 +284,7 @@ async def test_A7_a_response_is_not_lost_to_a_reset() -> None:
     # The client goes on sending the body; the answer must reach it all the same, and
     # the server must not read for ever.
     async with serving(echo) as (listener, _):
-        peer = await raw_client(listener, request(b"Content-Length: 9999"))
+        peer = await raw_client(listener, handshake_request(b"Content-Length: 9999"))
         started = anyio.current_time()
         with pytest.raises(anyio.BrokenResourceError):
             while True:
@@ -288,7 +297,7 @@ async def test_A7_a_response_is_not_lost_to_a_reset() -> None:
 async def test_A7_a_client_that_does_not_wait_for_the_response() -> None:
     async with serving(echo) as (listener, _):
         for hook in ("before_send", "before_eof", "before_close"):
-            server_end, client_end = stream_pair()
+            server_end, client_end = memory_stream_pair()
             setattr(server_end, hook, failing(OSError("the wire is cut")))
             listener._send.send_nowait(server_end)
             await client_end.send(b"nonsense\r\n\r\n")

@@ -17,11 +17,10 @@ from anyio_websocket import (
     WebSocketConnection,
     accept_upgrade,
 )
+from anyio_websocket.testing import ScriptedPeer, memory_stream_pair
 
 from ..support.frames import BINARY, CLOSE, TEXT
 from ..support.http2 import Http2Connection, Http2Stream
-from ..support.peer import RawPeer
-from ..support.streams import stream_pair
 
 pytestmark = pytest.mark.virtual_time
 
@@ -57,7 +56,7 @@ async def take_over(
 @asynccontextmanager
 async def connected() -> AsyncGenerator[tuple[Http2Connection, list[Any]]]:
     """Run a server that echoes, and rejects ``/closed``; give a client of it."""
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     client = Http2Connection(ours, is_client=True)
     server = Http2Connection(theirs, is_client=False)
     outcomes: list[Any] = []
@@ -96,16 +95,16 @@ async def test_two_connections_over_one() -> None:
         for path in (b"/a", b"/b"):
             stream = await client.request(asking(path))
             assert dict(stream.headers) == {b":status": b"200"}
-            peers.append(RawPeer(stream, masks=True))
+            peers.append(ScriptedPeer(stream, is_client=True))
         for peer, text in zip(peers, (b"one", b"other"), strict=True):
-            await peer.send(TEXT, text)
+            await peer.send_frame(TEXT, text)
         large = bytes(range(256)) * 1000  # more than the windows of HTTP/2
         for peer, text in zip(peers, (b"one", b"other"), strict=True):
-            assert (await peer.receive()).payload == text
-            await peer.send(BINARY, large)
-            assert (await peer.receive()).payload == large
+            assert (await peer.receive_frame()).payload == text
+            await peer.send_frame(BINARY, large)
+            assert (await peer.receive_frame()).payload == large
             await peer.send_close(1000)
-            assert (await peer.receive()).opcode == CLOSE
+            assert (await peer.receive_frame()).opcode == CLOSE
             assert await peer.receive_all() == b""  # the stream has ended
             await peer.stream.aclose()
         await anyio.wait_all_tasks_blocked()
@@ -123,7 +122,7 @@ async def test_rejections() -> None:
             assert found[b":status"] == status_code
             assert b"connection" not in found
             await stream.send_eof()
-            answer = await RawPeer(stream, masks=True).receive_all()
+            answer = await ScriptedPeer(stream, is_client=True).receive_all()
             assert body in answer
             assert found[b"content-length"] == b"%d" % len(answer)
         await anyio.wait_all_tasks_blocked()
@@ -136,7 +135,7 @@ async def test_a_response_that_cannot_be_sent() -> None:
         assert (status_code, headers) == (200, [])
         raise OSError("the connection is gone")
 
-    ours, _ = stream_pair()
+    ours, _ = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
         request = await accept_upgrade(
             tasks,
@@ -163,7 +162,7 @@ async def test_mistakes() -> None:
 
         async def aclose(self) -> None: ...
 
-    stream, _ = stream_pair()
+    stream, _ = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
         for changes, error, text in (
             ({"respond": None}, TypeError, "HTTP/2 needs respond, .* not None"),

@@ -19,19 +19,25 @@ from anyio_websocket import (
     healthz,
     serve_websocket,
 )
+from anyio_websocket.testing import (
+    Frame,
+    MemoryListener,
+    ScriptedPeer,
+    handshake_request,
+    memory_stream_pair,
+)
 
 from ..support.backends import under_asyncio
-from ..support.frames import TEXT, Frame
+from ..support.frames import TEXT
 from ..support.memory_servers import (
     accepted_client,
     raw_client,
     serving,
     status_of,
 )
-from ..support.peer import RawPeer, request
 from ..support.servers import connected, echo, said
 from ..support.servers import serving as serving_tcp
-from ..support.streams import MemoryListener, failing, stream_pair
+from ..support.streams import failing
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: example.org\r\n\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\n\r\n"
@@ -79,10 +85,10 @@ async def test_A7_one_answer_and_the_end() -> None:
             assert answer.count(b"HTTP/1.1 ") == 1
             for line in (b"Connection: close", b"Content-Length: %d" % len(rest)):
                 assert line in head.split(b"\r\n")
-        async with connected(port, request()) as peer:
+        async with connected(port, handshake_request()) as peer:
             await peer.receive_head()
-            await peer.send(TEXT, b"x")
-            assert await peer.receive() == Frame(TEXT, b"x")
+            await peer.send_frame(TEXT, b"x")
+            assert await peer.receive_frame() == Frame(TEXT, b"x")
 
 
 @pytest.mark.virtual_time
@@ -290,7 +296,7 @@ async def test_E11_handlers_are_cancelled_when_the_server_stops(
         reading = await raw_client(listener, POST % (100, b""))
         await anyio.wait_all_tasks_blocked()
 
-        async def hears_503(peer: RawPeer) -> None:
+        async def hears_503(peer: ScriptedPeer) -> None:
             assert status_of(await peer.receive_all()) == 503
             await peer.stream.aclose()
 
@@ -372,7 +378,7 @@ async def test_A14_a_client_that_leaves_before_its_answer(
 ) -> None:
     async with serving(echo, http_handler=mirror) as (listener, _):
         for hook in ("before_send", "before_eof", "before_close"):
-            server_end, client_end = stream_pair()
+            server_end, client_end = memory_stream_pair()
             setattr(server_end, hook, failing(OSError("the wire is cut")))
             listener._send.send_nowait(server_end)
             await client_end.send(GET)

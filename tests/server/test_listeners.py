@@ -22,11 +22,11 @@ from anyio_websocket import (
     serve_websocket,
     wrap_client_stream,
 )
+from anyio_websocket.testing import Frame, MemoryListener
 
-from ..support.frames import TEXT, Frame
+from ..support.frames import TEXT
 from ..support.memory_servers import accepted_client
 from ..support.servers import echo
-from ..support.streams import MemoryListener
 
 
 @pytest.mark.virtual_time
@@ -37,10 +37,10 @@ async def test_closing_the_listener_ends_the_server() -> None:
         await tasks.start(server.run)
         peer = await accepted_client(listener)
         await listener.aclose()
-        await peer.send(TEXT, b"still here?")
-        assert await peer.receive() == Frame(TEXT, b"still here?")
+        await peer.send_frame(TEXT, b"still here?")
+        assert await peer.receive_frame() == Frame(TEXT, b"still here?")
         await peer.send_close(1000)
-        await peer.receive()
+        await peer.receive_frame()
         await peer.stream.aclose()
 
 

@@ -14,20 +14,24 @@ from anyio_websocket import (
     open_websocket,
 )
 from anyio_websocket._server._admission import GRACE
+from anyio_websocket.testing import (
+    Frame,
+    MemoryListener,
+    ScriptedPeer,
+    handshake_request,
+)
 
-from ..support.frames import TEXT, Frame
+from ..support.frames import TEXT
 from ..support.memory_servers import accepted_client, raw_client, serving, status_of
-from ..support.peer import RawPeer, request
 from ..support.servers import connected, echo, said
 from ..support.servers import serving as serving_on_a_port
-from ..support.streams import MemoryListener
 
 
-async def is_let_in(peer: RawPeer) -> bool:
+async def is_let_in(peer: ScriptedPeer) -> bool:
     return status_of(await peer.receive_head()) == 101
 
 
-async def is_dropped(peer: RawPeer) -> bool:
+async def is_dropped(peer: ScriptedPeer) -> bool:
     """Say whether the server has closed the stream; it may need some passes for it."""
     with anyio.move_on_after(0.001):
         try:
@@ -47,7 +51,7 @@ async def test_G12_the_oldest_without_a_request_makes_room(
     async with serving(echo, max_pending_handshakes=3) as (listener, _):
         oldest = await raw_client(listener, b"")
         await anyio.sleep(1)
-        half = await raw_client(listener, request()[:-2])
+        half = await raw_client(listener, handshake_request()[:-2])
         youngest = await raw_client(listener, b"")
         await anyio.sleep(1)
         assert not said(caplog)
@@ -57,8 +61,8 @@ async def test_G12_the_oldest_without_a_request_makes_room(
         assert await is_dropped(oldest)
         assert not await is_dropped(half)
         # Nobody else had to go for it, and they can finish.
-        await half.stream.send(request()[-2:])
-        await youngest.stream.send(request())
+        await half.stream.send(handshake_request()[-2:])
+        await youngest.stream.send(handshake_request())
         assert await is_let_in(half)
         assert await is_let_in(youngest)
     (record,) = said(caplog)
@@ -73,7 +77,7 @@ async def test_G12_nobody_is_dropped_while_nobody_waits() -> None:
         clients = [await raw_client(listener, b"") for _ in range(2)]
         await anyio.sleep(9)
         for client in clients:
-            await client.stream.send(request())
+            await client.stream.send(handshake_request())
             assert await is_let_in(client)
 
 
@@ -84,7 +88,7 @@ async def test_G12_everybody_has_some_time_for_the_handshake() -> None:
         silent = [await raw_client(listener, b"") for _ in range(3)]
         await anyio.sleep(GRACE * 0.9)
         assert not [peer for peer in silent if await is_dropped(peer)]
-        await silent[0].stream.send(request())
+        await silent[0].stream.send(handshake_request())
         assert await is_let_in(silent[0])
         # That one left room for the third. Now the second has had its time.
         assert await is_let_in(await raw_client(listener))
@@ -119,7 +123,9 @@ async def test_G12_who_does_not_take_his_rejection_makes_room(how: str) -> None:
 
     line = b"POST / HTTP/1.1" if how == "invalid" else b"GET /reject HTTP/1.1"
     async with serving(handler, max_pending_handshakes=2) as (listener, _):
-        rude = [await raw_client(listener, request(line=line)) for _ in range(40)]
+        rude = [
+            await raw_client(listener, handshake_request(line=line)) for _ in range(40)
+        ]
         started = anyio.current_time()
         assert await is_let_in(await raw_client(listener))
         # Two at a time. Each of them could take two seconds.
@@ -140,12 +146,12 @@ async def test_G12_who_does_not_take_the_response_makes_room() -> None:
 
     options = {"max_pending_handshakes": 1, "capacity": 64}
     async with serving(handler, **options) as (listener, tasks):
-        deaf = RawPeer(listener.connect(), masks=True)
-        tasks.start_soon(deaf.stream.send, request())
+        deaf = ScriptedPeer(listener.connect(), is_client=True)
+        tasks.start_soon(deaf.stream.send, handshake_request())
         await anyio.sleep(GRACE / 2)
         started = anyio.current_time()
-        other = RawPeer(listener.connect(), masks=True)
-        tasks.start_soon(other.stream.send, request())
+        other = ScriptedPeer(listener.connect(), is_client=True)
+        tasks.start_soon(other.stream.send, handshake_request())
         assert await is_let_in(other)
         assert anyio.current_time() - started < GRACE
         (end,) = ends
@@ -164,8 +170,8 @@ async def test_G12_max_connections() -> None:
         late = await raw_client(listener)
         await anyio.sleep(10)
         for peer in peers:
-            await peer.send(TEXT, b"still here?")
-            assert await peer.receive() == Frame(TEXT, b"still here?")
+            await peer.send_frame(TEXT, b"still here?")
+            assert await peer.receive_frame() == Frame(TEXT, b"still here?")
         await peers.pop().stream.aclose()
         assert await is_let_in(late)
 
@@ -187,8 +193,8 @@ async def test_G12_dropped_in_the_moment_in_which_the_request_is_complete() -> N
     async with serving(handler, max_pending_handshakes=1) as (listener, _):
         stream, client = listener.pair()
         stream.before_receive = late
-        first = RawPeer(client, masks=True)
-        await first.stream.send(request(line=b"GET /first HTTP/1.1"))
+        first = ScriptedPeer(client, is_client=True)
+        await first.stream.send(handshake_request(line=b"GET /first HTTP/1.1"))
         assert await is_let_in(await raw_client(listener))
         assert await is_dropped(first)
         # Its slot was given back once.
@@ -250,8 +256,8 @@ async def test_G12_who_reconnects_at_once_displaces_nobody(round_trip: float) ->
 
             # The request comes a round trip after the client was accepted, as with TLS.
             stream.before_receive = arrive
-            peer = RawPeer(client, masks=True)
-            await peer.stream.send(request())
+            peer = ScriptedPeer(client, is_client=True)
+            await peer.stream.send(handshake_request())
             assert await is_let_in(peer)
             assert anyio.current_time() - started < 1
             await peer.stream.aclose()

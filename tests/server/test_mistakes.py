@@ -22,12 +22,11 @@ from anyio_websocket import (
     open_websocket,
     serve_websocket,
 )
+from anyio_websocket.testing import MemoryListener, handshake_request
 
 from ..support.memory_servers import raw_client, serving, status_of
-from ..support.peer import request
 from ..support.servers import connected, echo, said
 from ..support.servers import serving as serving_tcp
-from ..support.streams import MemoryListener
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -185,7 +184,7 @@ async def test_H13_a_port_that_is_in_use() -> None:
 async def test_H13_a_rejection_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "anyio_websocket")
     async with serving(echo) as (listener, _):
-        peer = await raw_client(listener, request(line=b"POST / HTTP/1.1"))
+        peer = await raw_client(listener, handshake_request(line=b"POST / HTTP/1.1"))
         assert status_of(await peer.receive_all()) == 405
         await peer.stream.aclose()
     assert len(said(caplog)) == 1

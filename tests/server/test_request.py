@@ -17,11 +17,15 @@ from anyio_websocket import (
     serve_websocket,
     wrap_server_stream,
 )
+from anyio_websocket.testing import (
+    Frame,
+    ScriptedPeer,
+    handshake_request,
+    memory_stream_pair,
+)
 
-from ..support.frames import CLOSE, TEXT, Frame, close_payload
+from ..support.frames import CLOSE, TEXT, close_payload
 from ..support.memory_servers import accepted_client, raw_client, serving, status_of
-from ..support.peer import RawPeer, request
-from ..support.streams import stream_pair
 
 
 @pytest.mark.virtual_time
@@ -52,7 +56,7 @@ async def test_A21_headers_host_and_origin() -> None:
 
     async with serving(handler) as (listener, _):
         for data in (
-            request(
+            handshake_request(
                 b"X-Forwarded-For: 192.0.2.1",
                 b"X-Latin: \xe9",
                 b"x-forwarded-FOR: 192.0.2.2",
@@ -61,7 +65,7 @@ async def test_A21_headers_host_and_origin() -> None:
                 b"Sec-WebSocket-Protocol: a",
                 b"Sec-WebSocket-Protocol: b, c",
             ),
-            request(line=b"GET ws://[::1]:8000/?q HTTP/1.1"),
+            handshake_request(line=b"GET ws://[::1]:8000/?q HTTP/1.1"),
         ):
             peer = await raw_client(listener, data)
             assert status_of(await peer.receive_all()) == 404
@@ -90,14 +94,14 @@ async def test_A13_frames_before_the_response_arrive() -> None:
         got.extend([message async for message in ws])
 
     async with serving(handler, capacity=1000) as (listener, tasks):
-        peer = RawPeer(listener.connect(), masks=True)
+        peer = ScriptedPeer(listener.connect(), is_client=True)
         early = peer.frame(TEXT, b"early")
-        await peer.stream.send(request() + early[:4])
+        await peer.stream.send(handshake_request() + early[:4])
 
         async def send() -> None:
             await peer.stream.send(early[4:])
             for i in range(100):
-                await peer.send(TEXT, b"%d" % i + b"." * 100)
+                await peer.send_frame(TEXT, b"%d" % i + b"." * 100)
             await peer.send_close(1000)
 
         tasks.start_soon(send)
@@ -173,10 +177,10 @@ async def test_A14_a_client_that_does_not_read_the_response() -> None:
             listener,
             tasks,
         ):
-            peer = RawPeer(listener.connect(), masks=True)
+            peer = ScriptedPeer(listener.connect(), is_client=True)
             # The pipe towards the client is full before the answer.
             peer.stream._incoming.data += bytes(200)  # type: ignore[attr-defined]
-            tasks.start_soon(peer.stream.send, request())
+            tasks.start_soon(peer.stream.send, handshake_request())
             started = anyio.current_time()
             while not peer.stream._outgoing.deaf:  # type: ignore[attr-defined]
                 await anyio.sleep(0.5)
@@ -185,9 +189,9 @@ async def test_A14_a_client_that_does_not_read_the_response() -> None:
 
 @pytest.mark.virtual_time
 async def test_cancelling_accept_closes_the_stream() -> None:
-    ours, theirs = stream_pair(capacity=100)
+    ours, theirs = memory_stream_pair(capacity=100)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(theirs.send, request())
+        tasks.start_soon(theirs.send, handshake_request())
         asked = await wrap_server_stream(tasks, ours)
         with anyio.move_on_after(1) as scope:
             await asked.accept()
@@ -209,7 +213,7 @@ async def test_a_request_has_one_response() -> None:
     async with serving(handler, handler_errors="raise") as (listener, _):
         for path in (b"/accept", b"/reject"):
             peer = await raw_client(
-                listener, request(line=b"GET " + path + b" HTTP/1.1")
+                listener, handshake_request(line=b"GET " + path + b" HTTP/1.1")
             )
             head = await peer.receive_head()
             assert status_of(head) == (101 if path == b"/accept" else 400)
@@ -251,14 +255,14 @@ async def test_the_attributes_of_a_request() -> None:
     async with serving(handler, handler_errors="raise") as (listener, _):
         peer = await raw_client(
             listener,
-            request(
+            handshake_request(
                 b"Sec-WebSocket-Protocol: x, y",
                 b"Cookie: z",
                 line=b"GET /a%20b?c HTTP/1.1",
             ),
         )
         assert b"sec-websocket-protocol: y" in (await peer.receive_head()).lower()
-        assert await peer.receive() == Frame(CLOSE, close_payload(1000))
+        assert await peer.receive_frame() == Frame(CLOSE, close_payload(1000))
         await peer.send_close(1000)
         assert await peer.receive_all() == b""
         await peer.stream.aclose()
@@ -283,7 +287,9 @@ async def test_select_subprotocol() -> None:
         await asked.accept(subprotocol=asked.select_subprotocol(["z"]))
 
     async with serving(handler, handler_errors="raise") as (listener, _):
-        peer = await raw_client(listener, request(b"Sec-WebSocket-Protocol: x, y"))
+        peer = await raw_client(
+            listener, handshake_request(b"Sec-WebSocket-Protocol: x, y")
+        )
         head = await peer.receive_head()
         assert status_of(head) == 101
         assert b"sec-websocket-protocol" not in head.lower()
@@ -301,7 +307,7 @@ async def test_G3_a_response_that_cannot_be_sent_ends_the_handshake() -> None:
         await anyio.sleep_forever()
 
     async with serving(handler, max_pending_handshakes=1) as (listener, _):
-        lost = await raw_client(listener, request(line=b"GET /lost HTTP/1.1"))
+        lost = await raw_client(listener, handshake_request(line=b"GET /lost HTTP/1.1"))
         await anyio.wait_all_tasks_blocked()
         lost.stream.reset()  # type: ignore[attr-defined]
         decide.set()

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from anyio_websocket import Router, WebSocketRequest, basic_auth, open_websocket_url
+from anyio_websocket.testing import handshake_request
 
 from ..support.memory_servers import raw_client, serving, status_of
-from ..support.peer import request
 from ..support.servers import serving as serving_tcp
 
 
@@ -65,7 +65,7 @@ async def test_no_route(caplog: pytest.LogCaptureFixture) -> None:
             (b"GET /%ff HTTP/1.1", 404),
             (b"GET /admin HTTP/1.1", 401),
         ):
-            peer = await raw_client(listener, request(credentials, line=line))
+            peer = await raw_client(listener, handshake_request(credentials, line=line))
             answer = await peer.receive_all()
             assert status_of(answer) == status_code
             await peer.stream.aclose()

@@ -20,11 +20,16 @@ from anyio_websocket import (
     wrap_client_stream,
     wrap_server_stream,
 )
+from anyio_websocket.testing import (
+    MemoryListener,
+    ScriptedPeer,
+    handshake_request,
+    memory_stream_pair,
+)
 
 from ..support.frames import TEXT
-from ..support.peer import RawPeer, request
 from ..support.servers import echo
-from ..support.streams import MemoryListener, hang, stream_pair
+from ..support.streams import hang
 
 
 def test_no_listeners() -> None:
@@ -60,16 +65,16 @@ async def test_settings_leave_no_port_open() -> None:
 
 @pytest.mark.virtual_time
 async def test_wrap_server_stream() -> None:
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
-        await theirs.send(request(b"Origin: https://other.example"))
+        await theirs.send(handshake_request(b"Origin: https://other.example"))
         asked = await wrap_server_stream(
             tasks, ours, 1, 100, None, origins=["https://other.example"]
         )
         ws = await asked.accept()
-        peer = RawPeer(theirs, masks=True)
+        peer = ScriptedPeer(theirs, is_client=True)
         await peer.receive_head()
-        await peer.send(TEXT, b"x" * 101)
+        await peer.send_frame(TEXT, b"x" * 101)
         with pytest.raises(ConnectionClosed) as caught:
             await ws.get_message()
         assert caught.value.reason is not None
@@ -84,13 +89,13 @@ async def test_wrap_server_stream_without_a_request() -> None:
             (b"", ConnectionTimeout),
             (b"GET / HTTP/1.1\r\n\r\n", HandshakeError),
         ):
-            ours, theirs = stream_pair()
+            ours, theirs = memory_stream_pair()
             await theirs.send(data)
             with pytest.raises(HandshakeError) as caught:
                 await wrap_server_stream(tasks, ours, connect_timeout=3)
             assert type(caught.value) is error
             assert ours.closed
-        ours, _ = stream_pair()
+        ours, _ = memory_stream_pair()
         ours.before_receive = hang
         with anyio.move_on_after(1) as scope:
             await wrap_server_stream(tasks, ours)

@@ -15,11 +15,15 @@ from anyio_websocket import (
     WebSocketServer,
     wrap_client_stream,
 )
+from anyio_websocket.testing import (
+    MemoryListener,
+    ScriptedPeer,
+    handshake_request,
+    memory_stream_pair,
+)
 
 from ..support.frames import CLOSE, TEXT
 from ..support.memory_servers import accepted_client, raw_client
-from ..support.peer import RawPeer, request
-from ..support.streams import MemoryListener, stream_pair
 
 pytestmark = pytest.mark.virtual_time
 
@@ -37,18 +41,20 @@ async def test_sums_have_closed_connections_in_them() -> None:
     assert server.statistics().connections == 0
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.run)
-        wire = RawPeer(stream_pair()[0], masks=True).frame(TEXT, b"hello")
+        wire = ScriptedPeer(memory_stream_pair()[0], is_client=True).frame(
+            TEXT, b"hello"
+        )
         clients = [await accepted_client(listener) for _ in range(3)]
         for client in clients:
             await client.stream.send(wire)
-            assert (await client.receive()).payload == b"hello"
+            assert (await client.receive_frame()).payload == b"hello"
         numbers = server.statistics()
         assert numbers.connections == numbers.accepted == 3
         assert numbers.bytes_received == 3 * len(wire)
         assert numbers.bytes_sent == 3 * 7
         assert numbers.messages_sent == numbers.messages_received == 3
         assert numbers.latency is None
-        await clients[0].send(CLOSE)
+        await clients[0].send_frame(CLOSE)
         await clients[0].receive_all()
         await clients[1].stream.aclose()
         await connections[0].wait_closed()
@@ -116,7 +122,7 @@ async def test_what_becomes_of_handshakes(server_tls: ssl.SSLContext) -> None:
 
         async def client(path: bytes) -> bytes:
             line = b"GET %b HTTP/1.1" % path
-            peer = await raw_client(listener, request(line=line))
+            peer = await raw_client(listener, handshake_request(line=line))
             return await peer.receive_all()
 
         assert b" 403 " in await client(b"/reject")
@@ -131,7 +137,7 @@ async def test_what_becomes_of_handshakes(server_tls: ssl.SSLContext) -> None:
         assert counts() == (1, 1, 3, 1)
         await anyio.sleep(10)
         assert counts() == (0, 1, 3, 2)
-        await raw_client(listener, request(line=b"GET /wait HTTP/1.1"))
+        await raw_client(listener, handshake_request(line=b"GET /wait HTTP/1.1"))
         await raw_client(listener, b"GET / HT")
         await anyio.sleep(1)
         assert counts() == (2, 1, 3, 2)

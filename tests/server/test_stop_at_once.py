@@ -16,10 +16,10 @@ from anyio_websocket import (
     open_websocket,
     serve_websocket,
 )
+from anyio_websocket.testing import Frame, MemoryListener
 
-from ..support.frames import CLOSE, Frame, close_payload
+from ..support.frames import CLOSE, close_payload
 from ..support.memory_servers import accepted_client
-from ..support.streams import MemoryListener
 
 CLIENTS = 10
 
@@ -85,4 +85,6 @@ async def test_E20_over_a_stream_of_the_users() -> None:
         start = anyio.current_time()
         await server.aclose(1012, "restart", timeout=0)
         assert anyio.current_time() == start
-        assert await peer.receive() == Frame(CLOSE, close_payload(1012, "restart"))
+        assert await peer.receive_frame() == Frame(
+            CLOSE, close_payload(1012, "restart")
+        )

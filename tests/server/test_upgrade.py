@@ -27,11 +27,12 @@ from anyio_websocket import (
     wrap_client_stream,
     wrap_server_stream,
 )
+from anyio_websocket.testing import ScriptedPeer, handshake_request, memory_stream_pair
+from anyio_websocket.testing._handshakes import KEY
 
 from ..support.frames import TEXT
 from ..support.memory_servers import status_of
-from ..support.peer import KEY, RawPeer, request
-from ..support.streams import failing, stream_pair
+from ..support.streams import failing
 
 HEADERS = [
     (b"host", b"example.org"),
@@ -156,22 +157,24 @@ async def test_inside_a_server_of_tasks(
             assert caught.value.status_code == 403
             # The same client asks for pages first, and sends frames with its request.
             async with await connected(port, tls) as stream:
-                peer = RawPeer(stream, masks=True)
+                peer = ScriptedPeer(stream, is_client=True)
                 for i in range(2):
                     await stream.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
                     assert status_of(await peer.receive_head()) == 200
                     while b"page %d" % i not in peer.buffer:
                         peer.buffer += await stream.receive()
                     peer.buffer.clear()
-                await stream.send(request(host=b"localhost") + peer.frame(TEXT, b"1"))
+                await stream.send(
+                    handshake_request(host=b"localhost") + peer.frame(TEXT, b"1")
+                )
                 assert status_of(await peer.receive_head()) == 101
-                assert (await peer.receive()).payload == b"1"
+                assert (await peer.receive_frame()).payload == b"1"
 
 
 @pytest.mark.virtual_time
 async def test_what_the_request_says() -> None:
-    ours, theirs = stream_pair()
-    early: Any = bytearray(RawPeer(theirs, masks=True).frame(TEXT, b"early"))
+    ours, theirs = memory_stream_pair()
+    early: Any = bytearray(ScriptedPeer(theirs, is_client=True).frame(TEXT, b"early"))
     async with anyio.create_task_group() as tasks:
         asked = await accept_upgrade(
             tasks,
@@ -196,12 +199,12 @@ async def test_what_the_request_says() -> None:
         assert asked.header("cookie") == "é"
         assert asked.headers[-1] == (b"cookie", b"\xe9")
         ws = await asked.accept(subprotocol="y")
-        peer = RawPeer(theirs, masks=True)
+        peer = ScriptedPeer(theirs, is_client=True)
         head = await peer.receive_head()
         assert status_of(head) == 101
         assert b"permessage-deflate" in head
         assert await ws.get_message() == "early"
-        await peer.send(TEXT, b"larger")
+        await peer.send_frame(TEXT, b"larger")
         with pytest.raises(ConnectionClosed):
             await ws.get_message()
         assert ws.closed is not None
@@ -212,7 +215,7 @@ async def test_what_the_request_says() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_client_of_ours_in_memory() -> None:
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
 
     async def serve() -> None:
         await TaskServer(theirs).run()
@@ -232,20 +235,20 @@ async def test_a_request_that_is_not_valid(caplog: pytest.LogCaptureFixture) -> 
         ({"method": "POST"}, 405),
         ({"headers": [*HEADERS, ("Origin", "http://evil.test")]}, 403),
     ):
-        ours, theirs = stream_pair()
+        ours, theirs = memory_stream_pair()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(theirs.send_eof)
             with pytest.raises(HandshakeError, match=f"with status {status_code}"):
                 await accept_upgrade(tasks, ours, **(PARTS | changes))
             assert ours.closed
-            answer = await RawPeer(theirs, masks=True).receive_all()
+            answer = await ScriptedPeer(theirs, is_client=True).receive_all()
             assert status_of(answer) == status_code
         assert f"rejected with status {status_code}: " in caplog.text
 
 
 @pytest.mark.virtual_time
 async def test_a_client_that_does_not_take_the_response() -> None:
-    ours, _ = stream_pair(capacity=10)
+    ours, _ = memory_stream_pair(capacity=10)
     async with anyio.create_task_group() as tasks:
         with pytest.raises(ConnectionTimeout, match="within 3 seconds"):
             await accept_upgrade(
@@ -256,7 +259,7 @@ async def test_a_client_that_does_not_take_the_response() -> None:
 
 @pytest.mark.virtual_time
 async def test_mistakes_leave_the_stream_alone() -> None:
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     async with anyio.create_task_group() as tasks:
         for wrong, text in (
             ({"headers": [1]}, "headers must be like"),
@@ -285,9 +288,9 @@ async def test_mistakes_leave_the_stream_alone() -> None:
 async def test_a_cancelled_call_closes_the_stream() -> None:
     for call in (
         partial(accept_upgrade, **PARTS),
-        partial(wrap_server_stream, initial_data=request()),
+        partial(wrap_server_stream, initial_data=handshake_request()),
     ):
-        ours, _ = stream_pair()
+        ours, _ = memory_stream_pair()
         async with anyio.create_task_group() as tasks:
             with anyio.CancelScope() as scope:
                 scope.cancel()
@@ -298,10 +301,10 @@ async def test_a_cancelled_call_closes_the_stream() -> None:
 
 @pytest.mark.virtual_time
 async def test_what_was_read_before() -> None:
-    frame = RawPeer(stream_pair()[0], masks=True).frame(TEXT, b"early")
-    whole = request(b"X: y") + frame
+    frame = ScriptedPeer(memory_stream_pair()[0], is_client=True).frame(TEXT, b"early")
+    whole = handshake_request(b"X: y") + frame
     for size in (0, 1, len(whole) - len(frame) - 1, len(whole) - 3, len(whole)):
-        ours, theirs = stream_pair()
+        ours, theirs = memory_stream_pair()
         if size >= len(whole) - len(frame):
             ours.before_receive = failing(AssertionError("there is no need to read"))
         async with anyio.create_task_group() as tasks:
@@ -315,10 +318,10 @@ async def test_what_was_read_before() -> None:
             assert asked.header("x") == "y"
             async with await asked.accept() as ws:
                 assert await ws.get_message() == "early"
-                tasks.start_soon(RawPeer(theirs, masks=True).send_close, 1000)
+                tasks.start_soon(ScriptedPeer(theirs, is_client=True).send_close, 1000)
             await theirs.aclose()
     async with anyio.create_task_group() as tasks:
-        ours, theirs = stream_pair()
+        ours, theirs = memory_stream_pair()
         await theirs.send_eof()
         with pytest.raises(HandshakeError, match="status 400"):
             await wrap_server_stream(tasks, ours, initial_data=b"nonsense\r\n\r\n")

@@ -23,9 +23,9 @@ from typing import Final
 import anyio
 
 from anyio_websocket import WebSocketConnection, connect_websocket, open_websocket
+from anyio_websocket.testing import Frame, ScriptedPeer, handshake_request
 
-from ..support.frames import CLOSE, TEXT, Frame
-from ..support.peer import RawPeer, request
+from ..support.frames import CLOSE, TEXT
 from .hostile.script import leave_with_a_reset, opened
 from .level import Sample, growth
 from .process import (
@@ -54,57 +54,57 @@ SLACK: Final = Sample(resident=1.0, descriptors=AT_ONCE, tasks=AT_ONCE)
 LARGEST: Final = 20.0  # KiB; of an idle connection, on average
 SLOWEST: Final = 1.0  # seconds; of an echo meanwhile (p99)
 
-Way = Callable[[RawPeer], Awaitable[None]]
+Way = Callable[[ScriptedPeer], Awaitable[None]]
 
 
 # -- ways to come and go -------------------------------------------------------
 
 
-async def leaves_politely(peer: RawPeer) -> None:
+async def leaves_politely(peer: ScriptedPeer) -> None:
     await opened(peer)
-    await peer.send(TEXT, b"hello")
-    if await peer.receive() != Frame(TEXT, b"hello"):
+    await peer.send_frame(TEXT, b"hello")
+    if await peer.receive_frame() != Frame(TEXT, b"hello"):
         raise ValueError("a wrong echo")
     await peer.send_close(1000)
     await peer.receive_all()
 
 
-async def lets_the_server_leave(peer: RawPeer) -> None:
+async def lets_the_server_leave(peer: ScriptedPeer) -> None:
     await opened(peer, path=b"/leave")
-    if (await peer.receive()).opcode == CLOSE:
+    if (await peer.receive_frame()).opcode == CLOSE:
         await peer.send_close(1000)
     await peer.receive_all()
 
 
-async def is_refused(peer: RawPeer) -> None:
-    await peer.stream.send(request(key=None))
+async def is_refused(peer: ScriptedPeer) -> None:
+    await peer.stream.send(handshake_request(key=None))
     await peer.receive_all()
 
 
-async def resets_at_once(peer: RawPeer) -> None:
+async def resets_at_once(peer: ScriptedPeer) -> None:
     await leave_with_a_reset(peer)
 
 
-async def leaves_in_the_request(peer: RawPeer) -> None:
-    await peer.stream.send(request()[:50])
+async def leaves_in_the_request(peer: ScriptedPeer) -> None:
+    await peer.stream.send(handshake_request()[:50])
 
 
-async def resets_in_a_frame(peer: RawPeer) -> None:
+async def resets_in_a_frame(peer: ScriptedPeer) -> None:
     await opened(peer)
     await peer.stream.send(peer.frame(TEXT, b"hello")[:5])
     await leave_with_a_reset(peer)
 
 
-async def leaves_without_a_close(peer: RawPeer) -> None:
+async def leaves_without_a_close(peer: ScriptedPeer) -> None:
     await opened(peer)
 
 
-async def leaves_with_a_mistake(peer: RawPeer) -> None:
+async def leaves_with_a_mistake(peer: ScriptedPeer) -> None:
     await opened(peer)
-    await peer.send(3)
+    await peer.send_frame(3)
 
 
-async def leaves_behind_its_close(peer: RawPeer) -> None:
+async def leaves_behind_its_close(peer: ScriptedPeer) -> None:
     await opened(peer)
     await peer.send_close(1000)
 
@@ -132,7 +132,7 @@ async def come_and_go(port: int, number: int) -> None:
     ways = RUDE if is_rude else POLITE
     source = SOURCES[number % len(SOURCES)]
     async with await anyio.connect_tcp("127.0.0.1", port, local_host=source) as stream:
-        await ways[turn % len(ways)](RawPeer(stream, masks=True))
+        await ways[turn % len(ways)](ScriptedPeer(stream, is_client=True))
 
 
 # -- what is done with a server ------------------------------------------------

@@ -37,8 +37,8 @@ from anyio_websocket import (
     open_websocket,
     reconnect_delays,
 )
+from anyio_websocket.testing import ScriptedPeer
 
-from ..support.peer import RawPeer
 from .course import Course, Moment, Restart, dealt
 from .hostile import ATTACKS, TRAPS, Attack, BrokenPromise, fall_into, serve_traps
 from .level import Sample, growth
@@ -244,7 +244,7 @@ class Soak:
             try:
                 with anyio.fail_after(60):
                     async with await self._dial(course, attack, chance) as stream:
-                        await attack.play(RawPeer(stream, masks=True))
+                        await attack.play(ScriptedPeer(stream, is_client=True))
             except Exception as exc:
                 if course.is_calm(life):
                     name = f"{row} ({attack.play.__name__}) on {course.server.loop}"

@@ -10,9 +10,9 @@ import anyio
 import pytest
 
 from anyio_websocket import serve_websocket
+from anyio_websocket.testing import handshake_request
 
 from ..rows import ROWS
-from ..support.peer import request
 from ..support.servers import connected, said
 from .hostile.handshakes import get
 from .log import PROMISED, read
@@ -50,9 +50,9 @@ async def test_A14_A21_B15_what_servers_write(
     """The lines are as they really are."""
     async with anyio.create_task_group() as tasks:
         for data, tls in (
-            (request(line=get(b"/unanswered")), None),
-            (request(b"Origin: http://evil.example"), None),
-            (request(), server_tls),  # to a port that wants TLS
+            (handshake_request(line=get(b"/unanswered")), None),
+            (handshake_request(b"Origin: http://evil.example"), None),
+            (handshake_request(), server_tls),  # to a port that wants TLS
         ):
             serve = partial(serve_websocket, handler, "127.0.0.1", 0, tls)
             async with connected((await tasks.start(serve)).port, data) as peer:

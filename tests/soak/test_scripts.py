@@ -10,9 +10,9 @@ import anyio
 import pytest
 
 from anyio_websocket import serve_websocket
+from anyio_websocket.testing import ScriptedPeer
 
 from ..rows import ROWS
-from ..support.peer import RawPeer
 from . import server as soaked
 from .hostile import ATTACKS, TRAPS, Attack, fall_into, serve_traps
 from .level import Sample, growth
@@ -66,7 +66,7 @@ async def test_attacks(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -
                 options["ssl_context"] = client_tls
             where = tls_port if tls else ports.get(attack.over, port)
             async with await anyio.connect_tcp("127.0.0.1", where, **options) as stream:
-                await attack.play(RawPeer(stream, masks=True))
+                await attack.play(ScriptedPeer(stream, is_client=True))
 
         async with anyio.create_task_group() as attackers:
             for row in ATTACKS.keys() - SLOW:

@@ -10,8 +10,9 @@ import anyio
 import anyio.lowlevel
 
 from anyio_websocket import PerMessageDeflate, WebSocketConnection
+from anyio_websocket.testing import Frame
 
-from .frames import Frame, take_frame
+from .frames import take_frame
 from .peer import over_socket
 
 Connected = tuple[WebSocketConnection, socket.socket]

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import anyio
 
-from .streams import MemoryStream
+from anyio_websocket.testing import MemoryStream
 
 
 class Manner(NamedTuple):

@@ -16,7 +16,7 @@ from anyio.abc import ByteStream, Listener, SocketAttribute
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.tls import TLSListener
 
-from .peer import RawPeer
+from anyio_websocket.testing import ScriptedPeer
 
 # What a client that leaves is to a proxy.
 GONE = (
@@ -80,7 +80,7 @@ async def relay(stream: ByteStream, port: int) -> None:
 
 async def http_proxy(stream: ByteStream, asked: list[Any]) -> None:
     """Make tunnels; what is asked is the head of each request."""
-    head = await RawPeer(stream, masks=False).receive_head()
+    head = await ScriptedPeer(stream, is_client=False).receive_head()
     asked.append(head)
     authority = head.split(b" ")[1]
     await stream.send(b"HTTP/1.1 200 Connection established\r\nVia: me\r\n\r\n")

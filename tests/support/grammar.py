@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
+from anyio_websocket.testing._handshakes import KEY
+
 from .frames import cut
-from .peer import KEY
 
 
 def one_of(*values: bytes) -> st.SearchStrategy[bytes]:

@@ -14,9 +14,7 @@ from anyio_websocket import (
     WebSocketRequest,
     WebSocketServer,
 )
-
-from ..support.peer import RawPeer, request
-from ..support.streams import MemoryListener
+from anyio_websocket.testing import MemoryListener, ScriptedPeer, handshake_request
 
 Handler = Callable[[WebSocketRequest], Awaitable[object]]
 
@@ -72,14 +70,16 @@ async def running(handler: Handler, **options: Any) -> AsyncGenerator[Running]:
             await result.returned.wait()
 
 
-async def raw_client(listener: MemoryListener, data: bytes | None = None) -> RawPeer:
+async def raw_client(
+    listener: MemoryListener, data: bytes | None = None
+) -> ScriptedPeer:
     """Connect, and send a request or what else a test wants."""
-    peer = RawPeer(listener.connect(), masks=True)
-    await peer.stream.send(request() if data is None else data)
+    peer = ScriptedPeer(listener.connect(), is_client=True)
+    await peer.stream.send(handshake_request() if data is None else data)
     return peer
 
 
-async def accepted_client(listener: MemoryListener) -> RawPeer:
+async def accepted_client(listener: MemoryListener) -> ScriptedPeer:
     peer = await raw_client(listener)
     assert (await peer.receive_head()).startswith(b"HTTP/1.1 101 ")
     return peer

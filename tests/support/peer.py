@@ -1,9 +1,7 @@
-"""A peer that speaks bytes: it does exactly what a test says."""
+"""Connections to a peer that does what a test says, and between two of ours."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -26,126 +24,25 @@ from anyio_websocket._connection._core import open_core
 from anyio_websocket._protocol import Extensions
 from anyio_websocket._settings import ConnectionSettings
 from anyio_websocket._transport import SocketTransport, Transport
+from anyio_websocket.testing import (
+    MemoryStream,
+    ScriptedPeer,
+    handshake_request,
+    handshake_response,
+    memory_stream_pair,
+)
 
-from .frames import CLOSE, Frame, close_payload, frame, take_frame
-from .streams import MemoryStream, stream_pair
+from .frames import Frame, frame
 
-KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # of RFC 6455 section 1.3
-
-
-def request(
-    *lines: bytes,
-    line: bytes = b"GET / HTTP/1.1",
-    host: bytes | None = b"example.org",
-    key: bytes | None = KEY,
-    version: bytes | None = b"13",
-    connection: bytes | None = b"Upgrade",
-    upgrade: bytes | None = b"websocket",
-) -> bytes:
-    """Build a client's request; ``None`` leaves a header out."""
-    headers = [
-        (b"Host", host),
-        (b"Upgrade", upgrade),
-        (b"Connection", connection),
-        (b"Sec-WebSocket-Key", key),
-        (b"Sec-WebSocket-Version", version),
-    ]
-    head = [name + b": " + value for name, value in headers if value is not None]
-    return b"\r\n".join([line, *head, *lines]) + b"\r\n\r\n"
-
-
-def accept_of(key: bytes) -> bytes:
-    """Compute what the server must answer to a key (RFC 6455 section 4.2.2)."""
-    magic = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-    return base64.b64encode(hashlib.sha1(key + magic).digest())
-
-
-def response(asked: bytes, *lines: bytes) -> bytes:
-    """Build a server's 101 to a request."""
-    (key,) = [
-        line.split(b":", 1)[1].strip()
-        for line in asked.split(b"\r\n")
-        if line.lower().startswith(b"sec-websocket-key:")
-    ]
-    head = [
-        b"HTTP/1.1 101 Switching Protocols",
-        b"Upgrade: websocket",
-        b"Connection: Upgrade",
-        b"Sec-WebSocket-Accept: " + accept_of(key),
-    ]
-    return b"\r\n".join([*head, *lines]) + b"\r\n\r\n"
-
-
-class RawPeer:
-    """One end of a connection, by hand.
-
-    :param stream: the stream
-    :param masks: whether frames are to be masked, as a client's are
-
-    """
-
-    def __init__(self, stream: ByteStream, *, masks: bool) -> None:
-        self.stream = stream
-        #: whether this side masks, as clients do
-        self.masks = masks
-        self.buffer = bytearray()
-
-    async def send(
-        self, opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0
-    ) -> None:
-        """Send a frame."""
-        await self.stream.send(self.frame(opcode, payload, fin=fin, rsv=rsv))
-
-    def frame(
-        self, opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0
-    ) -> bytes:
-        """Build a frame as this side sends them."""
-        mask = b"\x05\x06\x07\x08" if self.masks else None
-        return frame(opcode, payload, fin=fin, rsv=rsv, mask=mask)
-
-    async def send_close(self, code: int, reason: str = "") -> None:
-        """Send a Close."""
-        await self.send(CLOSE, close_payload(code, reason))
-
-    async def receive(self) -> Frame:
-        """Receive a frame."""
-        while (result := take_frame(self.buffer)) is None:
-            self.buffer += await self.stream.receive()
-        return result
-
-    async def receive_head(self) -> bytes:
-        """Receive a request or the head of an answer."""
-        while b"\r\n\r\n" not in self.buffer:
-            self.buffer += await self.stream.receive()
-        head, _, rest = bytes(self.buffer).partition(b"\r\n\r\n")
-        self.buffer[:] = rest
-        return head + b"\r\n\r\n"
-
-    async def receive_all(self) -> bytes:
-        """Receive what comes until the end."""
-        while True:
-            try:
-                self.buffer += await self.stream.receive()
-            except anyio.EndOfStream:
-                return bytes(self.buffer)
-
-    async def receive_frames(self) -> list[Frame]:
-        """Receive the frames that come until the end."""
-        rest = bytearray(await self.receive_all())
-        frames: list[Frame] = []
-        while (result := take_frame(rest)) is not None:
-            frames.append(result)
-        assert not rest
-        return frames
-
-
-Opened = tuple[WebSocketConnection, RawPeer, MemoryStream]
+Opened = tuple[WebSocketConnection, ScriptedPeer, MemoryStream]
 Opener = Callable[..., Awaitable[Opened]]
 
 
-def mangled(peer: RawPeer, opcode: int, payload: bytes = b"", **how: Any) -> bytes:
+def mangled(peer: ScriptedPeer, opcode: int, payload: bytes = b"", **how: Any) -> bytes:
     """A frame masked as the peer's should be, unless the test says otherwise."""
-    return frame(opcode, payload, **{"mask": b"\1\2\3\4" if peer.masks else None} | how)
+    return frame(
+        opcode, payload, **{"mask": b"\1\2\3\4" if peer.is_client else None} | how
+    )
 
 
 async def client_of_raw_server(
@@ -155,7 +52,7 @@ async def client_of_raw_server(
     lines: Iterable[bytes] = (),
     glued: bytes = b"",
     **options: Any,
-) -> tuple[WebSocketConnection, RawPeer, MemoryStream]:
+) -> tuple[WebSocketConnection, ScriptedPeer, MemoryStream]:
     """Make a client's connection to a server by hand.
 
     :param lines: further headers of its answer
@@ -163,11 +60,11 @@ async def client_of_raw_server(
     :return: the connection, the server, and the client's stream to play tricks with
 
     """
-    ours, theirs = stream_pair(capacity)
-    peer = RawPeer(theirs, masks=False)
+    ours, theirs = memory_stream_pair(capacity)
+    peer = ScriptedPeer(theirs, is_client=False)
 
     async def answer() -> None:
-        await theirs.send(response(await peer.receive_head(), *lines) + glued)
+        await theirs.send(handshake_response(await peer.receive_head(), *lines) + glued)
 
     tasks.start_soon(answer)
     connection = await wrap_client_stream(tasks, ours, "example.org", "/", **options)
@@ -181,7 +78,7 @@ async def server_of_raw_client(
     lines: Iterable[bytes] = (),
     glued: bytes = b"",
     **options: Any,
-) -> tuple[WebSocketConnection, RawPeer, MemoryStream]:
+) -> tuple[WebSocketConnection, ScriptedPeer, MemoryStream]:
     """Make a server's connection to a client by hand.
 
     :param lines: further headers of its request
@@ -189,9 +86,9 @@ async def server_of_raw_client(
     :return: the connection, the client, and the server's stream to play tricks with
 
     """
-    ours, theirs = stream_pair(capacity)
-    peer = RawPeer(theirs, masks=True)
-    await theirs.send(request(*lines) + glued)
+    ours, theirs = memory_stream_pair(capacity)
+    peer = ScriptedPeer(theirs, is_client=True)
+    await theirs.send(handshake_request(*lines) + glued)
     asked = await wrap_server_stream(tasks, ours, **options)
     connection = await asked.accept()
     assert (await peer.receive_head()).startswith(b"HTTP/1.1 101 ")
@@ -215,7 +112,7 @@ async def linked(
     accept: dict[str, Any] | None = None,
 ) -> AsyncGenerator[tuple[WebSocketConnection, WebSocketConnection]]:
     """Connect a client and a server of ours; both are closed in the end."""
-    ours, theirs = stream_pair(capacity)
+    ours, theirs = memory_stream_pair(capacity)
     accepted: list[WebSocketConnection] = []
     async with anyio.create_task_group() as tasks:
 
@@ -295,3 +192,23 @@ def over_transport(
         compression=deflate,
         handshake_headers=(),
     )
+
+
+# -- names that tests of today still use ---------------------------------------
+
+
+class RawPeer(ScriptedPeer):
+    """A `ScriptedPeer`, by its former names."""
+
+    def __init__(self, stream: ByteStream, *, masks: bool) -> None:
+        super().__init__(stream, is_client=masks)
+
+    async def send(self, *args: Any, **kwargs: Any) -> None:
+        await self.send_frame(*args, **kwargs)
+
+    async def receive(self) -> Frame:
+        return await self.receive_frame()
+
+
+request = handshake_request
+response = handshake_response

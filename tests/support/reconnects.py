@@ -15,12 +15,16 @@ from anyio_websocket._client._dial import ConnectedStream
 from anyio_websocket._client._open import _open
 from anyio_websocket._settings import ClientSettings
 from anyio_websocket._transport import transport_of
+from anyio_websocket.testing import (
+    MemoryStream,
+    ScriptedPeer,
+    handshake_response,
+    memory_stream_pair,
+)
 
 from .frames import TEXT
-from .peer import RawPeer, response
-from .streams import MemoryStream, stream_pair
 
-Scene = Callable[[RawPeer], Awaitable[None]] | Exception
+Scene = Callable[[ScriptedPeer], Awaitable[None]] | Exception
 
 
 def open_in_memory(
@@ -64,12 +68,12 @@ class Scenes:
         scene = next(self._scenes)
         if isinstance(scene, Exception):
             raise scene
-        ours, theirs = stream_pair()
+        ours, theirs = memory_stream_pair()
         self.streams.append(ours)
 
         async def play() -> None:
             async with theirs:
-                await scene(RawPeer(theirs, masks=False))
+                await scene(ScriptedPeer(theirs, is_client=False))
 
         self._tasks.start_soon(play)
         return open_in_memory(ours, **self._options)
@@ -78,14 +82,14 @@ class Scenes:
 def says(*texts: str, code: int | None = None) -> Scene:
     """Send messages, then a Close, or break off if there is no code."""
 
-    async def scene(peer: RawPeer) -> None:
-        await peer.stream.send(response(await peer.receive_head()))
+    async def scene(peer: ScriptedPeer) -> None:
+        await peer.stream.send(handshake_response(await peer.receive_head()))
         for text in texts:
-            await peer.send(TEXT, text.encode())
+            await peer.send_frame(TEXT, text.encode())
         if code is None:
             return
         await peer.send_close(code)
-        while (await peer.receive()).opcode == TEXT:
+        while (await peer.receive_frame()).opcode == TEXT:
             pass
 
     return scene
@@ -94,7 +98,7 @@ def says(*texts: str, code: int | None = None) -> Scene:
 def rejects(status: int, *lines: bytes) -> Scene:
     """Answer with another status than 101."""
 
-    async def scene(peer: RawPeer) -> None:
+    async def scene(peer: ScriptedPeer) -> None:
         await peer.receive_head()
         head = [b"HTTP/1.1 %d No" % status, b"Content-Length: 0", *lines]
         await peer.stream.send(b"\r\n".join(head) + b"\r\n\r\n")
@@ -102,7 +106,7 @@ def rejects(status: int, *lines: bytes) -> Scene:
     return scene
 
 
-async def vanishes(peer: RawPeer) -> None:
+async def vanishes(peer: ScriptedPeer) -> None:
     """Open, and never be heard of again: the machine is off, or asleep."""
-    await peer.stream.send(response(await peer.receive_head()))
+    await peer.stream.send(handshake_response(await peer.receive_head()))
     await anyio.sleep_forever()

@@ -17,9 +17,9 @@ from anyio_websocket import (
     WebSocketRequest,
     serve_websocket,
 )
+from anyio_websocket.testing import Frame, ScriptedPeer
 
-from ..support.frames import TEXT, Frame
-from ..support.peer import RawPeer
+from ..support.frames import TEXT
 
 
 async def echo(request: WebSocketRequest) -> None:
@@ -66,7 +66,7 @@ def answering(data: bytes, *, then_wait: bool = False) -> Any:
     """Make a handler that reads a request and answers these bytes."""
 
     async def handler(stream: ByteStream) -> None:
-        await RawPeer(stream, masks=False).receive_head()
+        await ScriptedPeer(stream, is_client=False).receive_head()
         await stream.send(data)
         if then_wait:
             await anyio.sleep_forever()
@@ -80,24 +80,24 @@ async def silent(stream: ByteStream) -> None:
 
 
 @asynccontextmanager
-async def connected(port: int, data: bytes = b"") -> AsyncGenerator[RawPeer]:
+async def connected(port: int, data: bytes = b"") -> AsyncGenerator[ScriptedPeer]:
     """Connect by hand and say something; whether that is accepted is another matter."""
     async with await anyio.connect_tcp("127.0.0.1", port) as stream:
         await stream.send(data)
-        yield RawPeer(stream, masks=True)
+        yield ScriptedPeer(stream, is_client=True)
 
 
-async def is_answered(peer: RawPeer) -> bool:
+async def is_answered(peer: ScriptedPeer) -> bool:
     """Say whether a client is let in, at once or after a while."""
     with anyio.fail_after(5):
         return (await peer.receive_head()).startswith(b"HTTP/1.1 101 ")
 
 
-async def is_served(peer: RawPeer) -> bool:
+async def is_served(peer: ScriptedPeer) -> bool:
     """Say whether a client that was let in gets its echo."""
     with anyio.fail_after(5):
-        await peer.send(TEXT, b"still here?")
-        return await peer.receive() == Frame(TEXT, b"still here?")
+        await peer.send_frame(TEXT, b"still here?")
+        return await peer.receive_frame() == Frame(TEXT, b"still here?")
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import anyio
 
-from anyio_websocket.testing import (
-    MemoryListener,
-    MemoryStream,
-    memory_stream_pair,
-)
+from anyio_websocket.testing import MemoryListener as MemoryListener
+from anyio_websocket.testing import MemoryStream as MemoryStream
+from anyio_websocket.testing import memory_stream_pair as stream_pair  # noqa: F401
 from anyio_websocket.testing._streams import Hook
-
-stream_pair = memory_stream_pair
-
-__all__ = ["MemoryListener", "MemoryStream", "failing", "hang", "stream_pair"]
 
 
 async def hang() -> None:

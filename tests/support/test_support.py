@@ -12,20 +12,21 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from anyio_websocket.testing import (
+    memory_stream_pair,
+)
+
 from . import ports
 from .costs import grows_linearly, least_peak, traced
 from .faults import SHORT, SLOW, BlackHole, Ended, Faulty, Reset
-from .frames import BINARY, TEXT, Frame, frame, take_frame
-from .peer import KEY, accept_of, request, response
 from .steps import by_scope, cancelled_at, ways
-from .streams import stream_pair
 from .sweeps import swept
 
 
 @pytest.mark.virtual_time
 async def test_the_second_operation_is_spoilt_and_no_other() -> None:
     async def second(make: Callable[[], Exception]) -> None:
-        one, other = stream_pair()
+        one, other = memory_stream_pair()
         faulty = Faulty(other, 1, make)
         await one.send(b"1234")
         assert await other.receive(1) == b"1"
@@ -48,7 +49,7 @@ async def test_the_second_operation_is_spoilt_and_no_other() -> None:
 
 @pytest.mark.virtual_time
 async def test_streams_are_short_or_slow() -> None:
-    one, other = stream_pair()
+    one, other = memory_stream_pair()
     SHORT.apply(one, other)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(one.send, bytes(51))
@@ -171,32 +172,3 @@ async def test_hours_pass_at_once() -> None:
     await anyio.sleep(3600)
     assert anyio.current_time() - virtual == pytest.approx(3600, abs=1)
     assert time.monotonic() - started < 5
-
-
-@pytest.mark.parametrize("mask", [None, b"\x00\x80\xff\x7f"])
-@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
-def test_frames_by_hand(size: int, mask: bytes | None) -> None:
-    payload = bytes(i % 251 for i in range(size))
-    wire = frame(BINARY, payload, mask=mask)
-    assert take_frame(bytearray(wire[:-1])) is None
-    buffer = bytearray(wire + b"rest")
-    assert take_frame(buffer) == Frame(BINARY, payload)
-    assert buffer == b"rest"
-
-
-def test_frames_of_the_rfc() -> None:
-    # RFC 6455 section 5.7
-    assert frame(TEXT, b"Hello", mask=None) == b"\x81\x05Hello"
-    masked = frame(TEXT, b"Hello", mask=b"\x37\xfa\x21\x3d")
-    assert masked.hex() == "818537fa213d7f9f4d5158"
-    assert frame(TEXT, b"Hel", fin=False, mask=None) == b"\x01\x03Hel"
-    assert frame(TEXT, b"", rsv=4, length=9, mask=None) == b"\xc1\x09"
-
-
-def test_upgrades_by_hand() -> None:
-    # RFC 6455 section 1.3
-    assert accept_of(KEY) == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-    asked = request(b"Origin: http://example.com", host=None)
-    assert b"Origin: http://example.com\r\n\r\n" in asked
-    assert b"Host" not in asked
-    assert b"Sec-WebSocket-Accept: " + accept_of(KEY) in response(asked)

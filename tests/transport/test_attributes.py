@@ -19,9 +19,9 @@ from anyio.streams.tls import TLSAttribute, TLSListener
 from anyio_websocket import WebSocketRequest, open_websocket_url, wrap_server_stream
 from anyio_websocket._transport import transport_of
 from anyio_websocket._transport._attributes import socket_attributes
+from anyio_websocket.testing import memory_stream_pair
 
 from ..support.servers import serving
-from ..support.streams import stream_pair
 
 
 def known(sock: Any) -> dict[Any, Any]:
@@ -66,7 +66,7 @@ def test_unix_sockets() -> None:
 
 
 def test_streams_that_know_nothing() -> None:
-    stream, _ = stream_pair()
+    stream, _ = memory_stream_pair()
     assert transport_of(stream).extra_attributes == {}
 
     class Gone(type(stream)):  # type: ignore[misc]

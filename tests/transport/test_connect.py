@@ -28,9 +28,9 @@ from anyio_websocket._transport._connect import (
 )
 from anyio_websocket._transport._interface import Transport, send
 from anyio_websocket._transport._streams import StreamTransport
+from anyio_websocket.testing import memory_stream_pair
 
 from ..support.servers import raw_server, silent
-from ..support.streams import stream_pair
 
 
 def addresses(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, int]) -> None:
@@ -271,7 +271,7 @@ class Connectable(anyio.abc.ByteStreamConnectable):
 
 
 async def test_a_users_object() -> None:
-    mine, theirs = stream_pair()
+    mine, theirs = memory_stream_pair()
     transport = await connect_via(Connectable(mine))
     await send(transport, b"hello")
     assert await theirs.receive() == b"hello"

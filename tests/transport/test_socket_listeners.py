@@ -23,9 +23,9 @@ from anyio_websocket._transport._socket_listeners import (
 )
 from anyio_websocket._transport._sockets import SocketTransport
 from anyio_websocket._transport._tls import TlsTransport
+from anyio_websocket.testing import MemoryListener
 
 from ..support.servers import echo
-from ..support.streams import MemoryListener
 
 no_unix = pytest.mark.skipif(sys.platform == "win32", reason="no UNIX sockets")
 

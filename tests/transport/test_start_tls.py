@@ -12,8 +12,8 @@ from anyio_websocket._transport._interface import Transport, TransportLost, send
 from anyio_websocket._transport._start_tls import start_tls
 from anyio_websocket._transport._streams import StreamTransport
 from anyio_websocket._transport._tls import TlsTransport
+from anyio_websocket.testing import memory_stream_pair
 
-from ..support.streams import stream_pair
 from ..support.tls_ends import pair
 
 BODY = b"0123456789" * 100_000
@@ -54,7 +54,7 @@ async def test_tls_in_tls(
 
 
 async def test_a_stream(client_tls: ssl.SSLContext, server_tls: ssl.SSLContext) -> None:
-    mine, theirs = stream_pair()
+    mine, theirs = memory_stream_pair()
 
     async def serve() -> None:
         stream = await TLSStream.wrap(
@@ -84,7 +84,7 @@ async def test_what_came_already_is_not_lost_and_not_believed(
             # closed, with the alert in front of the end
             assert await receive(ends.server, 1)
         return
-    mine, theirs = stream_pair()
+    mine, theirs = memory_stream_pair()
     await theirs.send(early)
     transport = StreamTransport(mine)
     assert await transport.receive(5) == early[:5]  # the stream gives more
@@ -95,7 +95,7 @@ async def test_what_came_already_is_not_lost_and_not_believed(
 
 
 async def test_a_stream_that_ends(client_tls: ssl.SSLContext) -> None:
-    mine, theirs = stream_pair()
+    mine, theirs = memory_stream_pair()
     await theirs.aclose()
     with pytest.raises(TransportLost) as caught:
         await start_tls(StreamTransport(mine), client_tls, "localhost", b"")
@@ -105,7 +105,7 @@ async def test_a_stream_that_ends(client_tls: ssl.SSLContext) -> None:
 
 
 async def test_a_cancelled_handshake_closes(client_tls: ssl.SSLContext) -> None:
-    mine, theirs = stream_pair()
+    mine, theirs = memory_stream_pair()
     with anyio.move_on_after(0.01) as scope:
         await start_tls(StreamTransport(mine), client_tls, "localhost", b"")
     assert scope.cancelled_caught

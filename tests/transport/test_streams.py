@@ -14,12 +14,13 @@ from anyio.abc import SocketAttribute
 
 from anyio_websocket._transport._interface import TransportLost, send
 from anyio_websocket._transport._streams import SEND_CHUNK_SIZE, transport_of
+from anyio_websocket.testing import MemoryStream, memory_stream_pair
 
-from ..support.streams import MemoryStream, failing, stream_pair
+from ..support.streams import failing
 
 
 async def test_a_stream_without_half_close() -> None:
-    ours, _ = stream_pair()
+    ours, _ = memory_stream_pair()
     ours.before_eof = failing(NotImplementedError())
     assert not await transport_of(ours).send_eof()
 
@@ -47,7 +48,7 @@ async def test_a_stream_without_half_close() -> None:
 async def test_F7_errors_become_one(
     hook: str, method: str, arguments: tuple[Any, ...], error: Exception
 ) -> None:
-    ours, _ = stream_pair()
+    ours, _ = memory_stream_pair()
     setattr(ours, hook, failing(error))
     transport = transport_of(ours)
     with pytest.raises(TransportLost) as caught:
@@ -65,7 +66,7 @@ async def test_F7_errors_become_one(
 async def test_a_stream_that_returns_other_buffers(
     kind: type[Any], size: int | None
 ) -> None:
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     receive = ours.receive
 
     async def receive_other(max_bytes: int = 65536) -> Any:
@@ -80,7 +81,7 @@ async def test_a_stream_that_returns_other_buffers(
 
 @pytest.mark.parametrize("returned", [300_000_000, None, "text", 1.5, [1], True])
 async def test_G11_what_is_no_buffer_breaks_the_stream(returned: object) -> None:
-    ours, _ = stream_pair()
+    ours, _ = memory_stream_pair()
 
     async def receive(max_bytes: int = 65536) -> Any:
         return returned
@@ -93,7 +94,7 @@ async def test_G11_what_is_no_buffer_breaks_the_stream(returned: object) -> None
 
 
 async def test_G11_more_than_was_asked_for_is_kept_for_the_next_call() -> None:
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     receive = ours.receive
 
     async def receive_more(max_bytes: int = 65536) -> bytes:
@@ -115,14 +116,14 @@ async def test_G11_an_address_of_an_unknown_kind() -> None:
         def extra_attributes(self) -> Any:
             return {SocketAttribute.remote_address: lambda: ("nowhere",)}
 
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     odd = Odd(ours._incoming, ours._outgoing)
     assert transport_of(odd).remote == repr(odd)
     await theirs.aclose()
 
 
 async def test_E4_a_peer_that_takes_bytes_is_active() -> None:
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     transport = transport_of(ours)
     assert not transport.write(bytes(3 * SEND_CHUNK_SIZE))
     transport.peer_active = False
@@ -135,7 +136,7 @@ async def test_E4_a_peer_that_takes_bytes_is_active() -> None:
 
 
 async def test_interrupt_without_a_reader() -> None:
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     transport = transport_of(ours)
     transport.interrupt()
     await theirs.send(b"bytes")
@@ -143,7 +144,7 @@ async def test_interrupt_without_a_reader() -> None:
 
 
 async def test_addresses_of_a_dead_socket() -> None:
-    ours, _ = stream_pair()
+    ours, _ = memory_stream_pair()
 
     class Dead(type(ours)):  # type: ignore[misc]
         @property
@@ -181,7 +182,7 @@ async def test_G11_a_stream_like_those_of_trio_where_trio_is_not_installed(
 ) -> None:
     if anyio_backend_name != "trio":
         monkeypatch.delitem(sys.modules, "trio", raising=False)
-    ours, theirs = stream_pair()
+    ours, theirs = memory_stream_pair()
     transport = transport_of(TrioLike(ours))
     assert not transport.is_ssl
     await theirs.send(b"bytes")
@@ -199,7 +200,7 @@ async def test_G11_what_a_stream_has_for_a_socket_is_a_file() -> None:
             def extra_attributes(self) -> Any:
                 return {SocketAttribute.raw_socket: lambda: file}
 
-        ours, _ = stream_pair()
+        ours, _ = memory_stream_pair()
         transport = transport_of(OverFile(ours._incoming, ours._outgoing))
         copy = os.dup(file.fileno())
         os.close(copy)
@@ -211,7 +212,7 @@ async def test_G11_what_a_stream_has_for_a_socket_is_a_file() -> None:
 
 async def test_a_stream_can_do_nothing_at_once() -> None:
     # The callers ask `survives_cancel` first.
-    ours, _ = stream_pair()
+    ours, _ = memory_stream_pair()
     transport = transport_of(ours)
     assert not transport.survives_cancel
     assert not transport.call_soon(lambda: None)

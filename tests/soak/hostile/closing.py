@@ -9,18 +9,9 @@ import anyio
 from anyio.abc import SocketAttribute
 
 from anyio_websocket._settings import LINGER_TIMEOUT
+from anyio_websocket.testing import Frame, ScriptedPeer
 
-from ...support.frames import (
-    BINARY,
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    Frame,
-    close_payload,
-    frame,
-)
-from ...support.peer import RawPeer
+from ...support.frames import BINARY, CLOSE, PING, PONG, TEXT, close_payload, frame
 from ..settings import DISCONNECT_TIMEOUT, PING_INTERVAL, PING_TIMEOUT
 from .frames import sized
 from .script import (
@@ -41,21 +32,21 @@ from .script import (
 
 
 @plays("E1")
-async def never_answers_a_close(peer: RawPeer) -> None:
+async def never_answers_a_close(peer: ScriptedPeer) -> None:
     await opened(peer, path=b"/leave")
     await hears_close(peer, 1000)
     await hears_the_end(peer)
 
 
 @plays("E1")
-async def floods_instead_of_an_answer(peer: RawPeer) -> None:
+async def floods_instead_of_an_answer(peer: ScriptedPeer) -> None:
     await opened(peer, path=b"/leave")
     await hears_close(peer, 1000)
     await _is_cut_off(peer, DISCONNECT_TIMEOUT, frame(BINARY, bytes(5000)))
 
 
 @plays("E1", "tcp")
-async def never_reads(peer: RawPeer) -> None:
+async def never_reads(peer: ScriptedPeer) -> None:
     raw = peer.stream.extra(SocketAttribute.raw_socket)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     await opened(peer, path=b"/loud")
@@ -64,22 +55,22 @@ async def never_reads(peer: RawPeer) -> None:
     with within(DISCONNECT_TIMEOUT, "to be given up by the server"):
         try:
             while True:
-                await peer.send(PING)
+                await peer.send_frame(PING)
                 await anyio.sleep(0.2)
         except LOST:
             pass
 
 
 @plays("E14")
-async def closes_without_a_code(peer: RawPeer) -> None:
+async def closes_without_a_code(peer: ScriptedPeer) -> None:
     await opened(peer)
-    await peer.send(CLOSE)
+    await peer.send_frame(CLOSE)
     await hears(peer, Frame(CLOSE, b""))
     await hears_the_end(peer)
 
 
 @plays("E19")
-async def replies_to_the_close_and_stays(peer: RawPeer) -> None:
+async def replies_to_the_close_and_stays(peer: ScriptedPeer) -> None:
     await opened(peer, path=b"/leave")
     await hears_close(peer, 1000)
     await peer.send_close(1000)
@@ -87,22 +78,22 @@ async def replies_to_the_close_and_stays(peer: RawPeer) -> None:
 
 
 @plays("E2")
-async def makes_a_mistake_and_stays(peer: RawPeer) -> None:
+async def makes_a_mistake_and_stays(peer: ScriptedPeer) -> None:
     await opened(peer)
-    await peer.send(3)
+    await peer.send_frame(3)
     await hears_close(peer, 1002)
     await _is_cut_off(peer, LINGER_TIMEOUT, frame(PING))
 
 
 @plays("E2")
-async def says_close_and_stays(peer: RawPeer) -> None:
+async def says_close_and_stays(peer: ScriptedPeer) -> None:
     await opened(peer)
     await peer.send_close(1000)
     await hears_close(peer, 1000)
     await _is_cut_off(peer, LINGER_TIMEOUT, frame(PING))
 
 
-async def _is_cut_off(peer: RawPeer, seconds: float, data: bytes) -> None:
+async def _is_cut_off(peer: ScriptedPeer, seconds: float, data: bytes) -> None:
     """Go on talking, and demand that this fails in time: the server closed."""
     with within(seconds, "to be cut off"):
         try:
@@ -114,7 +105,7 @@ async def _is_cut_off(peer: RawPeer, seconds: float, data: bytes) -> None:
 
 
 @plays("E3")
-async def floods_with_pings(peer: RawPeer) -> None:
+async def floods_with_pings(peer: ScriptedPeer) -> None:
     await opened(peer)
     count = random.choice((50, 2000))
     pings = b"".join(peer.frame(PING, b"%d" % i) for i in range(count))
@@ -129,7 +120,7 @@ async def floods_with_pings(peer: RawPeer) -> None:
 
 
 @plays("E3")
-async def floods_with_pings_and_reads_nothing(peer: RawPeer) -> None:
+async def floods_with_pings_and_reads_nothing(peer: ScriptedPeer) -> None:
     await opened(peer)
     with anyio.move_on_after(1):
         while True:
@@ -138,7 +129,7 @@ async def floods_with_pings_and_reads_nothing(peer: RawPeer) -> None:
 
 
 @plays("E3")
-async def sends_and_reads_nothing(peer: RawPeer) -> None:
+async def sends_and_reads_nothing(peer: ScriptedPeer) -> None:
     await opened(peer)
     message = frame(BINARY, bytes(100_000), mask=bytes(4))
     with anyio.move_on_after(1):
@@ -148,14 +139,14 @@ async def sends_and_reads_nothing(peer: RawPeer) -> None:
 
 
 @plays("E4")
-async def is_dead(peer: RawPeer) -> None:
+async def is_dead(peer: ScriptedPeer) -> None:
     await opened(peer)
     await anyio.sleep(PING_INTERVAL / 2)
     await hears_the_end(peer, PING_INTERVAL / 2 + PING_TIMEOUT)
 
 
 @plays("E4")
-async def is_slow(peer: RawPeer) -> None:
+async def is_slow(peer: ScriptedPeer) -> None:
     """A frame takes longer than a pong may, and one byte at a time."""
     await opened(peer)
     size = int(PING_INTERVAL + PING_TIMEOUT)  # and six bytes before them
@@ -164,7 +155,7 @@ async def is_slow(peer: RawPeer) -> None:
 
 
 @plays("E5")
-async def sends_on_after_a_mistake(peer: RawPeer) -> None:
+async def sends_on_after_a_mistake(peer: ScriptedPeer) -> None:
     await opened(peer)
     data, code = random.choice(((sized(2**40), 1009), (frame(3), 1002)))
 
@@ -185,7 +176,7 @@ async def sends_on_after_a_mistake(peer: RawPeer) -> None:
 
 
 @plays("E6")
-async def sends_pongs_for_no_ping(peer: RawPeer) -> None:
+async def sends_pongs_for_no_ping(peer: ScriptedPeer) -> None:
     await opened(peer)
     for payload in (b"", b"x", b"x" * 125):
         await peer.stream.send(peer.frame(PONG, payload) * 20)
@@ -193,7 +184,7 @@ async def sends_pongs_for_no_ping(peer: RawPeer) -> None:
 
 
 @plays("E7")
-async def closes_at_the_same_moment(peer: RawPeer) -> None:
+async def closes_at_the_same_moment(peer: ScriptedPeer) -> None:
     await opened(peer, path=b"/leave")
     await peer.send_close(4000)
     await hears_close(peer, 1000, 4000)
@@ -201,28 +192,28 @@ async def closes_at_the_same_moment(peer: RawPeer) -> None:
 
 
 @plays("E7")
-async def hangs_up(peer: RawPeer) -> None:
+async def hangs_up(peer: ScriptedPeer) -> None:
     await opened(peer)
     hang_up(peer)  # below TLS: no close_notify
     await hears_the_end(peer, 0)
 
 
 @plays("E7", "tcp")
-async def resets_behind_its_close(peer: RawPeer) -> None:
+async def resets_behind_its_close(peer: ScriptedPeer) -> None:
     await opened(peer)
     await peer.send_close(1000)
     await leave_with_a_reset(peer)
 
 
 @plays("E7")
-async def leaves_behind_the_closes(peer: RawPeer) -> None:
+async def leaves_behind_the_closes(peer: ScriptedPeer) -> None:
     await opened(peer)
     await peer.send_close(1000)
     await hears_close(peer, 1000)
 
 
 @plays("E8")
-async def talks_while_the_server_closes(peer: RawPeer) -> None:
+async def talks_while_the_server_closes(peer: ScriptedPeer) -> None:
     await opened(peer, path=b"/leave")
     more = peer.frame(PING, b"x") + peer.frame(TEXT, b"x") * random.randrange(100)
     await peer.stream.send(more)
@@ -235,12 +226,12 @@ async def talks_while_the_server_closes(peer: RawPeer) -> None:
 
 
 @plays("E8")
-async def goes_on_asking(peer: RawPeer) -> None:
+async def goes_on_asking(peer: ScriptedPeer) -> None:
     await opened(peer)
-    await peer.send(TEXT, b"first")
+    await peer.send_frame(TEXT, b"first")
     await hears(peer, Frame(TEXT, b"first"))
     await peer.send_close(1000)
-    await peer.send(PING, b"hello?")
-    await peer.send(TEXT, b"last")
+    await peer.send_frame(PING, b"hello?")
+    await peer.send_frame(TEXT, b"last")
     await hears_close(peer, 1000)
     await hears_the_end(peer)

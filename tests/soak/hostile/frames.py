@@ -7,17 +7,17 @@ import random
 import struct
 from typing import Final
 
+from anyio_websocket.testing import Frame, ScriptedPeer
+
 from ...support.frames import (
     BINARY,
     CLOSE,
     CONTINUATION,
     PING,
     TEXT,
-    Frame,
     close_payload,
     frame,
 )
-from ...support.peer import RawPeer
 from .script import (
     MASK,
     dribbled,
@@ -83,7 +83,9 @@ CLOSED: Final[dict[str, list[tuple[bytes, int]]]] = {
 def _enlist() -> None:
     for row, cases in CLOSED.items():
 
-        async def closed(peer: RawPeer, cases: list[tuple[bytes, int]] = cases) -> None:
+        async def closed(
+            peer: ScriptedPeer, cases: list[tuple[bytes, int]] = cases
+        ) -> None:
             data, code = random.choice(cases)
             await opened(peer)
             await peer.stream.send(data)
@@ -97,17 +99,17 @@ _enlist()
 
 
 @plays("C3")
-async def cuts_a_text_anywhere(peer: RawPeer) -> None:
+async def cuts_a_text_anywhere(peer: ScriptedPeer) -> None:
     text = "naïve café, 𝄞 and €".encode()
     cut = random.randrange(len(text))
     await opened(peer)
-    await peer.send(TEXT, text[:cut], fin=False)
-    await peer.send(CONTINUATION, text[cut:])
+    await peer.send_frame(TEXT, text[:cut], fin=False)
+    await peer.send_frame(CONTINUATION, text[cut:])
     await hears(peer, Frame(TEXT, text))
 
 
 @plays("C6", "tcp")
-async def ends_in_a_frame(peer: RawPeer) -> None:
+async def ends_in_a_frame(peer: ScriptedPeer) -> None:
     await opened(peer)
     data = peer.frame(BINARY, os.urandom(1000))
     await peer.stream.send(data[: random.choice((1, 2, 5, 8, 500))])
@@ -116,27 +118,27 @@ async def ends_in_a_frame(peer: RawPeer) -> None:
 
 
 @plays("C6", "tcp")
-async def resets_in_a_frame(peer: RawPeer) -> None:
+async def resets_in_a_frame(peer: ScriptedPeer) -> None:
     await opened(peer)
     await peer.stream.send(peer.frame(BINARY, bytes(1000))[:500])
     await leave_with_a_reset(peer)
 
 
 @plays("C6")
-async def leaves_in_a_message(peer: RawPeer) -> None:
+async def leaves_in_a_message(peer: ScriptedPeer) -> None:
     await opened(peer)
-    await peer.send(BINARY, bytes(1000), fin=False)
+    await peer.send_frame(BINARY, bytes(1000), fin=False)
 
 
 @plays("C7")
-async def masks_with_zeros(peer: RawPeer) -> None:
+async def masks_with_zeros(peer: ScriptedPeer) -> None:
     await opened(peer)
     await peer.stream.send(frame(TEXT, b"bare", mask=bytes(4)))
     await hears(peer, Frame(TEXT, b"bare"))
 
 
 @plays("C8")
-async def talks_on_after_its_close(peer: RawPeer) -> None:
+async def talks_on_after_its_close(peer: ScriptedPeer) -> None:
     await opened(peer)
     more = frame(TEXT, b"and another thing") * 100 + os.urandom(10_000)
     await peer.stream.send(frame(CLOSE, close_payload(1000)) + more)
@@ -145,7 +147,7 @@ async def talks_on_after_its_close(peer: RawPeer) -> None:
 
 
 @plays("C8")
-async def talks_on_after_a_mistake(peer: RawPeer) -> None:
+async def talks_on_after_a_mistake(peer: ScriptedPeer) -> None:
     await opened(peer)
     more = frame(TEXT, b"never mind") * 100 + frame(CLOSE, close_payload(1000))
     await peer.stream.send(frame(3) + more)
@@ -154,7 +156,7 @@ async def talks_on_after_a_mistake(peer: RawPeer) -> None:
 
 
 @plays("C9")
-async def cuts_frames_anywhere(peer: RawPeer) -> None:
+async def cuts_frames_anywhere(peer: ScriptedPeer) -> None:
     await opened(peer)
     texts = [b"%d " % i + b"x" * random.randrange(100) for i in range(5)]
     data = b"".join(peer.frame(TEXT, text) for text in texts)

@@ -12,18 +12,10 @@ from typing import Final
 import anyio
 
 from anyio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+from anyio_websocket.testing import Frame, ScriptedPeer
 
-from ...support.frames import (
-    BINARY,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
-    Frame,
-    frame,
-)
+from ...support.frames import BINARY, CONTINUATION, PING, PONG, TEXT, frame
 from ...support.hostile_work import bomb
-from ...support.peer import RawPeer
 from .script import (
     BrokenPromise,
     dribbled,
@@ -65,41 +57,43 @@ NOISE: Final = random.Random(1).randbytes(5000)
 
 
 @plays("D1")
-async def sends_too_much(peer: RawPeer) -> None:
+async def sends_too_much(peer: ScriptedPeer) -> None:
     await opened(peer)
     await _floods(peer, random.choice(TOO_LARGE), 1009)
 
 
 @plays("D1")
-async def sends_a_bomb(peer: RawPeer) -> None:
+async def sends_a_bomb(peer: ScriptedPeer) -> None:
     await opened(peer, OFFER)
     await _floods(peer, BOMB, 1009)
 
 
 @plays("F12")
-async def makes_work(peer: RawPeer) -> None:
+async def makes_work(peer: ScriptedPeer) -> None:
     """It does not keep others waiting: their echoes are timed meanwhile."""
     await opened(peer, OFFER, path=b"/drain")
     await peer.stream.send(INFLATED * 20 + EMPTY_BLOCKS)
-    await peer.send(PING, b"done?")
+    await peer.send_frame(PING, b"done?")
     await hears(peer, Frame(PONG, b"done?"))
 
 
 @plays("D11")
-async def sends_a_text_that_takes_the_most_memory(peer: RawPeer) -> None:
+async def sends_a_text_that_takes_the_most_memory(peer: ScriptedPeer) -> None:
     await opened(peer)
     text = "é語" + "a" * 200_000 + "😀"
     await hears_echo(peer, text.encode())
 
 
 @plays("D2")
-async def shreds(peer: RawPeer) -> None:
+async def shreds(peer: ScriptedPeer) -> None:
     await opened(peer)
     # The server takes 131 turns for them, and lets everybody else run between two.
     await _floods(peer, SHREDS, 1008, seconds=5)
 
 
-async def _floods(peer: RawPeer, data: bytes, code: int, *, seconds: float = 0) -> None:
+async def _floods(
+    peer: ScriptedPeer, data: bytes, code: int, *, seconds: float = 0
+) -> None:
     """Send something that has to end the connection before it is through."""
 
     async def send() -> None:
@@ -114,7 +108,7 @@ async def _floods(peer: RawPeer, data: bytes, code: int, *, seconds: float = 0) 
 
 
 @plays("D3")
-async def dribbles_a_large_frame(peer: RawPeer) -> None:
+async def dribbles_a_large_frame(peer: ScriptedPeer) -> None:
     await opened(peer)
     payload = random.randbytes(20_000)
     await dribbled(peer, peer.frame(BINARY, payload), 97, 0.005)
@@ -122,40 +116,40 @@ async def dribbles_a_large_frame(peer: RawPeer) -> None:
 
 
 @plays("D4")
-async def compresses_unasked(peer: RawPeer) -> None:
+async def compresses_unasked(peer: ScriptedPeer) -> None:
     await opened(peer)
-    await peer.send(BINARY, deflated(b"hello"), rsv=4)
+    await peer.send_frame(BINARY, deflated(b"hello"), rsv=4)
     await hears_close(peer, 1002)
     await hears_the_end(peer)
 
 
 @plays("D4")
-async def compresses_in_the_wrong_place(peer: RawPeer) -> None:
+async def compresses_in_the_wrong_place(peer: ScriptedPeer) -> None:
     await opened(peer, OFFER)
     if random.random() < 0.5:
-        await peer.send(PING, b"x", rsv=4)
+        await peer.send_frame(PING, b"x", rsv=4)
     else:
-        await peer.send(BINARY, b"x", fin=False)
-        await peer.send(CONTINUATION, b"x", rsv=4)
+        await peer.send_frame(BINARY, b"x", fin=False)
+        await peer.send_frame(CONTINUATION, b"x", rsv=4)
     await hears_close(peer, 1002)
     await hears_the_end(peer)
 
 
 @plays("D5")
-async def pings_inside_of_a_message(peer: RawPeer) -> None:
+async def pings_inside_of_a_message(peer: ScriptedPeer) -> None:
     await opened(peer, OFFER)
     text = b"hello " * 100
     data = deflated(text)
-    await peer.send(TEXT, data[:5], fin=False, rsv=4)
-    await peer.send(PING, b"now?")
+    await peer.send_frame(TEXT, data[:5], fin=False, rsv=4)
+    await peer.send_frame(PING, b"now?")
     await hears(peer, Frame(PONG, b"now?"))
-    await peer.send(PONG, b"unasked")
-    await peer.send(CONTINUATION, data[5:])
+    await peer.send_frame(PONG, b"unasked")
+    await peer.send_frame(CONTINUATION, data[5:])
     await _hears_compressed(peer, text, zlib.decompressobj(-15))
 
 
 @plays("D6")
-async def sends_damaged_data(peer: RawPeer) -> None:
+async def sends_damaged_data(peer: ScriptedPeer) -> None:
     await opened(peer, OFFER + b"; client_max_window_bits")
     far = zlib.compressobj(wbits=-15)
     case = random.randrange(3)
@@ -165,15 +159,15 @@ async def sends_damaged_data(peer: RawPeer) -> None:
         data = deflated(NOISE)[:-100]
     else:  # looks back further than agreed
         data = far.compress(NOISE + bytes(20_000)) + far.flush(zlib.Z_SYNC_FLUSH)
-        await peer.send(BINARY, data.removesuffix(FLUSHED), rsv=4)
+        await peer.send_frame(BINARY, data.removesuffix(FLUSHED), rsv=4)
         data = far.compress(NOISE) + far.flush(zlib.Z_SYNC_FLUSH)
-    await peer.send(BINARY, data.removesuffix(FLUSHED), rsv=4)
+    await peer.send_frame(BINARY, data.removesuffix(FLUSHED), rsv=4)
     await hears_close(peer, 1002, 1007)
     await hears_the_end(peer)
 
 
 @plays("D7", "tcp")
-async def gives_up_sending(peer: RawPeer) -> None:
+async def gives_up_sending(peer: ScriptedPeer) -> None:
     """Our own client, over a stream of another make."""
     async with anyio.create_task_group() as tasks:
         ws = await wrap_client_stream(
@@ -204,7 +198,7 @@ async def _send_some(ws: WebSocketConnection, texts: list[str]) -> None:
 
 
 @plays("D8")
-async def asks_for_odd_windows(peer: RawPeer) -> None:
+async def asks_for_odd_windows(peer: ScriptedPeer) -> None:
     offer = random.choice((b"", b"; client_max_window_bits=%d" % random.randint(8, 15)))
     if random.random() < 0.5:
         offer += b"; server_max_window_bits=%d" % random.randint(9, 15)
@@ -224,7 +218,7 @@ async def asks_for_odd_windows(peer: RawPeer) -> None:
     for _ in range(4):
         text = NOISE[: random.randrange(1500, 5000)] * 2
         data = deflate.compress(text) + deflate.flush(zlib.Z_SYNC_FLUSH)
-        await peer.send(BINARY, data.removesuffix(FLUSHED), rsv=4)
+        await peer.send_frame(BINARY, data.removesuffix(FLUSHED), rsv=4)
         await _hears_compressed(peer, text, inflate)
         if b"client_no_context_takeover" in agreed:
             deflate = new_deflate()
@@ -243,18 +237,18 @@ def _parameters(head: bytes) -> dict[bytes, int] | None:
 
 
 @plays("D9")
-async def idles_with_compression(peer: RawPeer) -> None:
+async def idles_with_compression(peer: ScriptedPeer) -> None:
     await opened(peer, OFFER)
     inflate = zlib.decompressobj(-15)
-    await peer.send(TEXT, deflated(NOISE.hex().encode()), rsv=4)
+    await peer.send_frame(TEXT, deflated(NOISE.hex().encode()), rsv=4)
     await _hears_compressed(peer, NOISE.hex().encode(), inflate)
     await anyio.sleep(3)
-    await peer.send(TEXT, b"still here?")  # it need not be compressed
+    await peer.send_frame(TEXT, b"still here?")  # it need not be compressed
     await _hears_compressed(peer, b"still here?", inflate)
 
 
 async def _hears_compressed(
-    peer: RawPeer, payload: bytes, inflate: zlib._Decompress
+    peer: ScriptedPeer, payload: bytes, inflate: zlib._Decompress
 ) -> None:
     """Demand an echo, compressed unless that would make it longer."""
     got = await next_frame(peer)

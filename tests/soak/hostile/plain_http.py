@@ -9,7 +9,8 @@ from typing import Final
 import anyio
 from anyio.abc import SocketAttribute
 
-from ...support.peer import RawPeer
+from anyio_websocket.testing import ScriptedPeer
+
 from ..settings import CONNECT_TIMEOUT, CROWD
 from .script import (
     LOST,
@@ -44,7 +45,7 @@ _REFUSED: Final[list[tuple[bytes, int]]] = [
 
 
 @plays("A7")
-async def is_refused(peer: RawPeer) -> None:
+async def is_refused(peer: ScriptedPeer) -> None:
     data, status = random.choice(_REFUSED)
     with suppress(anyio.BrokenResourceError):  # it need not take all of it
         await peer.stream.send(data)
@@ -52,7 +53,7 @@ async def is_refused(peer: RawPeer) -> None:
 
 
 @plays("A7")
-async def sends_more_than_it_said(peer: RawPeer) -> None:
+async def sends_more_than_it_said(peer: ScriptedPeer) -> None:
     body = random.randbytes(random.choice((0, 5, 65_536)))
     head = b"Content-Length: %d\r\n\r\n" % len(body)
     await peer.stream.send(_POST + head + body + b"GET /smuggled HTTP/1.1\r\n\r\n")
@@ -64,7 +65,7 @@ async def sends_more_than_it_said(peer: RawPeer) -> None:
 
 
 @plays("A7")
-async def never_ends_its_body(peer: RawPeer) -> None:
+async def never_ends_its_body(peer: ScriptedPeer) -> None:
     await peer.stream.send(_POST + b"Content-Length: 100000000\r\n\r\n")
 
     async def send() -> None:
@@ -80,7 +81,7 @@ async def never_ends_its_body(peer: RawPeer) -> None:
 
 
 @plays("A1")
-async def drips_its_body(peer: RawPeer) -> None:
+async def drips_its_body(peer: ScriptedPeer) -> None:
     await peer.stream.send(_POST + b"Content-Length: 1000\r\n\r\n")
     async with anyio.create_task_group() as tasks:
 
@@ -94,24 +95,24 @@ async def drips_its_body(peer: RawPeer) -> None:
 
 
 @plays("A2")
-async def leaves_in_its_body(peer: RawPeer) -> None:
+async def leaves_in_its_body(peer: ScriptedPeer) -> None:
     await peer.stream.send(_CHUNKED + b"5\r\nhe")
 
 
 @plays("A14")
-async def does_not_wait_for_the_answer(peer: RawPeer) -> None:
+async def does_not_wait_for_the_answer(peer: ScriptedPeer) -> None:
     await peer.stream.send(b"GET /undecided HTTP/1.0\r\n\r\n")
 
 
 @plays("A20", "crowded")
-async def asks_for_heads_all_at_once(peer: RawPeer) -> None:
+async def asks_for_heads_all_at_once(peer: ScriptedPeer) -> None:
     address = peer.stream.extra(SocketAttribute.remote_address)
 
     async def ask() -> None:
         stream = await anyio.connect_tcp(address[0], int(address[1]))
         async with stream:
             await stream.send(_HEAD)
-            answer = await _hears_all(RawPeer(stream, masks=True))
+            answer = await _hears_all(ScriptedPeer(stream, is_client=True))
         # Others may have wanted its place, if it had that for long enough.
         if answer and not (
             answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\n")
@@ -123,7 +124,7 @@ async def asks_for_heads_all_at_once(peer: RawPeer) -> None:
             tasks.start_soon(ask)
 
 
-async def _hears_all(peer: RawPeer) -> bytes:
+async def _hears_all(peer: ScriptedPeer) -> bytes:
     with within(0, "the answer"), suppress(*LOST):
         while True:
             peer.buffer += await peer.stream.receive()

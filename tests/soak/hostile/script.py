@@ -17,14 +17,15 @@ from typing import Final, Literal
 import anyio
 from anyio.abc import SocketAttribute
 
-from ...support.frames import CLOSE, PING, TEXT, Frame
-from ...support.peer import RawPeer, request
+from anyio_websocket.testing import Frame, ScriptedPeer, handshake_request
+
+from ...support.frames import CLOSE, PING, TEXT
 from ..settings import DISCONNECT_TIMEOUT, SLACK
 
 MASK: Final = b"\1\2\3\4"
 LOST: Final = (anyio.EndOfStream, anyio.BrokenResourceError, OSError)
 
-Script = Callable[[RawPeer], Awaitable[None]]
+Script = Callable[[ScriptedPeer], Awaitable[None]]
 Over = Literal["any", "tcp", "bare", "crowded"]
 
 
@@ -64,14 +65,14 @@ def plays(row: str, over: Over = "any") -> Callable[[Script], Script]:
 # -- how to begin --------------------------------------------------------------
 
 
-async def opened(peer: RawPeer, *lines: bytes, path: bytes = b"/") -> bytes:
+async def opened(peer: ScriptedPeer, *lines: bytes, path: bytes = b"/") -> bytes:
     """Shake hands; return the server's answer."""
     line = b"GET " + path + b" HTTP/1.1"
-    await peer.stream.send(request(*lines, line=line, host=b"127.0.0.1"))
+    await peer.stream.send(handshake_request(*lines, line=line, host=b"127.0.0.1"))
     return await hears_yes(peer)
 
 
-async def dribbled(peer: RawPeer, data: bytes, size: int, pause: float) -> None:
+async def dribbled(peer: ScriptedPeer, data: bytes, size: int, pause: float) -> None:
     """Send bytes in small pieces."""
     for start in range(0, len(data), size):
         await peer.stream.send(data[start : start + size])
@@ -90,7 +91,7 @@ def within(seconds: float, what: str) -> Iterator[None]:
         raise BrokenPromise(f"{what} took more than {seconds} s")
 
 
-async def hears_yes(peer: RawPeer) -> bytes:
+async def hears_yes(peer: ScriptedPeer) -> bytes:
     """Demand a 101."""
     with within(0, "the 101"):
         head = await peer.receive_head()
@@ -99,7 +100,7 @@ async def hears_yes(peer: RawPeer) -> bytes:
     return head
 
 
-async def hears_no(peer: RawPeer, *statuses: int) -> None:
+async def hears_no(peer: ScriptedPeer, *statuses: int) -> None:
     """Demand a refusal, and the end; 0 stands for an end without an answer."""
     with within(0, "the refusal"):
         try:
@@ -113,15 +114,15 @@ async def hears_no(peer: RawPeer, *statuses: int) -> None:
         raise BrokenPromise(f"{status} ({line[:60]!r}) instead of {statuses}")
 
 
-async def next_frame(peer: RawPeer) -> Frame:
+async def next_frame(peer: ScriptedPeer) -> Frame:
     """Receive a frame in time, skipping those that keep the connection alive."""
     with within(0, "the next frame"):
-        while (got := await peer.receive()).opcode == PING:
+        while (got := await peer.receive_frame()).opcode == PING:
             pass
     return got
 
 
-async def hears(peer: RawPeer, wanted: Frame) -> None:
+async def hears(peer: ScriptedPeer, wanted: Frame) -> None:
     """Demand a certain frame next."""
     got = await next_frame(peer)
     if got != wanted:
@@ -129,17 +130,17 @@ async def hears(peer: RawPeer, wanted: Frame) -> None:
         raise BrokenPromise(f"{got_text} instead of {wanted.payload[:20]!r}")
 
 
-async def hears_echo(peer: RawPeer, payload: bytes = b"still here?") -> None:
+async def hears_echo(peer: ScriptedPeer, payload: bytes = b"still here?") -> None:
     """Demand that the connection still works."""
-    await peer.send(TEXT, payload)
+    await peer.send_frame(TEXT, payload)
     await hears(peer, Frame(TEXT, payload))
 
 
-async def hears_close(peer: RawPeer, *codes: int, seconds: float = 0) -> None:
+async def hears_close(peer: ScriptedPeer, *codes: int, seconds: float = 0) -> None:
     """Demand a Close with one of some codes; drop what comes before."""
     with within(seconds, "the Close"):
         try:
-            while (got := await peer.receive()).opcode != CLOSE:
+            while (got := await peer.receive_frame()).opcode != CLOSE:
                 pass
         except LOST as exc:
             raise BrokenPromise(f"the end without Close {codes}: {exc!r}") from exc
@@ -148,7 +149,9 @@ async def hears_close(peer: RawPeer, *codes: int, seconds: float = 0) -> None:
         raise BrokenPromise(f"Close {code} instead of {codes}")
 
 
-async def hears_the_end(peer: RawPeer, seconds: float = DISCONNECT_TIMEOUT) -> None:
+async def hears_the_end(
+    peer: ScriptedPeer, seconds: float = DISCONNECT_TIMEOUT
+) -> None:
     """Demand that the server closes."""
     with within(seconds, "the end"):
         try:
@@ -158,7 +161,7 @@ async def hears_the_end(peer: RawPeer, seconds: float = DISCONNECT_TIMEOUT) -> N
             pass
 
 
-def hang_up(peer: RawPeer) -> None:
+def hang_up(peer: ScriptedPeer) -> None:
     """Send a FIN, and go on listening; below TLS, which thinks nothing of it."""
     raw = peer.stream.extra(SocketAttribute.raw_socket)
     # A socket of uvloop's does not let itself be shut down.
@@ -166,7 +169,7 @@ def hang_up(peer: RawPeer) -> None:
         same.shutdown(socket.SHUT_WR)
 
 
-async def leave_with_a_reset(peer: RawPeer) -> None:
+async def leave_with_a_reset(peer: ScriptedPeer) -> None:
     """Close so that the server gets a reset."""
     raw = peer.stream.extra(SocketAttribute.raw_socket)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -26,9 +26,9 @@ from anyio_websocket import (
     open_websocket,
 )
 from anyio_websocket._settings import LINGER_TIMEOUT
+from anyio_websocket.testing import ScriptedPeer, handshake_response
 
 from ...support.frames import CLOSE, TEXT, close_payload, frame
-from ...support.peer import RawPeer, response
 from ..settings import SLACK
 from .script import LOST, BrokenPromise, dribbled, leave_with_a_reset
 
@@ -38,7 +38,7 @@ MAX_BODY: Final = 65536  # bytes that are kept of a refusal
 GOOD: Final = b"<101>"  # stands for a good response without its empty line
 LAST: Final = frame(TEXT, b"last", mask=None)
 
-Play = Callable[[RawPeer, bytes], Awaitable[None]]
+Play = Callable[[ScriptedPeer, bytes], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ async def serve_traps(on_broken: Callable[[str], None]) -> AsyncGenerator[int]:
 
     async def handle(stream: SocketStream) -> None:
         async with stream:
-            peer = RawPeer(stream, masks=False)
+            peer = ScriptedPeer(stream, is_client=False)
             try:
                 trap, request = await _asked_for(peer)
                 await trap.play(peer, request)
@@ -111,9 +111,9 @@ async def serve_traps(on_broken: Callable[[str], None]) -> AsyncGenerator[int]:
         tasks.cancel_scope.cancel()
 
 
-async def _is_left(peer: RawPeer, *, answers_close: bool) -> None:
+async def _is_left(peer: ScriptedPeer, *, answers_close: bool) -> None:
     if answers_close:
-        while (await peer.receive()).opcode != CLOSE:
+        while (await peer.receive_frame()).opcode != CLOSE:
             pass
         await peer.send_close(1000)
         return
@@ -121,7 +121,7 @@ async def _is_left(peer: RawPeer, *, answers_close: bool) -> None:
         await peer.stream.receive()
 
 
-async def _asked_for(peer: RawPeer) -> tuple[Trap, bytes]:
+async def _asked_for(peer: ScriptedPeer) -> tuple[Trap, bytes]:
     # TLS asks for nothing: its first byte tells that it is there.
     peer.buffer += await peer.stream.receive()
     if peer.buffer[0] == 0x16:
@@ -174,38 +174,38 @@ async def fall_into(row: str, number: int, port: int) -> None:
 
 
 @catches("B10", HandshakeError, use_ssl=ssl.create_default_context())
-async def speaks_no_tls(peer: RawPeer, request: bytes) -> None:
+async def speaks_no_tls(peer: ScriptedPeer, request: bytes) -> None:
     await peer.stream.send(b"SSH-2.0-OpenSSH_9.2\r\n")
 
 
 @catches("B10", HandshakeError, use_ssl=ssl.create_default_context())
-async def leaves_the_tls_handshake(peer: RawPeer, request: bytes) -> None:
+async def leaves_the_tls_handshake(peer: ScriptedPeer, request: bytes) -> None:
     await peer.stream.send_eof()
 
 
 @catches("B1", ConnectionTimeout, seconds=CONNECT_TIMEOUT)
-async def says_nothing(peer: RawPeer, request: bytes) -> None:
+async def says_nothing(peer: ScriptedPeer, request: bytes) -> None:
     pass
 
 
 @catches("B1", ConnectionTimeout, seconds=CONNECT_TIMEOUT)
-async def drips(peer: RawPeer, request: bytes) -> None:
-    await dribbled(peer, response(request), 1, 0.2)
+async def drips(peer: ScriptedPeer, request: bytes) -> None:
+    await dribbled(peer, handshake_response(request), 1, 0.2)
 
 
 @catches("B2", HandshakeError)
-async def leaves(peer: RawPeer, request: bytes) -> None:
+async def leaves(peer: ScriptedPeer, request: bytes) -> None:
     await peer.stream.send_eof()
 
 
 @catches("B2", HandshakeError)
-async def leaves_in_its_answer(peer: RawPeer, request: bytes) -> None:
-    await peer.stream.send(response(request)[:40])
+async def leaves_in_its_answer(peer: ScriptedPeer, request: bytes) -> None:
+    await peer.stream.send(handshake_response(request)[:40])
     await peer.stream.send_eof()
 
 
 @catches("B2", HandshakeError)
-async def resets(peer: RawPeer, request: bytes) -> None:
+async def resets(peer: ScriptedPeer, request: bytes) -> None:
     await leave_with_a_reset(peer)
 
 
@@ -216,9 +216,11 @@ def _answers(row: str, error: type[Exception] | None, *answers: bytes) -> None:
 
         @catches(row, error, status=status)
         async def answers_so(
-            peer: RawPeer, request: bytes, answer: bytes = answer
+            peer: ScriptedPeer, request: bytes, answer: bytes = answer
         ) -> None:
-            await peer.stream.send(answer.replace(GOOD, response(request)[:-4]))
+            await peer.stream.send(
+                answer.replace(GOOD, handshake_response(request)[:-4])
+            )
 
 
 _answers(
@@ -259,38 +261,38 @@ _answers("B9", None, GOOD + b"\r\n\r\n" + LAST)
 
 
 @catches("B4", ConnectionRejected, status=503, seconds=CONNECT_TIMEOUT)
-async def refuses_slowly(peer: RawPeer, request: bytes) -> None:
+async def refuses_slowly(peer: ScriptedPeer, request: bytes) -> None:
     await peer.stream.send(b"HTTP/1.1 503 Wait\r\nContent-Length: 1000\r\n\r\n")
     await dribbled(peer, bytes(1000), 1, 0.1)
 
 
 @catches("B8", ValueError, extra_headers=[("X", "a\r\nb: c")])
-async def is_never_asked(peer: RawPeer, request: bytes) -> None:
+async def is_never_asked(peer: ScriptedPeer, request: bytes) -> None:
     raise AssertionError
 
 
 @catches("E1", DisconnectionTimeout, seconds=DISCONNECT_TIMEOUT)
-async def answers_no_close(peer: RawPeer, request: bytes) -> None:
-    await peer.stream.send(response(request) + LAST)
+async def answers_no_close(peer: ScriptedPeer, request: bytes) -> None:
+    await peer.stream.send(handshake_response(request) + LAST)
 
 
 @catches("E2", None, seconds=LINGER_TIMEOUT)
-async def closes_and_stays(peer: RawPeer, request: bytes) -> None:
+async def closes_and_stays(peer: ScriptedPeer, request: bytes) -> None:
     close = frame(CLOSE, close_payload(1000), mask=None)
-    await peer.stream.send(response(request) + LAST + close)
+    await peer.stream.send(handshake_response(request) + LAST + close)
     await anyio.sleep(LINGER_TIMEOUT + SLACK)
 
 
 @catches("E2", ConnectionClosed, seconds=LINGER_TIMEOUT)
-async def makes_a_mistake_and_stays(peer: RawPeer, request: bytes) -> None:
-    await peer.stream.send(response(request) + frame(3, mask=None))
+async def makes_a_mistake_and_stays(peer: ScriptedPeer, request: bytes) -> None:
+    await peer.stream.send(handshake_response(request) + frame(3, mask=None))
     await anyio.sleep(LINGER_TIMEOUT + SLACK)
 
 
 @catches("E19", None, seconds=LINGER_TIMEOUT / 2, disconnect_timeout=LINGER_TIMEOUT / 2)
-async def replies_to_the_close_and_stays(peer: RawPeer, request: bytes) -> None:
-    await peer.stream.send(response(request) + LAST)
-    while (await peer.receive()).opcode != CLOSE:
+async def replies_to_the_close_and_stays(peer: ScriptedPeer, request: bytes) -> None:
+    await peer.stream.send(handshake_response(request) + LAST)
+    while (await peer.receive_frame()).opcode != CLOSE:
         pass
     await peer.send_close(1000)
     await anyio.sleep(LINGER_TIMEOUT + SLACK)

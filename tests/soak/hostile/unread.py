@@ -18,18 +18,9 @@ from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSAttribute
 
 from anyio_websocket._settings import LINGER_TIMEOUT
+from anyio_websocket.testing import Frame, ScriptedPeer
 
-from ...support.frames import (
-    BINARY,
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    Frame,
-    close_payload,
-    frame,
-)
-from ...support.peer import RawPeer
+from ...support.frames import BINARY, CLOSE, PING, PONG, TEXT, close_payload, frame
 from ..settings import (
     DISCONNECT_TIMEOUT,
     PING_INTERVAL,
@@ -67,30 +58,30 @@ class Witness:
 
     """
 
-    def __init__(self, peer: RawPeer) -> None:
+    def __init__(self, peer: ScriptedPeer) -> None:
         self._peer = peer
 
     async def hears(self, wanted: str, seconds: float) -> None:
         """Demand that the handler ends in time, having received certain messages."""
         with within(seconds, "the end of the handler"):
-            while (got := await self._peer.receive()).opcode == PING:
-                await self._peer.send(PONG, got.payload)
+            while (got := await self._peer.receive_frame()).opcode == PING:
+                await self._peer.send_frame(PONG, got.payload)
         if got.payload.decode(errors="replace") != wanted:
             raise BrokenPromise(f"the handler got {got.payload!r} instead of {wanted}")
 
 
 @asynccontextmanager
-async def _witnessed(peer: RawPeer, path: bytes) -> AsyncGenerator[Witness]:
+async def _witnessed(peer: ScriptedPeer, path: bytes) -> AsyncGenerator[Witness]:
     """Shake hands, and have a witness while the block lasts."""
     name = b"/%d" % random.getrandbits(64)
     await opened(peer, path=path + name)
     async with await _connected_as(peer) as stream:
-        other = RawPeer(stream, masks=True)
+        other = ScriptedPeer(stream, is_client=True)
         await opened(other, path=b"/outcome" + name)
         yield Witness(other)
 
 
-async def _connected_as(peer: RawPeer) -> ByteStream:
+async def _connected_as(peer: ScriptedPeer) -> ByteStream:
     """Connect to where a peer is connected, with TLS if that has it."""
     address = peer.stream.extra(SocketAttribute.remote_address)
     tls = peer.stream.extra(TLSAttribute.ssl_object, None)
@@ -107,12 +98,12 @@ async def _connected_as(peer: RawPeer) -> ByteStream:
 
 
 @plays("E13")
-async def resets_behind_its_last_words(peer: RawPeer) -> None:
+async def resets_behind_its_last_words(peer: ScriptedPeer) -> None:
     raw = peer.stream.extra(SocketAttribute.raw_socket)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     async with _witnessed(peer, b"/push") as witness:
         # Small ones are written at once, a large one waits half-written.
-        await peer.send(TEXT, random.choice((b"10", b"2000000")))
+        await peer.send_frame(TEXT, random.choice((b"10", b"2000000")))
         await anyio.sleep(random.choice((0.02, 0.05, 0.08, 1)))
         words = b"".join(peer.frame(TEXT, word) for word in (b"one", b"two", b"three"))
         code = random.choice((1006, 1008))
@@ -128,7 +119,7 @@ async def resets_behind_its_last_words(peer: RawPeer) -> None:
 # -- a handler that does not receive -------------------------------------------
 
 
-async def _fill_the_queue(peer: RawPeer) -> None:
+async def _fill_the_queue(peer: ScriptedPeer) -> None:
     await peer.stream.send(NEARLY_FULL)
     # Before a reset, all must have left. What comes now fits into the socket's buffers.
     await hears(peer, Frame(PONG, b"read?"))
@@ -137,7 +128,7 @@ async def _fill_the_queue(peer: RawPeer) -> None:
 
 
 @plays("E16")
-async def hangs_up_behind_a_full_queue(peer: RawPeer) -> None:
+async def hangs_up_behind_a_full_queue(peer: ScriptedPeer) -> None:
     async with _witnessed(peer, b"/ignore") as witness:
         await _fill_the_queue(peer)
         code = random.choice((1000, 1006))
@@ -151,7 +142,7 @@ async def hangs_up_behind_a_full_queue(peer: RawPeer) -> None:
 
 
 @plays("E16")
-async def resets_behind_a_full_queue(peer: RawPeer) -> None:
+async def resets_behind_a_full_queue(peer: ScriptedPeer) -> None:
     async with _witnessed(peer, b"/ignore") as witness:
         await _fill_the_queue(peer)
         await anyio.sleep(random.choice((0, 1)))
@@ -160,34 +151,34 @@ async def resets_behind_a_full_queue(peer: RawPeer) -> None:
 
 
 @plays("E4")
-async def stays_behind_a_full_queue(peer: RawPeer) -> None:
+async def stays_behind_a_full_queue(peer: ScriptedPeer) -> None:
     """It is alive, although the server does not read its Pongs."""
     await opened(peer, path=b"/ignore")
     await _fill_the_queue(peer)
     with anyio.move_on_after(PING_INTERVAL + PING_TIMEOUT + 1):
-        while (got := await peer.receive()).opcode == PING:
-            await peer.send(PONG, got.payload)
+        while (got := await peer.receive_frame()).opcode == PING:
+            await peer.send_frame(PONG, got.payload)
         raise BrokenPromise(f"{got} to a client that is alive")
 
 
 @plays("E17")
 @plays("E18")
-async def talks_to_a_busy_application(peer: RawPeer) -> None:
+async def talks_to_a_busy_application(peer: ScriptedPeer) -> None:
     """The Pong comes before the first answer, and the Close before the others."""
     await opened(peer, path=random.choice((b"/slow", b"/compute")))
     await peer.stream.send(peer.frame(TEXT, b"work") * 3)
-    await peer.send(PING, b"now?")
+    await peer.send_frame(PING, b"now?")
     await hears(peer, Frame(PONG, b"now?"))
     await peer.send_close(4000)
     await hears_close(peer, 4000)
 
 
 @plays("E17")
-async def pings_behind_many_short_messages(peer: RawPeer) -> None:
+async def pings_behind_many_short_messages(peer: ScriptedPeer) -> None:
     async with _witnessed(peer, b"/ignore") as witness:
         count = random.choice((17, 40, 2000))
         await peer.stream.send(peer.frame(TEXT, b"x") * count)
-        await peer.send(PING, b"now?")
+        await peer.send_frame(PING, b"now?")
         await hears(peer, Frame(PONG, b"now?"))
         await peer.send_close(4000)
         await hears_close(peer, 4000)
@@ -198,14 +189,14 @@ async def pings_behind_many_short_messages(peer: RawPeer) -> None:
 
 
 @plays("G13")
-async def pings_and_reads_nothing(peer: RawPeer) -> None:
+async def pings_and_reads_nothing(peer: ScriptedPeer) -> None:
     async with _witnessed(peer, b"/push") as witness:
-        await peer.send(TEXT, b"2000000")
+        await peer.send_frame(TEXT, b"2000000")
 
         async def ping() -> None:
             with suppress(*LOST):
                 while True:
-                    await peer.send(PING)
+                    await peer.send_frame(PING)
                     await anyio.sleep(0.2)
 
         async with anyio.create_task_group() as tasks:
