@@ -104,6 +104,7 @@ async def test_a_stream_that_ends(client_tls: ssl.SSLContext) -> None:
     )
 
 
+@pytest.mark.virtual_time
 async def test_a_cancelled_handshake_closes(client_tls: ssl.SSLContext) -> None:
     mine, theirs = memory_stream_pair()
     with anyio.move_on_after(0.01) as scope:
