@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from anyio import BrokenResourceError, ClosedResourceError, Event, sleep, sleep_forever
 from anyio.abc import ByteStream
 
+Attributes = Mapping[Any, Callable[[], Any]]
 OPERATIONS = ("receive", "send", "send_eof", "aclose")
 
 
@@ -106,8 +107,8 @@ class FaultyStream(ByteStream):
             await self._stream.aclose()
 
     @property
-    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        return self._stream.extra_attributes
+    def extra_attributes(self) -> Attributes:
+        return cast("Attributes", self._stream.extra_attributes)
 
     async def _before(self, operation: str) -> None:
         if self._delay:
