@@ -1,6 +1,7 @@
-"""Check what is built of the package: ``nox -s build`` does it.
+"""Check what is built of the package: nox's ``package`` and ``build`` do it.
 
-Arguments: the sdist, its wheel, the wheel without C, and the first two built again.
+Arguments: the sdist and its wheel; and then the wheel without C, and the first two
+built again.
 """
 
 from __future__ import annotations
@@ -17,56 +18,48 @@ from pathlib import Path
 MADE = {"PKG-INFO", "setup.cfg"}
 
 
-def main(sdist: Path, wheel: Path, pure: Path, *again: Path) -> None:
+def main(sdist: Path, wheel: Path, *more: Path) -> None:
     """Check all of them, and say what is wrong."""
-    check_sdist(sdist)
-    python, abi, platform = wheel.stem.split("-")[-3:]
-    assert (python, abi) == ("cp311", "abi3"), wheel
-    assert platform != "any", wheel
-    assert pure.name.endswith("-py3-none-any.whl"), pure
-    assert {"py.typed", "_protocol/_speedups.pyi"} <= contents(pure)
-    assert {name for name in contents(wheel) if name not in contents(pure)} <= {
-        f"{name}{suffix}"
-        for name in ("_protocol/_speedups", "_transport/_fan_out")
-        for suffix in (".abi3.so", ".pyd")
-    }
-    check_links(wheel)
-    for one, other in zip((sdist, wheel), again, strict=True):
-        assert one.read_bytes() == other.read_bytes(), f"{one} and {other} differ"
-
-
-def check_sdist(sdist: Path) -> None:
-    """Hold the files against those of the repository: no more, and no less."""
     with tarfile.open(sdist) as archive:
-        files = {
-            member.name.partition("/")[2]
-            for member in archive.getmembers()
-            if member.isfile()
-        }
-    packed = {
-        name for name in files - MADE if not name.startswith("anyio_websocket.egg-info")
-    }
-    tracked = git("ls-files")
+        files = [member.name for member in archive.getmembers() if member.isfile()]
+    paths = {name.partition("/")[2] for name in files} - MADE
+    compare({path for path in paths if ".egg-info/" not in path}, "*")
+
+    assert re.search(r"-cp311-abi3-(?!any)\w+\.whl$", wheel.name), wheel
+    compare({path for path in contents(wheel) if not path.endswith((".so", ".pyd"))})
+    check_links(wheel)
+
+    if more:
+        pure, *again = more
+        assert pure.name.endswith("-py3-none-any.whl"), pure
+        compare(contents(pure))
+        for one, other in zip((sdist, wheel), again, strict=True):
+            assert one.read_bytes() == other.read_bytes(), f"{one}, {other} differ"
+
+
+def contents(wheel: Path) -> set[str]:
+    """Return the files of the package."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {path for path in archive.namelist() if ".dist-info/" not in path}
+
+
+def compare(packed: set[str], *patterns: str) -> None:
+    """Hold the files against those of the repository: no more, and no less.
+
+    The patterns are git's; without any, it is the package without its sources in C.
+    """
+    chosen = ("--", *(patterns or ("anyio_websocket", ":!*.c")))
+    tracked = git("ls-files", "-z", *chosen)
     assert tracked <= packed, tracked - packed
-    untracked = git("ls-files", "--others", "--exclude-standard")
-    assert packed <= tracked | untracked, packed - tracked - untracked
+    new = git("ls-files", "-z", "--others", "--exclude-standard", *chosen)
+    assert packed <= tracked | new, packed - tracked - new
 
 
 def git(*arguments: str) -> set[str]:
     """Return the files that git lists, and that exist."""
-    command = ["git", *arguments, "-z"]
+    command = ["git", *arguments]
     listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return {name for name in listed.split("\0") if Path(name).is_file()}
-
-
-def contents(wheel: Path) -> set[str]:
-    """Return the paths of the files in the package."""
-    with zipfile.ZipFile(wheel) as archive:
-        return {
-            name.removeprefix("anyio_websocket/")
-            for name in archive.namelist()
-            if name.startswith("anyio_websocket/")
-        }
 
 
 def check_links(wheel: Path) -> None:
