@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -563,3 +564,19 @@ def test_readme(tmp_path: Path, port: int) -> None:
         server.wait(10)
     assert client.stdout == "hello\n"
     assert client.stderr == ""
+
+
+def test_secure(tmp_path: Path) -> None:
+    # The certificate is made as the page says.
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    script = ROOT / "docs" / "howto" / "tls" / "certificate.sh"
+    subprocess.run(["sh", str(script)], cwd=tmp_path, check=True, capture_output=True)
+    for backend in BACKENDS:
+        shown = subprocess.check_output(
+            [sys.executable, str(ROOT / "examples" / "secure.py"), backend],
+            cwd=tmp_path,
+            text=True,
+            timeout=20,
+        )
+        assert shown == "TLSv1.3: 'hello'\n"

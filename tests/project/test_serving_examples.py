@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -210,3 +211,66 @@ def test_activated_by_hand() -> None:
     )
     assert result.returncode == 1
     assert "start this by a systemd socket unit" in result.stderr
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_tasks(backend: str, tmp_path: Path, port: int) -> None:
+    async def talk() -> None:
+        async with open_websocket_url(f"ws://127.0.0.1:{port}/") as ws:
+            assert await ws.get_message() == "0"
+            await ws.send_message("hello")
+            said = [await ws.get_message() for _ in range(3)]
+            assert "you said 'hello'" in said
+            assert {"1", "2"} >= set(said) - {"you said 'hello'"}
+
+    with serving_example("two_tasks.py", tmp_path, port, backend) as server:
+        anyio.run(talk)
+        server.terminate()
+        assert server.communicate(timeout=10)[1] == ""  # the end is no error
+
+
+def client_of(name: str, folder: Path, port: int, *arguments: str) -> str:
+    """Run a program of the examples that is a client, and return what it prints."""
+    program = copy_of_example(name, folder, {"8765": str(port)} if port else {})
+    result = subprocess.run(
+        [sys.executable, str(program), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert result.stderr == ""
+    return result.stdout
+
+
+def test_the_tutorial(tmp_path: Path, port: int) -> None:
+    with serving_example("tutorial/first_server.py", tmp_path, port):
+        shown = client_of("tutorial/first_client.py", tmp_path, port)
+        assert shown == "You said 'hello'.\n"
+        # Not of the tutorial, but a client of this server.
+        url = f"ws://127.0.0.1:{port}/"
+        for backend in BACKENDS:
+            shown = client_of("from_threads.py", tmp_path, 0, url, backend)
+            assert shown == "You said 'hello'.\n"
+    with serving_example("tutorial/poll.py", tmp_path, port) as server:
+        status, page = http_status(port, "/")
+        assert status == 200
+        assert page == (EXAMPLES / "tutorial" / "poll.html").read_bytes()
+        quick = {"anyio.sleep(1)": "anyio.sleep(0.1)"}
+        assert '"tea": 1, "coffee": 1' in vote(tmp_path, port, quick, "tea", "coffee")
+        shown = vote(tmp_path, port, quick, "milk")
+        assert shown.splitlines()[-1] == (
+            "CloseReason<code=4000, name=PRIVATE_RESERVED, "
+            "reason='choose one of tea, coffee, water'>"
+        )
+        if sys.platform != "win32":
+            server.send_signal(signal.SIGINT)
+            assert server.communicate(timeout=10) == ("stopped\n", "")
+
+
+def vote(folder: Path, port: int, changes: dict[str, str], *choices: str) -> str:
+    changes = {"8765": str(port), **changes}
+    program = copy_of_example("tutorial/vote.py", folder, changes)
+    return subprocess.check_output(
+        [sys.executable, str(program), *choices], text=True, timeout=20
+    )

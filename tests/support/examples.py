@@ -25,7 +25,7 @@ def serving_example(
 ) -> Generator[subprocess.Popen[str]]:
     """Run an example while the block lasts, from when it listens.
 
-    :param name: the name of its file
+    :param name: its path in the folder of examples
     :param folder: an empty folder, which gets what the example needs
     :param port: the port to put in the place of the example's
     :param arguments: for the program
@@ -53,12 +53,13 @@ def serving_example(
 
 def copy_of_example(name: str, folder: Path, changes: Mapping[str, str]) -> Path:
     """Copy an example, changed, with the files of the same name beside it."""
-    text = (EXAMPLES / name).read_text("utf-8")
+    example = EXAMPLES / name
+    text = example.read_text("utf-8")
     for old, new in changes.items():
         assert old in text
         text = text.replace(old, new)
-    for path in EXAMPLES.glob(f"{Path(name).stem}.*"):
+    for path in example.parent.glob(f"{example.stem}.*"):
         (folder / path.name).write_bytes(path.read_bytes())
-    copy = folder / name
+    copy = folder / example.name
     copy.write_text(text, "utf-8")
     return copy
