@@ -17,7 +17,9 @@ author = "The anyio_websocket developers"
 copyright = f"2026, {author}"
 version = release = anyio_websocket.__version__
 
-extensions = ["sphinx.ext.autodoc"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.doctest", "sphinx_copybutton"]
+copybutton_prompt_text = "$ "  # of a console, with what it prints below
+copybutton_only_copy_prompt_lines = True
 html_theme = "furo"
 html_title = f"anyio_websocket {version}"
 exclude_patterns = ["_build"]
@@ -25,6 +27,7 @@ exclude_patterns = ["_build"]
 default_role = "py:obj"
 add_module_names = False
 python_maximum_signature_line_length = 72
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 
