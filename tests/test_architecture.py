@@ -30,6 +30,7 @@ MAY_USE: dict[str, set[str]] = {
     "_streams": set(),
     "_transport": set(),
     "_protocol": set(),
+    "_cli": {""},
 }
 # A shared module imports nothing of ours, except that options are of the protocol's
 # types and of those that users pass or are passed, and settings and responses are
@@ -66,9 +67,9 @@ def relative(path: Path) -> str:
 MODULES = modules()
 TOP = {name for name in MODULES if name and "." not in name}
 ALL_FOLDERS = {name for name in TOP if (ROOT / name).is_dir()}
-# Modules and folders that users import by their names. They build on everything, and
-# nothing on them.
-PUBLIC = {name for name in TOP if not name.startswith("_")}
+# Modules and folders that users import by their names, or run. They build on
+# everything, and nothing on them.
+PUBLIC = {name for name in TOP if not name.startswith("_")} | {"__main__"}
 FOLDERS = ALL_FOLDERS - PUBLIC
 SHARED = TOP - PUBLIC - FOLDERS
 
@@ -140,8 +141,10 @@ def test_imports_point_one_way_and_to_the_folder(name: str) -> None:
         allowed = inside | MAY_USE[folder] | SHARED
     else:
         allowed = SHARED_MAY_USE.get(name, set())
-    if folder == "_protocol":  # it stands alone: it could be a library of its own
+    if folder in {"_protocol", "_cli"}:  # either could be a library of its own
         allowed -= SHARED
+    if folder != "_cli" and name != "__main__":
+        allowed -= {"_cli"}
     assert not GRAPH[name] - allowed
 
 
@@ -274,6 +277,7 @@ import anyio_websocket.httpx  # it is told by the client which of them that is o
 
 rare = {"idna", "wsproto", "httpx", "httpx2", "httpcore", "socksio", "werkzeug"}
 rare |= {"anyio_websocket._streams", "anyio_websocket.streams"}
+rare |= {"anyio_websocket._cli", "argparse", "prompt_toolkit"}
 print(sorted(rare & sys.modules.keys()))
 try:
     Extensions.from_arguments(None, [object()])
