@@ -25,8 +25,8 @@ from ._codec import (
 from ._counted import MessageCounts
 from ._engine import NO_COPY_SIZE, Engine, Failure, open_engine
 from ._extensions import Extension, Extensions
+from ._head_reader import MAX_HEAD_SIZE
 from ._http import (
-    MAX_HEAD_SIZE,
     check_response,
     header_value,
     serialize_response,

@@ -12,8 +12,8 @@ import h11
 
 from ._extensions import MAX_SHOWN, NO_EXTENSIONS, BadExtensions, Extensions
 from ._handshake_key import accept_key, generate_key
+from ._head_reader import MAX_HEAD_SIZE
 from ._http import (
-    MAX_HEAD_SIZE,
     TARGET,
     BadHead,
     ExtraHeaders,

@@ -110,6 +110,8 @@ class Extensions(NamedTuple):
         :raises ValueError: if a custom extension's response cannot be sent in a header
 
         """
+        if not offers:
+            return "", NO_EXTENSIONS
         if self.deflate is not None:
             response = respond(self.deflate, offers)
             if response is None:

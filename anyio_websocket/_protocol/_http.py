@@ -1,8 +1,8 @@
-"""What both handshakes need of HTTP/1.1: reading, checking and serializing heads.
+"""What both handshakes need of HTTP/1.1: checking headers, and serializing heads.
 
-A head is a start line and the header lines up to the empty line. `HeadReader` collects
-a received one within limits, for h11 to parse. The functions check the values of
-headers, those that were received and those that an application wants to send.
+A head is a start line and the header lines up to the empty line. The functions check
+the values of headers, those that were received and those that an application wants to
+send.
 """
 
 from __future__ import annotations
@@ -25,13 +25,8 @@ COMMON_NAMES: Final = {
     )
 }
 
-_TCHAR: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # RFC 9110 section 5.6.2
-TOKEN: Final = re.compile(_TCHAR + rb"+")
-# RFC 9112 sections 3 and 4
-REQUEST_LINE: Final = re.compile(_TCHAR + rb"+ [^ ]+ HTTP/[0-9]\.[0-9]")
-REQUEST_START: Final = re.compile(_TCHAR)
-STATUS_LINE: Final = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: .*)?")
-STATUS_START: Final = re.compile(rb"H(?:\Z|T(?:\Z|T(?:\Z|P(?:\Z|/))))")
+TCHAR: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # RFC 9110 section 5.6.2
+TOKEN: Final = re.compile(TCHAR + rb"+")
 
 Headers = Sequence[tuple[bytes, bytes]]
 Fields = dict[bytes, list[bytes]]
@@ -41,17 +36,6 @@ ExtraHeaders = (
     | Mapping[bytes, bytes]
     | None
 )
-
-# bytes; cookies and tokens make heads of 9 to 20 KB, which the 16 KiB of most libraries
-# do not hold
-MAX_HEAD_SIZE: Final = 65536
-# What follows from the size of the whole, with the least of each: 16 KiB for a line and
-# 128 headers by default. One header must not take all. Headers are counted because the
-# objects of a short one take more memory than its bytes.
-_LINES_IN_A_HEAD: Final = 4
-_BYTES_FOR_A_HEADER: Final = 512
-_LEAST_LINE: Final = 8192
-_LEAST_HEADERS: Final = 100
 
 # RFC 9110 section 5.5: visible bytes with spaces and tabs between them
 FIELD_VALUE: Final = re.compile(
@@ -77,7 +61,6 @@ _RESERVED_NAMES: Final = {
     b"sec-websocket-protocol": "use the argument for subprotocols",
 }
 
-
 BODILESS: Final = frozenset({204, 304})  # RFC 9110 section 8.6
 
 
@@ -99,132 +82,6 @@ class BadHead(Exception):
         self.headers = headers
 
 
-class HeadReader:
-    """Collects the head of a request or of a response, line by line.
-
-    It is stricter than h11, which accepts folded lines and lines that end in a bare
-    LF: requests are smuggled where two parsers see different lines. Each byte is
-    looked at once, however small the pieces are in which it is received.
-
-    :param start_line: a pattern for the whole first line, without its line end
-    :param start: a pattern for its first bytes, so that a peer which does not speak
-        HTTP and never ends a line is found out early
-    :param blank_line: whether one empty line may come first and is ignored (RFC 9112
-        section 2.2)
-    :param max_size: bytes of the whole head; a line may have a quarter of it, or 8 KiB
-        if that is more, and there may be one header for each 512 bytes, or 100
-
-    """
-
-    __slots__ = (
-        "_beginning",
-        "_blank_line",
-        "_buffer",
-        "_fields",
-        "_line",
-        "_max_headers",
-        "_max_line",
-        "_max_size",
-        "_scanned",
-        "_start",
-        "_start_line",
-    )
-
-    def __init__(
-        self,
-        start_line: re.Pattern[bytes],
-        start: re.Pattern[bytes],
-        *,
-        blank_line: bool = False,
-        max_size: int = MAX_HEAD_SIZE,
-    ) -> None:
-        self._max_size = max_size
-        self._max_line = max(max_size // _LINES_IN_A_HEAD, _LEAST_LINE)
-        self._max_headers = max(max_size // _BYTES_FOR_A_HEADER, _LEAST_HEADERS)
-        self._start_line = start_line
-        self._start = start
-        self._blank_line = blank_line
-        self._beginning = b""  # of the head, once it is complete
-        self._buffer = bytearray()
-        self._line = 0  # offset at which the current line starts
-        self._scanned = 0  # offset up to which there is no further line end
-        self._fields = -1  # header lines so far; -1 before the start line
-
-    def feed(self, data: bytes) -> bytes | None:
-        """Add received bytes; return the head once it is complete.
-
-        :raises BadHead: as soon as the bytes cannot become a valid head
-
-        """
-        buffer = self._buffer
-        buffer += data
-        if self._blank_line and buffer:
-            if len(buffer) == 1 and buffer.startswith(b"\r"):
-                return None
-            self._blank_line = False
-            if buffer.startswith(b"\r\n"):
-                del buffer[:2]
-        if self._fields < 0 and buffer and not self._start.match(buffer):
-            raise BadHead(400, "this is not HTTP")
-        while True:
-            end = buffer.find(b"\n", self._scanned)
-            if end < 0:
-                self._scanned = len(buffer)
-                self._check_size(len(buffer))
-                return None
-            self._check_size(end + 1)
-            line = bytes(buffer[self._line : end])
-            if not line.endswith(b"\r") or line.count(b"\r") > 1 or b"\0" in line:
-                raise BadHead(
-                    400, "a line does not end in CR LF, or has a stray CR or NUL"
-                )
-            self._line = self._scanned = end + 1
-            if len(line) == 1:
-                head = bytes(buffer[: self._line])
-                # The caller has it, and a handler may take long to accept a request.
-                self._beginning = head[:8]
-                self._buffer = buffer[self._line :]
-                return head
-            if line[0] in b" \t":
-                raise BadHead(400, "a header is folded")
-            if self._fields < 0 and not self._start_line.fullmatch(
-                line, 0, len(line) - 1
-            ):
-                raise BadHead(400, "this is not HTTP")
-            self._fields += 1
-            if self._fields > self._max_headers:
-                raise self._too_large(431, f"more than {self._max_headers} headers")
-
-    def starts_with(self, start: bytes) -> bool:
-        """Say whether the head, which may be incomplete, starts with these bytes.
-
-        :param start: eight bytes at most
-
-        """
-        return (self._beginning or self._buffer).startswith(start)
-
-    @property
-    def trailing(self) -> bytes:
-        """The bytes that were received after the head."""
-        return bytes(self._buffer)
-
-    def _check_size(self, end: int) -> None:
-        if end - self._line > self._max_line:
-            start = self._fields < 0
-            what = "the first line" if start else "a header"
-            raise self._too_large(
-                414 if start else 431, f"{what} is longer than {self._max_line} bytes"
-            )
-        if end > self._max_size:
-            raise self._too_large(
-                431, f"the head is longer than {self._max_size} bytes"
-            )
-
-    def _too_large(self, status_code: int, reason: str) -> BadHead:
-        # The reason is all that the operator sees of it, so it names the option.
-        return BadHead(status_code, f"{reason} (max_head_size={self._max_size})")
-
-
 def parse_target(target: str) -> tuple[str, str | None]:
     """Take a request target apart.
 
@@ -235,7 +92,7 @@ def parse_target(target: str) -> tuple[str, str | None]:
     """
     host: str | None = None
     # RFC 9112 section 3.2.2: a server must accept the absolute form as well.
-    if absolute := _ABSOLUTE.fullmatch(target):
+    if not target.startswith("/") and (absolute := _ABSOLUTE.fullmatch(target)):
         host, path = absolute.groups()
         target = path if path.startswith("/") else f"/{path}"
     if not TARGET.fullmatch(target):
@@ -274,8 +131,9 @@ def validate_headers(
 
     """
     checked: list[tuple[bytes, bytes]] = []
-    pairs = header_pairs({} if headers is None else headers, argument)
-    for index, (name, value) in enumerate(pairs):
+    if headers is None:
+        return checked
+    for index, (name, value) in enumerate(header_pairs(headers, argument)):
         key = _encoded(name, "a header's name")
         if not TOKEN.fullmatch(key):  # not shown: it may be a whole line, with a token
             raise ValueError(
@@ -373,6 +231,9 @@ def _split_list(value: str) -> list[str]:
 
 def has_token(fields: Fields, name: bytes, token: str) -> bool:
     """Say whether a comma-separated header has a token, which is in lower case."""
+    values = fields.get(name, ())
+    if len(values) == 1 and values[0].lower() == token.encode():  # as most clients do
+        return True
     return any(element.lower() == token for element in parse_list(fields, name))
 
 
@@ -436,5 +297,5 @@ def serialize_response(
 
 def serialize_head(start_line: bytes, headers: Headers) -> bytes:
     """Serialize a head; its parts were checked already."""
-    lines = [start_line, *(b"%b: %b" % field for field in headers), b"", b""]
+    lines = [start_line, *[b"%b: %b" % field for field in headers], b"", b""]
     return b"\r\n".join(lines)

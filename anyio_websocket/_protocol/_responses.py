@@ -10,7 +10,8 @@ from typing import Final
 
 import h11
 
-from ._http import STATUS_LINE, STATUS_START, BadHead, HeadReader
+from ._head_reader import STATUS_LINE, STATUS_START, HeadReader
+from ._http import BadHead
 
 MAX_INTERIM: Final = 10  # interim (1xx) responses that are skipped
 

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 from ._extensions import NO_EXTENSIONS, Extensions
 from ._handshake_key import accept_key
+from ._head_reader import MAX_HEAD_SIZE
 from ._http import (
-    MAX_HEAD_SIZE,
     BadHead,
     ExtraHeaders,
     serialize_head,

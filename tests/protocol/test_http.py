@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from anyio_websocket._protocol import (
@@ -16,18 +14,9 @@ from anyio_websocket._protocol import (
     Request,
     ServerHandshake,
 )
-from anyio_websocket._protocol._http import (
-    REQUEST_LINE,
-    REQUEST_START,
-    STATUS_LINE,
-    STATUS_START,
-    BadHead,
-    HeadReader,
-    serialize_response,
-)
+from anyio_websocket._protocol._http import serialize_response
 from anyio_websocket.testing import handshake_request, handshake_response
 
-from ..support.costs import grows_linearly
 from ..support.requests import serve
 
 
@@ -80,95 +69,6 @@ def test_B3_noise_fails_before_its_head_ends(line: bytes, whole: bool) -> None:
     with pytest.raises(HandshakeFailure, match="not HTTP"):
         for chunk in chunks:
             handshake.receive_data(chunk)
-
-
-@pytest.mark.measured
-def test_A3_a_first_line_without_spaces_costs_linear_time() -> None:
-    def line(size: int) -> None:
-        reader = HeadReader(REQUEST_LINE, REQUEST_START)
-        for _ in range(size):
-            reader.feed(b"A")
-
-    assert grows_linearly(line, 4000)
-
-
-@pytest.mark.parametrize(
-    ("start_line", "start", "data"),
-    [
-        (REQUEST_LINE, REQUEST_START, b"GET / HTTP/1.1\r\nA: b\r\n\r\n"),
-        (STATUS_LINE, STATUS_START, b"HTTP/1.1 200\r\n\r\n"),
-        (STATUS_LINE, STATUS_START, b"HTTP/1.0 999 caf\xe9 x\r\nA: b\r\n\r\n"),
-    ],
-)
-def test_a_head_is_found_wherever_it_is_cut(
-    start_line: re.Pattern[bytes], start: re.Pattern[bytes], data: bytes
-) -> None:
-    for cut in range(len(data)):
-        reader = HeadReader(start_line, start)
-        assert reader.feed(data[:cut]) is None
-        assert reader.feed(data[cut:] + b"rest\r\n") == data
-        assert reader.trailing == b"rest\r\n"
-
-
-def test_A3_the_limits_are_exact() -> None:
-    fits = b"GET / HTTP/1.1\r\n"
-    fits += (b"A: " + b"a" * 16379 + b"\r\n") + (b"B: " + b"b" * 16000 + b"\r\n") * 2
-    fits += b"C: " + b"c" * (16384 - 5) + b"\r\n"
-    fits += b"D: "
-    fits += b"d" * (65536 - len(fits) - 4) + b"\r\n\r\n"
-    assert len(fits) == 65536
-    assert HeadReader(REQUEST_LINE, REQUEST_START).feed(fits) == fits
-    for longer in (fits.replace(b"D: ", b"D:  "), fits.replace(b"A: ", b"A:  ")):
-        with pytest.raises(BadHead) as caught:
-            HeadReader(REQUEST_LINE, REQUEST_START).feed(longer)
-        assert caught.value.status_code == 431
-        assert "(max_head_size=65536)" in caught.value.reason
-
-
-@pytest.mark.parametrize(
-    ("size", "line", "headers"),
-    [
-        (1024, 8192, 100),
-        (32768, 8192, 100),
-        (51712, 12928, 101),
-        (65536, 16384, 128),
-        (2**20, 2**18, 2048),
-    ],
-)
-def test_A17_line_and_count_follow_from_the_whole(
-    size: int, line: int, headers: int
-) -> None:
-    def status(*lines: bytes) -> int:
-        data = b"\r\n".join((b"GET / HTTP/1.1", *lines, b"", b""))
-        reader = HeadReader(REQUEST_LINE, REQUEST_START, max_size=size)
-        try:
-            return 200 if reader.feed(data) == data else 0
-        except BadHead as exc:
-            return exc.status_code if f"(max_head_size={size})" in exc.reason else 0
-
-    whole = size - len(b"GET / HTTP/1.1\r\n\r\n")
-    longest = min(line, whole)
-    assert status(b"A: " + b"x" * (longest - 5)) == 200
-    assert status(b"A: " + b"x" * (longest - 4)) == 431
-    assert status(*[b"A: "] * headers) == 200
-    assert status(*[b"A: "] * (headers + 1)) == 431
-    count, rest = divmod(whole, longest)
-    full = [b"A: " + b"x" * (longest - 5)] * (count - 1)
-    full.append(b"A: " + b"x" * (longest - 105))
-    full.append(b"B: " + b"x" * (rest + 95))
-    if len(full[-1]) + 2 <= line:
-        assert status(*full) == 200
-        assert status(*full[:-1], full[-1] + b"x") == 431
-
-
-def test_A17_work_is_linear_however_large_heads_may_be() -> None:
-    def head(size: int) -> None:
-        reader = HeadReader(REQUEST_LINE, REQUEST_START, max_size=2**20)
-        data = b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 1000 + b"Y: " + b"y" * size
-        for i in range(0, len(data), 4):
-            assert reader.feed(data[i : i + 4]) is None
-
-    assert grows_linearly(head, 50_000)
 
 
 @pytest.mark.parametrize("host", [None, b"a\r\nHost: b"])
