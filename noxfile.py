@@ -138,8 +138,9 @@ def lint(session: nox.Session) -> None:
 def typing(session: nox.Session) -> None:
     """Types, by two checkers; every public name has to be typed completely."""
     _install(session, "typing")
-    session.run("mypy", "anyio_websocket", "tests", "examples", "bench")
-    session.run("pyright", "anyio_websocket", "tests/test_typing.py")
+    ours = ("anyio_websocket", "_anyio_websocket_pytest.py")
+    session.run("mypy", *ours, "tests", "examples", "bench")
+    session.run("pyright", *ours, "tests/test_typing.py")
     session.run("pyright", "--ignoreexternal", "--verifytypes", "anyio_websocket")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from anyio import BrokenResourceError, ClosedResourceError, Event, sleep, sleep_forever
 from anyio.abc import ByteStream
@@ -108,7 +108,7 @@ class FaultyStream(ByteStream):
 
     @property
     def extra_attributes(self) -> Attributes:
-        return cast("Attributes", self._stream.extra_attributes)
+        return self._stream.extra_attributes  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
     async def _before(self, operation: str) -> None:
         if self._delay:

@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Unpack
 
+from .._client import open_over
 from .._connection import WebSocketConnection
 from .._options import ClientStreamOptions, ConnectionOptions, ServerOptions
 from .._server import WebSocketRequest
-from .._settings import ConnectionSettings, checked, with_options
-from ._serve import InMemoryClient, serve_in_memory
+from .._settings import ClientStreamSettings, ConnectionSettings, checked, with_options
+from ._serve import HOST, InMemoryClient, serve_in_memory
 
 
 @with_options(ConnectionOptions, ConnectionSettings)
@@ -33,6 +34,7 @@ def websocket_pair(
     checked(ConnectionSettings, websocket_pair, options)
     of_client: ClientStreamOptions = {**options, **(client or {})}
     of_server: ServerOptions = {**options, **(server or {})}
+    settings = checked(ClientStreamSettings, InMemoryClient.__call__, of_client)
     accepted: list[WebSocketConnection] = []
 
     async def accept(request: WebSocketRequest) -> None:
@@ -40,15 +42,17 @@ def websocket_pair(
         accepted.append(await request.accept(subprotocol=chosen))
         await accepted[0].wait_closed()
 
-    serving = serve_in_memory(accept, **of_server)
-    return _pair(serving, of_client, accepted)
+    return _pair(serve_in_memory(accept, **of_server), settings, accepted)
 
 
 @asynccontextmanager
 async def _pair(
     serving: AbstractAsyncContextManager[InMemoryClient],
-    options: ClientStreamOptions,
+    settings: ClientStreamSettings,
     accepted: list[WebSocketConnection],
 ) -> AsyncGenerator[tuple[WebSocketConnection, WebSocketConnection]]:
-    async with serving as connect, connect(**options) as client:
+    async with (
+        serving as connect,
+        open_over(connect.stream, HOST, "/", settings, "websocket_pair") as client,
+    ):
         yield client, accepted[0]

@@ -7,22 +7,30 @@ without a port.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal, Unpack, cast
 
-from anyio import TASK_STATUS_IGNORED, ClosedResourceError, create_task_group
+from anyio import (
+    TASK_STATUS_IGNORED,
+    ClosedResourceError,
+    EndOfStream,
+    create_task_group,
+)
 
 from .._client import open_over
 from .._connection import WebSocketConnection
-from .._errors import HandshakeError
+from .._errors import HandshakeError, WebSocketError
 from .._options import ClientStreamOptions, ServerOptions
+from .._plain_http import HTTPResponse
 from .._server import WebSocketRequest, WebSocketServer, server_of
 from .._settings import ClientStreamSettings, ServerSettings, checked, with_options
-from .._types import TaskStatus
+from .._types import Headers, TaskStatus
+from ._plain_exchange import PlainExchange
 from ._streams import MemoryListener, MemoryStream
 
 HOST = "localhost"  # what the requests say
+ADDRESS = "127.0.0.1"  # what `WebSocketRequest.remote` says
 # Seconds that handlers have to end when the block ends, until they are cancelled.
 STOP_TIMEOUT = 1.0
 
@@ -56,8 +64,42 @@ class InMemoryClient:
         settings = checked(ClientStreamSettings, InMemoryClient.__call__, options)
         return open_over(self.stream, HOST, path, settings, "connect")
 
+    __call__.__qualname__ = "connect"  # as errors name it
+
+    async def request(
+        self,
+        method: str,
+        path: str = "/",
+        *,
+        headers: Headers | None = None,
+        body: bytes = b"",
+    ) -> HTTPResponse:
+        """Send a request that wants no WebSocket, as for an ``http_handler``.
+
+        :param method: the method, such as ``"GET"``
+        :param path: the path to request, with the query if there is one
+        :param headers: headers to send besides ``Host`` and ``Content-Length``
+        :param body: the body
+        :return: the response, without ``Content-Length`` and ``Connection``
+        :raises ValueError: if it cannot be sent; ``connect(path)`` is for WebSockets
+        :raises HandshakeError: if the server has stopped, or does not respond
+
+        """
+        exchange = PlainExchange(method, HOST, path, headers, body)
+        response: HTTPResponse | None = None
+        async with self.stream() as stream:
+            await stream.send(exchange.request)
+            while response is None:
+                data = b""
+                with suppress(EndOfStream):
+                    data = await stream.receive()
+                response = exchange.receive_data(data)
+        return response
+
     def stream(self) -> MemoryStream:
         """Connect without a handshake, and return the client's end of the stream.
+
+        It is for a `ScriptedPeer`, or for any other client.
 
         :raises HandshakeError: if the server has stopped
 
@@ -83,7 +125,7 @@ def serve_in_memory(
 
     """
     settings = checked(_Settings, serve_in_memory, options)
-    listener = MemoryListener()
+    listener = MemoryListener(host=ADDRESS)
     return _serving(server_of(handler, listener, None, settings), listener)
 
 
@@ -111,10 +153,14 @@ async def _serving(
         except Exception as exc:
             of_block = exc
         await server.aclose(timeout=STOP_TIMEOUT if of_block is None else 0)
-    if of_server is not None:
-        raise of_server
-    if of_block is not None:
-        raise of_block
+    if of_server is None:
+        if of_block is not None:
+            raise of_block
+    elif of_block is None or isinstance(of_block, WebSocketError):
+        # That a client loses its connection to a server that fails is no news.
+        raise of_server from of_block
+    else:
+        raise ExceptionGroup("the block and a handler failed", [of_block, of_server])
 
 
 def _alone(error: Exception) -> Exception:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from itertools import cycle
+from typing import Any
 
 import anyio
-from anyio.abc import AsyncResource, ByteStream
+from anyio.abc import AsyncResource, ByteStream, SocketAttribute
 from anyio.lowlevel import checkpoint
+
+_CLIENT_PORTS = range(49_152, 65_536)  # RFC 6335 section 6
 
 Hook = Callable[[], Awaitable[None]]
 
@@ -55,6 +61,22 @@ class MemoryStream(ByteStream):
         #: bytes that are received, or sent, at once at the most
         self.max_receive: int = 65536
         self.max_send: int = 65536
+        #: its address and that of the other end, as TCP has them; default ``None``,
+        #: there are none
+        self.local_address: tuple[str, int] | None = None
+        self.remote_address: tuple[str, int] | None = None
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        known = {
+            SocketAttribute.local_address: self.local_address,
+            SocketAttribute.remote_address: self.remote_address,
+        }
+        return {
+            name: partial(tuple, address)
+            for name, address in known.items()
+            if address is not None
+        }
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         with self._receiving:
@@ -152,14 +174,25 @@ class MemoryListener(AsyncResource):
 
     :param capacity: bytes that fit on the way in one direction; default 65536
     :param backlog: clients that may wait to be accepted; default any number
+    :param host: the IP address at which both ends of a connection seem to be, the
+        server at port 80 and each client at a port of its own; default ``None``, they
+        have no addresses
 
     """
 
-    def __init__(self, capacity: int = 65536, backlog: float = math.inf) -> None:
+    def __init__(
+        self,
+        capacity: int = 65536,
+        backlog: float = math.inf,
+        *,
+        host: str | None = None,
+    ) -> None:
         self._capacity = capacity
-        self._send, self._receive = anyio.create_memory_object_stream[ByteStream](
-            backlog
-        )
+        self._host = host
+        self._ports = cycle(_CLIENT_PORTS)
+        self._backlog = backlog
+        self._waiting: deque[MemoryStream] = deque()  # the server's ends
+        self._changed = anyio.Event()
         #: whether it was closed
         self.closed: bool = False
 
@@ -174,8 +207,16 @@ class MemoryListener(AsyncResource):
         :raises anyio.WouldBlock: if ``backlog`` clients wait already
 
         """
+        if self.closed:
+            raise anyio.ClosedResourceError
+        if len(self._waiting) >= self._backlog:
+            raise anyio.WouldBlock
         server, client = memory_stream_pair(self._capacity)
-        self._send.send_nowait(server)
+        if self._host is not None:
+            server.local_address = client.remote_address = self._host, 80
+            server.remote_address = client.local_address = self._host, next(self._ports)
+        self._waiting.append(server)
+        self._change()
         return server, client
 
     async def accept(self) -> ByteStream:
@@ -184,13 +225,21 @@ class MemoryListener(AsyncResource):
         :raises anyio.ClosedResourceError: if the listener is closed
 
         """
-        try:
-            return await self._receive.receive()
-        except anyio.EndOfStream:
-            raise anyio.ClosedResourceError from None
+        await checkpoint()
+        while not self._waiting:
+            if self.closed:
+                raise anyio.ClosedResourceError
+            await self._changed.wait()
+        return self._waiting.popleft()
 
     async def aclose(self) -> None:
-        """Accept no more."""
+        """Accept no more; clients that wait are reset."""
         self.closed = True
-        self._send.close()
-        self._receive.close()
+        self._change()
+        while self._waiting:
+            self._waiting.popleft().reset()
+        await checkpoint()
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()

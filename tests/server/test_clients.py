@@ -20,7 +20,6 @@ from anyio_websocket.testing import (
     MemoryStream,
     ScriptedPeer,
     handshake_request,
-    memory_stream_pair,
 )
 
 from ..support.frames import CLOSE, PING, TEXT, close_payload
@@ -150,9 +149,8 @@ async def test_G2_others_are_unaffected() -> None:
     async with serving(echo) as (listener, _):
         good = await accepted_client(listener)
         for hook in ("before_receive", "before_send"):
-            server_end, client_end = memory_stream_pair()
+            server_end, client_end = listener.pair()
             setattr(server_end, hook, failing(RuntimeError("no stream does this")))
-            listener._send.send_nowait(server_end)
             await client_end.send(handshake_request())
             with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                 while True:

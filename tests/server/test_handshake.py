@@ -297,9 +297,8 @@ async def test_A7_a_response_is_not_lost_to_a_reset() -> None:
 async def test_A7_a_client_that_does_not_wait_for_the_response() -> None:
     async with serving(echo) as (listener, _):
         for hook in ("before_send", "before_eof", "before_close"):
-            server_end, client_end = memory_stream_pair()
+            server_end, client_end = listener.pair()
             setattr(server_end, hook, failing(OSError("the wire is cut")))
-            listener._send.send_nowait(server_end)
             await client_end.send(b"nonsense\r\n\r\n")
             await client_end.send_eof()
             with pytest.raises(anyio.EndOfStream):

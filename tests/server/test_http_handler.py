@@ -24,7 +24,6 @@ from anyio_websocket.testing import (
     MemoryListener,
     ScriptedPeer,
     handshake_request,
-    memory_stream_pair,
 )
 
 from ..support.backends import under_asyncio
@@ -378,9 +377,8 @@ async def test_A14_a_client_that_leaves_before_its_answer(
 ) -> None:
     async with serving(echo, http_handler=mirror) as (listener, _):
         for hook in ("before_send", "before_eof", "before_close"):
-            server_end, client_end = memory_stream_pair()
+            server_end, client_end = listener.pair()
             setattr(server_end, hook, failing(OSError("the wire is cut")))
-            listener._send.send_nowait(server_end)
             await client_end.send(GET)
             await client_end.send_eof()
             with pytest.raises(anyio.EndOfStream):

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute
 
 from anyio_websocket.testing import MemoryListener
 from anyio_websocket.testing import memory_stream_pair as stream_pair
@@ -148,6 +149,48 @@ async def test_a_listener_hands_over_the_other_end() -> None:
     server = await listener.accept()
     await client.send(b"hello")
     assert await server.receive() == b"hello"
+    assert client.extra(SocketAttribute.local_address, None) is None
     await listener.aclose()
     with pytest.raises(anyio.ClosedResourceError):
         await listener.accept()
+    with pytest.raises(anyio.ClosedResourceError):
+        listener.connect()
+
+
+async def test_a_listener_is_closed_while_somebody_waits() -> None:
+    listener = MemoryListener()
+
+    async def accept() -> None:
+        await listener.accept()
+        with pytest.raises(anyio.ClosedResourceError):
+            await listener.accept()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(accept)
+        await anyio.wait_all_tasks_blocked()
+        listener.connect()
+        await anyio.wait_all_tasks_blocked()
+        listener.connect()
+        await anyio.wait_all_tasks_blocked()
+        await listener.aclose()
+
+
+async def test_clients_that_nobody_accepts() -> None:
+    listener = MemoryListener(backlog=1)
+    client = listener.connect()
+    with pytest.raises(anyio.WouldBlock):
+        listener.connect()
+    await listener.aclose()
+    with pytest.raises(anyio.BrokenResourceError):
+        await client.receive()
+
+
+async def test_streams_have_addresses_as_over_tcp() -> None:
+    listener = MemoryListener(host="::1")
+    for port in (49_152, 49_153):
+        server, client = listener.pair()
+        assert client.extra(SocketAttribute.local_address) == ("::1", port)
+        assert server.extra(SocketAttribute.remote_address) == ("::1", port)
+        assert client.extra(SocketAttribute.remote_address) == ("::1", 80)
+        assert server.extra(SocketAttribute.local_address) == ("::1", 80)
