@@ -13,7 +13,7 @@ import anyio
 from anyio.abc import AsyncResource, ByteStream, SocketAttribute
 from anyio.lowlevel import checkpoint
 
-_CLIENT_PORTS = range(49_152, 65_536)  # RFC 6335 section 6
+_CLIENT_PORTS = range(49_152, 65_536)  # those that no service has
 
 Hook = Callable[[], Awaitable[None]]
 
