@@ -6,6 +6,8 @@ on trio. The package itself imports nothing of it, and it does not import pytest
 
 from __future__ import annotations
 
+from ._check_byte_stream import check_byte_stream
+from ._check_object_stream import check_object_stream
 from ._faulty_stream import FaultyStream
 from ._frames import Frame, Opcode, frame_bytes
 from ._handshakes import handshake_request, handshake_response
@@ -22,6 +24,8 @@ __all__ = [
     "MemoryStream",
     "Opcode",
     "ScriptedPeer",
+    "check_byte_stream",
+    "check_object_stream",
     "frame_bytes",
     "handshake_request",
     "handshake_response",

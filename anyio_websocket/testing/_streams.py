@@ -79,6 +79,8 @@ class MemoryStream(ByteStream):
         }
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
+        if max_bytes < 1:
+            raise ValueError("max_bytes must be a positive integer")
         with self._receiving:
             await checkpoint()
             if self.before_receive is not None:
