@@ -10,10 +10,9 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from types import UnionType
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeVar
 
 from ._plain_http import HTTPHandler
 from ._protocol import (
@@ -45,9 +44,11 @@ MAX_REDIRECTS: Final = 10  # as in websockets and most other clients
 HANDSHAKE_RECEIVE_SIZE: Final = 8192
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ConnectionSettings:
     """What a connection needs to know, checked; see `ConnectionOptions`.
+
+    An option that is not passed keeps its default, which is the attribute of the class.
+    No dataclass, because to make four of them takes 5 % of the package's import time.
 
     :raises ValueError: if an option has a value that cannot work
     :raises TypeError: if an option has a value of the wrong type
@@ -68,9 +69,16 @@ class ConnectionSettings:
     count_messages: bool = False
     on_event: Callable[[Any], object] | None = None
     #: what may be negotiated in the handshake
-    negotiable: Extensions = field(init=False)
+    negotiable: Extensions
 
-    def __post_init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
+        vars(self).update(options)
+        self._check()
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"settings cannot be changed, such as {name}")
+
+    def _check(self) -> None:
         check("message_queue_size", self.message_queue_size, zero=True)
         check("max_message_size", self.max_message_size)
         check("receive_buffer_size", self.receive_buffer_size, kind=int, none=True)
@@ -87,12 +95,7 @@ class ConnectionSettings:
         check_flag("decode_text", self.decode_text)
         check_flag("count_messages", self.count_messages)
         _check_callback("on_event", self.on_event, "the event")
-        self._set(negotiable=Extensions.from_arguments(self.compression))
-
-    def _set(self, **values: object) -> None:
-        """Set fields while the object is constructed; after that it is frozen."""
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        vars(self).update(negotiable=Extensions.from_arguments(self.compression))
 
     @property
     def connect_seconds(self) -> float:
@@ -137,7 +140,6 @@ class PingCallbacks(NamedTuple):
         return cls(on_ping, on_pong, auto_pong)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ClientStreamSettings(ConnectionSettings):
     """What a client needs to know, checked; see `ClientStreamOptions`."""
 
@@ -149,15 +151,15 @@ class ClientStreamSettings(ConnectionSettings):
     origin: str | None = None
     cookies: Mapping[str, str] | None = None
     #: `auth`, `user_agent`, `origin`, `cookies` and `extra_headers`, checked
-    identity: Identity = field(init=False)
+    identity: Identity
     on_ping: Callable[[bytes], object] | None = None
     on_pong: Callable[[bytes], object] | None = None
     auto_pong: bool = True
     #: these three, checked
-    ping_callbacks: PingCallbacks | None = field(init=False)
+    ping_callbacks: PingCallbacks | None
 
-    def __post_init__(self) -> None:
-        ConnectionSettings.__post_init__(self)
+    def _check(self) -> None:
+        super()._check()
         identity = Identity(
             auth=self.auth,
             user_agent=self.user_agent,
@@ -166,7 +168,7 @@ class ClientStreamSettings(ConnectionSettings):
             extra_headers=self.extra_headers,
         )
         # An iterator can be read only once, so what was read is kept.
-        self._set(
+        vars(self).update(
             subprotocols=check_subprotocols(self.subprotocols),
             extra_headers=identity.extra,
             identity=identity,
@@ -175,12 +177,11 @@ class ClientStreamSettings(ConnectionSettings):
             ),
         )
         if self.extensions is not None:
-            self._set(
+            vars(self).update(
                 negotiable=Extensions.from_arguments(self.compression, self.extensions)
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ClientSettings(ClientStreamSettings):
     """What a client needs to know that connects itself; see `ClientOptions`."""
 
@@ -193,8 +194,8 @@ class ClientSettings(ClientStreamSettings):
     max_redirects: int = 0
     cross_origin_redirects: bool = False
 
-    def __post_init__(self) -> None:
-        ClientStreamSettings.__post_init__(self)
+    def _check(self) -> None:
+        super()._check()
         if self.proxy is not True:
             if self.proxy is not None and not isinstance(self.proxy, str):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise TypeError(
@@ -210,7 +211,7 @@ class ClientSettings(ClientStreamSettings):
             _check_text("unix_path", path)
             if "\0" in path[1:]:  # a leading one is Linux's "abstract"
                 raise ValueError("unix_path has a NUL in it")
-            self._set(unix_path=path)
+            vars(self).update(unix_path=path)
         _check_text("local_host", self.local_host)
         if self.local_host is not None:
             try:
@@ -260,7 +261,6 @@ class ClientSettings(ClientStreamSettings):
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ServerSettings(ConnectionSettings):
     """What a server needs to know, checked; see `ServerOptions`."""
 
@@ -274,11 +274,11 @@ class ServerSettings(ConnectionSettings):
     http_handler: HTTPHandler | None = None
     max_request_body: int = 65_536  # bytes; as much as a head may have
     #: `origins`, checked
-    allowed_origins: Origins = field(init=False)
+    allowed_origins: Origins
 
-    def __post_init__(self) -> None:
-        ConnectionSettings.__post_init__(self)
-        self._set(allowed_origins=Origins(self.origins))
+    def _check(self) -> None:
+        super()._check()
+        vars(self).update(allowed_origins=Origins(self.origins))
         if self.handler_errors not in ("log", "raise"):
             raise ValueError(
                 f'handler_errors must be "log" or "raise", not {self.handler_errors!r}'
@@ -377,7 +377,7 @@ def with_options(
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=settings.__dataclass_fields__[name].default,
+            default=getattr(settings, name),
             annotation=getattr(hint, "__forward_arg__", hint),
         )
         for name, hint in options.__annotations__.items()
@@ -434,7 +434,7 @@ def _unexpected(
 
     text = f"{_name(function)}() got an unexpected keyword argument {name!r}"
     if settings is ClientStreamSettings and (
-        name in ClientSettings.__dataclass_fields__ or "ssl" in name
+        name in ClientSettings.__annotations__ or "ssl" in name
     ):
         return f"{text}. The stream or the HTTP client that you pass decides on the way"
     name = _NAMES_OF_OTHERS.get(name, name)

@@ -6,7 +6,6 @@ import ast
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +88,7 @@ def test_H3_impossible_settings(name: str, values: list[float]) -> None:
     for value in values:
         least = "zero or more" if name == "message_queue_size" else "more than zero"
         with pytest.raises(ValueError, match=f"^{name} must be {least}.*, not {value}"):
-            ConnectionSettings(**{name: value})  # type: ignore[arg-type]
+            ConnectionSettings(**{name: value})
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ def test_H3_impossible_settings(name: str, values: list[float]) -> None:
 )
 def test_H3_wrong_types(name: str, value: object) -> None:
     with pytest.raises(TypeError, match=f"^{name} must be .*, not ") as caught:
-        ConnectionSettings(**{name: value})  # type: ignore[arg-type]
+        ConnectionSettings(**{name: value})
     assert str(caught.value).endswith(f"not {value!r}")
 
 
@@ -126,8 +125,9 @@ def test_H3_A17_no_browser_could_connect_with_less() -> None:
 
 def test_settings_are_frozen() -> None:
     for settings in (ConnectionSettings(), ClientSettings(), ServerSettings()):
-        with pytest.raises(FrozenInstanceError):
-            settings.max_message_size = 1  # type: ignore[misc]
+        with pytest.raises(AttributeError, match="max_message_size"):
+            settings.max_message_size = 1
+        assert settings.max_message_size == 2**20
 
 
 def test_what_an_iterator_yields_is_kept() -> None:
@@ -161,8 +161,9 @@ FUNCTIONS: list[tuple[Callable[..., Any], Any, type[ConnectionSettings]]] = [
 
 def fields_of(settings: type[ConnectionSettings]) -> dict[str, Any]:
     """Give the default of each option by its name."""
-    fields = settings.__dataclass_fields__.values()
-    return {field.name: field.default for field in fields if field.init}
+    classes = [kind for kind in settings.__mro__ if kind is not object]
+    names = {name for kind in classes for name in inspect.get_annotations(kind)}
+    return {name: getattr(settings, name) for name in names if hasattr(settings, name)}
 
 
 def test_keys_are_the_fields_of_the_settings() -> None:
