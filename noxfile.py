@@ -269,7 +269,7 @@ def interop(session: nox.Session) -> None:
     What is not installed is skipped by name: npm's ws needs Node.js, Chromium needs
     chromium and chromedriver, Firefox needs firefox or firefox-esr; the proxies are
     nginx, apache2, haproxy and caddy, and for clients tinyproxy, squid, microsocks and
-    danted.
+    danted; what several processes share is redis-server.
     """
     _install(session, "test", "bench")
     if shutil.which("npm") is not None:
@@ -333,6 +333,17 @@ def restart(session: nox.Session) -> None:
     """
     _install(session, "bench", "test")
     session.run("python", "-m", "tests.soak.restart", *session.posargs)
+
+
+@nox.session(name="scale-out")
+def scale_out(session: nox.Session) -> None:
+    """A room of 2 000 clients in four processes, of which one is killed; a report.
+
+    It needs redis-server and nginx, and is skipped without them. Arguments: how many
+    clients; the event loops, asyncio and trio if not given; `--seconds`.
+    """
+    _install(session, "bench", "test")
+    session.run("python", "-m", "tests.soak.scale_out", *session.posargs)
 
 
 @nox.session(name="autobahn-quick")
