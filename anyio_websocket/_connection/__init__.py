@@ -10,6 +10,7 @@ from ._core import ConnectionCore, open_core
 from ._events import WebSocketEvent
 from ._json import encoded, json_dumps, json_loads
 from ._observer import Observer, observer_of
+from ._payloads import Buffer, payload_of
 from ._sent_fragments import is_in_parts
 from ._statistics import ConnectionStatistics
 from ._totals import Backlog, Totals
@@ -18,6 +19,7 @@ __all__ = [
     "BackgroundTask",
     "Backlog",
     "BroadcastReport",
+    "Buffer",
     "ConnectionCore",
     "ConnectionStatistics",
     "Observer",
@@ -33,6 +35,7 @@ __all__ = [
     "json_loads",
     "observer_of",
     "open_core",
+    "payload_of",
     "was_of_use",
     "what_ended_the_loop",
 ]

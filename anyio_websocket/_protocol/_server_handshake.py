@@ -69,6 +69,8 @@ class ServerHandshake:
         self._key = b""
         self._subprotocols: tuple[str, ...] = ()
         self._offers: list[str] = []  # of extensions
+        #: the head of the request as it was received, if it is valid
+        self.head: RequestHead | None = None
         #: whether a response was made that rejects the request
         self.rejected: bool = False
 
@@ -135,6 +137,7 @@ class ServerHandshake:
             self._key = upgrade.key
             self._offers = upgrade.offers
             self._subprotocols = upgrade.request.subprotocols
+            self.head = head
             return upgrade.request
         return self._rejection(error, is_head=head.method == b"HEAD")
 

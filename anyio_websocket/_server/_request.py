@@ -52,12 +52,12 @@ class PendingRequest:
     __slots__ = (
         "_background",
         "_closed",
-        "_handshake",
         "_responded",
         "_settings",
         "_slot",
         "connection",
         "core",
+        "handshake",
         "observer",
         "request",
         "transport",
@@ -78,11 +78,12 @@ class PendingRequest:
     ) -> None:
         self.transport: Transport = transport
         self.request: Request = request
+        #: has the response made; deleted when the request was accepted
+        self.handshake: ServerHandshake = handshake
         #: the connection, once the request is accepted
         self.core: ConnectionCore | None = None
         #: what the handler holds of it
         self.connection: WebSocketConnection | None = None
-        self._handshake = handshake
         self._background = background
         self._settings = settings
         self._slot = slot
@@ -103,7 +104,7 @@ class PendingRequest:
         custom = (
             None if extensions is None else Extensions.from_arguments(None, extensions)
         )
-        response, agreed = self._handshake.accept(
+        response, agreed = self.handshake.accept(
             subprotocol=subprotocol,
             extra_headers=extra_headers,
             extensions=custom,
@@ -121,7 +122,7 @@ class PendingRequest:
             if text is None:
                 self.core = self._open(agreed, callbacks)
                 self._background.totals.accepted += 1
-                del self._handshake  # not needed any more, and not small
+                del self.handshake  # not needed any more, and not small
                 self._handshake_done()
                 return self.core, agreed
         except TransportLost as exc:
@@ -146,7 +147,7 @@ class PendingRequest:
     ) -> None:
         """Write a rejection; see `WebSocketRequest.reject`."""
         self._check_no_response()
-        response = self._handshake.reject(
+        response = self.handshake.reject(
             status_code, extra_headers=extra_headers, body=body
         )
         self._responded = True
@@ -230,7 +231,7 @@ class PendingRequest:
             self._background,
             self._settings,
             is_client=False,
-            trailing=self._handshake.trailing,
+            trailing=self.handshake.trailing,
             callbacks=callbacks,
         )
 
