@@ -11,6 +11,7 @@ from sphinx.pycode import ModuleAnalyzer
 
 import anyio_websocket
 import anyio_websocket.httpx
+import anyio_websocket.testing
 
 project = "anyio_websocket"
 author = "The anyio_websocket developers"
@@ -33,9 +34,11 @@ autodoc_default_options = {"members": True}
 
 # The package is the `__module__` of every public name, so Sphinx looks in its
 # __init__.py for the comments that document attributes, and for the order of members.
-# Here it is told of all other modules as well.
+# Here it is told of all other modules as well. The folder testing/ is the same again.
 _home = ModuleAnalyzer.for_module("anyio_websocket")
 _home.analyze()
+_testing = ModuleAnalyzer.for_module("anyio_websocket.testing")
+_testing.analyze()
 _root = Path(anyio_websocket.__file__).parent
 for _path in sorted(_root.rglob("*.py")):
     _parts = _path.relative_to(_root.parent).with_suffix("").parts
@@ -44,8 +47,9 @@ for _path in sorted(_root.rglob("*.py")):
         continue
     _analyzer = ModuleAnalyzer.for_module(_name)
     _analyzer.analyze()
-    _home.attr_docs.update(_analyzer.attr_docs)
-    _home.tagorder.update(_analyzer.tagorder)
+    _door = _testing if _name.startswith("anyio_websocket.testing.") else _home
+    _door.attr_docs.update(_analyzer.attr_docs)
+    _door.tagorder.update(_analyzer.tagorder)
 
 # Options that `wrap_server_stream` takes by position, and those that it takes by
 # keyword, are in two private classes. All are options of every connection.
@@ -63,8 +67,12 @@ for _name, _module in list(sys.modules.items()):
 # its signature for the options.
 _types = typing.get_type_hints(anyio_websocket.ClientOptions)
 _types |= typing.get_type_hints(anyio_websocket.ServerOptions)
-_all = [getattr(anyio_websocket, _name) for _name in anyio_websocket.__all__]
-for _public in [*_all, anyio_websocket.httpx.open_websocket]:
+_all = [
+    getattr(_module, _name)
+    for _module in (anyio_websocket, anyio_websocket.httpx, anyio_websocket.testing)
+    for _name in _module.__all__
+]
+for _public in [*_all, anyio_websocket.testing.InMemoryClient.__call__]:
     _function = _public.__init__ if isinstance(_public, type) else _public
     if _signature := getattr(_function, "__signature__", None):
         _function.__signature__ = _signature.replace(
@@ -92,6 +100,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"bool|bytearray|bytes|float|int|list|memoryview|str|tuple"),
     # Interfaces and unions that only annotations name; the text beside says it better.
     (r"py:.*", r"anyio_websocket\.httpx\.Client"),
+    (r"py:.*", r"Exception \| ~collections\.abc\.Callable\[\[\]"),
     (
         r"py:.*",
         r"anyio_websocket(\._\w+)+\.(AnyStream|TrioStream|Nursery|TaskStatus|_T)",

@@ -23,10 +23,16 @@ def websocket_pair(
 ) -> AbstractAsyncContextManager[tuple[WebSocketConnection, WebSocketConnection]]:
     """Connect a client and a server in memory for the duration of a block.
 
-    The handshake is a real one. Leaving the block closes the connection with code 1000.
+    The handshake is a real one; of the subprotocols that the client offers, the server
+    chooses the first. Leaving the block closes the connection with code 1000, or at
+    once if the block is cancelled.
 
-    :param client: options of the client alone
-    :param server: options of the server alone
+    The options are for both ends. They are described in
+    `~anyio_websocket.ConnectionOptions`.
+
+    :param client: options of the client alone, see
+        `~anyio_websocket.ClientStreamOptions`
+    :param server: options of the server alone, see `~anyio_websocket.ServerOptions`
     :raises ValueError: if an option has a value that cannot work
     :raises TypeError: if an option has the wrong type, or does not exist
 

@@ -41,7 +41,12 @@ class _Settings(ServerSettings):
 
 
 class InMemoryClient:
-    """A client of a server in memory; `serve_in_memory` makes it."""
+    """A client of a server in memory; `serve_in_memory` makes it.
+
+    Several connections may be open at the same time. To the handler each of them is
+    from 127.0.0.1 and a port of its own; the ``Host`` is ``localhost``.
+
+    """
 
     def __init__(self, server: WebSocketServer, listener: MemoryListener) -> None:
         #: the server, for its connections, its statistics, or to stop it
@@ -52,13 +57,17 @@ class InMemoryClient:
     def __call__(
         self, path: str = "/", **options: Unpack[ClientStreamOptions]
     ) -> AbstractAsyncContextManager[WebSocketConnection]:
-        """Connect for the duration of a block, as `open_websocket_url` does.
+        """Connect for a block, as `~anyio_websocket.open_websocket_url` does.
+
+        The options are described in `~anyio_websocket.ClientStreamOptions` and
+        `~anyio_websocket.ConnectionOptions`.
 
         :param path: the path to request, with the query if there is one
         :raises ValueError: if an argument has a value that cannot work
         :raises TypeError: if an argument has the wrong type, or does not exist
         :raises ConnectionRejected: if the handler rejects the request
         :raises HandshakeError: if the server has stopped, or its response is not valid
+        :raises ConnectionTimeout: if it was not open within ``connect_timeout``
 
         """
         settings = checked(ClientStreamSettings, InMemoryClient.__call__, options)
@@ -117,9 +126,23 @@ def serve_in_memory(
 ) -> AbstractAsyncContextManager[InMemoryClient]:
     """Serve in memory for the duration of a block: ``async with ... as connect``.
 
-    Inside, ``connect(path, ...)`` opens a connection for a block of its own.
+    Inside, ``connect(path, ...)`` opens a connection for a block of its own, without a
+    port; see `InMemoryClient`. The handshake, the limits and the close codes are those
+    of `~anyio_websocket.serve_websocket`.
 
-    :param handler: called with a `WebSocketRequest`, in a task for each client
+    What a handler raises ends the server and the block, and comes out of the block,
+    unless ``handler_errors="log"`` is passed. If the block raises a
+    `~anyio_websocket.WebSocketError` as well, that is its cause. If the block raises
+    something else, both come out in an ``ExceptionGroup``.
+
+    When the block ends, the server is stopped, and handlers have a second to end until
+    they are cancelled. If the block raises, they are cancelled at once.
+
+    The options are described in `~anyio_websocket.ServerOptions`,
+    `~anyio_websocket.ServerStreamOptions` and `~anyio_websocket.ConnectionOptions`.
+
+    :param handler: called with a `~anyio_websocket.WebSocketRequest`, in a task for
+        each client
     :raises ValueError: if an option has a value that cannot work
     :raises TypeError: if an argument has the wrong type, or does not exist
 

@@ -172,7 +172,9 @@ def memory_stream_pair(capacity: int = 65536) -> tuple[MemoryStream, MemoryStrea
 
 
 class MemoryListener(AsyncResource):
-    """A listener for a `WebSocketServer` in memory: `connect` gives a client's end.
+    """A listener in memory: `connect` gives a client's end.
+
+    It is for `~anyio_websocket.WebSocketServer`, or for ``accept()`` of yours.
 
     :param capacity: bytes that fit on the way in one direction; default 65536
     :param backlog: clients that may wait to be accepted; default any number
