@@ -208,6 +208,7 @@ def _use(session: nox.Session, wheel: str, *, has_c: bool) -> None:
         check = f"import importlib.util; assert bool({find}) is {has_c}"
         session.run("python", "-c", check, env=INSTALLED)
     session.run("python", "examples/echo.py", env=INSTALLED)  # on asyncio and on trio
+    session.run("anyio-websocket", "--version", env=INSTALLED)
 
 
 @nox.session(reuse_venv=True)

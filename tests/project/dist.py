@@ -48,7 +48,8 @@ def compare(packed: set[str], *patterns: str) -> None:
 
     The patterns are git's; without any, it is the package without its sources in C.
     """
-    chosen = ("--", *(patterns or ("anyio_websocket", ":!*.c")))
+    package = ("anyio_websocket", "_anyio_websocket_pytest.py", ":!*.c")
+    chosen = ("--", *(patterns or package))
     tracked = git("ls-files", "-z", *chosen)
     assert tracked <= packed, tracked - packed
     new = git("ls-files", "-z", "--others", "--exclude-standard", *chosen)
