@@ -60,5 +60,5 @@ async def test_G14_a_server_is_given_a_nursery_that_takes_no_tasks() -> None:
 
 async def test_H10_the_nursery_of_wrap_server_stream_is_missing() -> None:
     stream: Any = memory_stream_pair()[0]
-    with pytest.raises(TypeError, match=r"first argument, not anyio_websocket\.MemoryStream"):
+    with pytest.raises(TypeError, match=r"argument, not anyio_websocket\.MemoryStream"):
         await wrap_server_stream(stream)  # type: ignore[call-arg]
