@@ -31,6 +31,7 @@ from .._endpoint import Endpoint
 from ._attributes import Attributes, tls_attributes
 from ._interface import Transport, TransportLost, Watcher, send
 from ._sockets import RECEIVE_SIZE
+from ._tls_sessions import keep_session, take_session
 
 # Bytes. TLS 1.3 lets a peer ask for any number of key updates (RFC 8446 section 4.6.3),
 # with 22 bytes each, and every answer is as long. An honest peer asks once in 2**24
@@ -88,6 +89,7 @@ class TlsTransport:
             *(self._incoming, self._outgoing),
             server_side=server_name is None,
             server_hostname=server_name,
+            session=server_name and take_session(context, server_name),
         )
 
     @property
@@ -323,10 +325,16 @@ class TlsTransport:
         return await self._below.send_eof()
 
     async def aclose(self) -> None:
+        self._keep_session()
         await self._below.aclose()
 
     async def abort(self) -> None:
+        self._keep_session()
         await self._below.abort()
+
+    def _keep_session(self) -> None:
+        if not self._tls.server_side:
+            keep_session(self._tls)
 
 
 def check_alpn(protocol: str | None) -> None:

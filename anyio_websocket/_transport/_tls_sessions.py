@@ -1,0 +1,56 @@
+"""TLS sessions that clients resume, so that connecting again costs less.
+
+In: the TLS object of a connection that ends. Out: its session, for the next connection
+with the same context and to the same name.
+
+A resumed session needs no certificate, as that of the connection before was verified.
+So what was verified is part of its key, and it is kept by its context: whoever has
+another context has other ideas about whom to trust, or who to be. Each is used once
+(RFC 8446 appendix C.4: whoever sees the same ticket twice knows that both are of one
+client). Servers send new ones with each connection, in TLS 1.3 after the handshake, so
+they are taken when the connection ends.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+# Names of servers for which a context keeps a session, at some KB each.
+MAX_SESSIONS: Final = 64
+
+# The attribute of a context. Sessions refer to it, so a WeakKeyDictionary would keep
+# both for ever; a cycle is found by the garbage collector.
+_ATTRIBUTE: Final = "_anyio_websocket_sessions"
+
+_Key = tuple[object, ...]
+
+
+def _key(context: ssl.SSLContext, name: str) -> _Key:
+    return (name, context.verify_mode, context.check_hostname, context.verify_flags)
+
+
+def take_session(context: ssl.SSLContext, name: str) -> ssl.SSLSession | None:
+    """Return the session of the last connection to a server, and forget it."""
+    sessions: dict[_Key, ssl.SSLSession] = getattr(context, _ATTRIBUTE, {})
+    return sessions.pop(_key(context, name), None)
+
+
+def keep_session(tls: ssl.SSLObject) -> None:
+    """Keep the session of a client's connection that ends, if it can be resumed.
+
+    `ssl.OP_NO_TICKET` in the options of the context says that none is to be.
+    """
+    session, context, name = tls.session, tls.context, tls.server_hostname
+    if (
+        session is None
+        or not session.has_ticket
+        or name is None
+        or context.options & ssl.OP_NO_TICKET
+    ):
+        return
+    sessions: dict[_Key, ssl.SSLSession]
+    sessions = vars(context).setdefault(_ATTRIBUTE, {})
+    sessions[_key(context, name)] = session
+    if len(sessions) > MAX_SESSIONS:
+        del sessions[next(iter(sessions))]
