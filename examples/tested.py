@@ -13,6 +13,7 @@ from anyio_websocket import ConnectionRejected, WebSocketRequest
 from anyio_websocket.testing import Opcode, ScriptedPeer, serve_in_memory
 
 pytestmark = pytest.mark.anyio
+TOKEN = {"X-Token": "sesame"}
 
 
 async def shout(request: WebSocketRequest) -> None:
@@ -27,11 +28,7 @@ async def shout(request: WebSocketRequest) -> None:
 
 
 async def test_it_shouts() -> None:
-    token = {"X-Token": "sesame"}
-    async with (
-        serve_in_memory(shout) as connect,
-        connect("/", extra_headers=token) as ws,
-    ):
+    async with serve_in_memory(shout) as connect, connect(extra_headers=TOKEN) as ws:
         await ws.send_message("hello")
         assert await ws.get_message() == "HELLO"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Literal, Unpack, cast
 
 from anyio import (
@@ -35,7 +34,6 @@ ADDRESS = "127.0.0.1"  # what `WebSocketRequest.remote` says
 STOP_TIMEOUT = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class _Settings(ServerSettings):
     handler_errors: Literal["log", "raise"] = "raise"
 
