@@ -146,9 +146,12 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation builds, and every reference in it leads somewhere."""
+    """The documentation builds, every reference leads somewhere, and searches do."""
     _install(session, "docs", extra="[trio,socks]")  # autodoc imports every module
-    session.run("sphinx-build", "-n", "-W", "-T", "docs", "docs/_build/html")
+    build = ("sphinx-build", "-n", "-W", "-T", "-E")  # -E: the search is built as well
+    session.run(*build, "docs", "docs/_build/html")
+    session.run("python", "docs/check_search.py", "docs/_build/html")
+    session.run(*build, "-q", "-b", "doctest", "docs", "docs/_build/doctest")
 
 
 @nox.session
