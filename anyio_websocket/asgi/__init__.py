@@ -21,3 +21,13 @@ __all__ = [
     "http_handler",
     "lifespan",
 ]
+
+
+def _set_modules() -> None:
+    # As in the package itself: users see where they import a name from.
+    for name in __all__:
+        globals()[name].__module__ = __name__
+
+
+_set_modules()
+del _set_modules

@@ -38,8 +38,6 @@ class ClientDisconnected(OSError):
 
     """
 
-    __module__ = "anyio_websocket.asgi"
-
     #: why the WebSocket ended
     reason: CloseReason
 

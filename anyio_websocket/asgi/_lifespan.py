@@ -39,8 +39,6 @@ class LifespanError(RuntimeError):
 
     """
 
-    __module__ = "anyio_websocket.asgi"
-
 
 def lifespan(
     app: Application, *, shutdown_timeout: float | None = 60
