@@ -60,7 +60,7 @@ class Pings:
     def __init__(self, connection: WebSocketConnection, output: Output) -> None:
         self._connection = connection
         self._output = output
-        self._peer = _name(connection.remote)
+        self._peer = name_of(connection.remote)
         self._sent = 0
         self._begun = time.perf_counter()
         #: the round trip times, in milliseconds
@@ -117,5 +117,6 @@ class Pings:
         return "\n".join([*lines, ""])
 
 
-def _name(remote: Endpoint | str) -> str:
+def name_of(remote: Endpoint | str) -> str:
+    """Name a peer: a URL without path, or whatever else its stream is called."""
     return remote.url if isinstance(remote, Endpoint) else remote

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.buffer import Buffer
 
 _PROMPT: Final = "> "
+_PATIENCE: Final = 1.0  # seconds that a terminal may take for what is written at last
 
 
 class LineEditor:
@@ -48,7 +49,6 @@ class LineEditor:
     ) -> None:
         try:
             from prompt_toolkit import PromptSession
-            from prompt_toolkit.application import run_in_terminal
             from prompt_toolkit.input import create_input
             from prompt_toolkit.output import create_output
             from prompt_toolkit.renderer import CPR_Support
@@ -69,13 +69,13 @@ class LineEditor:
         # Otherwise the terminal is asked where its cursor is for each message, and has
         # a second to answer.
         self._app.renderer.cpr_support = CPR_Support.NOT_SUPPORTED
-        self._run_in_terminal = run_in_terminal
         self._parse = parse
         self._token: EventLoopToken | None = None
         self._loop: Any = None  # the editor's own
         self._started = anyio.Event()
         self._ended = anyio.Event()
         self._leaving = False
+        self._running = CancelScope(shield=True)
         self._unseen: deque[tuple[str, anyio.Event | None]] = deque()
         self._typed: MemoryObjectSendStream[str | bytes] | None = None
         #: whether Ctrl-C ended it
@@ -96,11 +96,12 @@ class LineEditor:
                 await self._started.wait()
                 yield typed
             finally:
-                # The terminal is not to stay raw, whatever happens.
+                # The terminal is not to stay raw, whatever happens, unless it hangs.
                 self._leaving = True
                 self._call(self._leave)
-                with CancelScope(shield=True):
+                with anyio.move_on_after(_PATIENCE, shield=True):
                     await self._ended.wait()
+                self._running.cancel()
 
     async def show(self, text: str) -> None:
         """Show a text above the line that is being typed; return when it is there.
@@ -109,23 +110,23 @@ class LineEditor:
 
         """
         if self._ended.is_set():
-            self._app.output.write(text)
-            self._app.output.flush()
+            await in_thread(self._write, text)
             return
         seen = anyio.Event()
         self._unseen.append((text, seen))
-        self._call(self._show_soon)
+        self._call(self._show_now)
         await seen.wait()
 
     async def _run(self, typed: MemoryObjectSendStream[str | bytes]) -> None:
         with typed:
             try:
-                with CancelScope(shield=True):
+                with self._running:
                     self.interrupted = await in_thread(self._edit)
             finally:
                 self._ended.set()
                 self._started.set()
-                self._set(self._show_unseen())
+                # Who waits for that has been told by the end.
+                self._set([seen for _, seen in self._unseen if seen is not None])
 
     def _call(self, function: Callable[[], None]) -> None:
         """Have the editor's thread call a function, unless it has ended."""
@@ -137,7 +138,9 @@ class LineEditor:
 
     def _edit(self) -> bool:
         try:
-            self._app.run(pre_run=self._begin, handle_sigint=False)
+            self._app.run(
+                pre_run=self._begin, set_exception_handler=False, handle_sigint=False
+            )
         except EOFError:  # Ctrl-D
             return False
         except KeyboardInterrupt:
@@ -151,7 +154,7 @@ class LineEditor:
             self._leave()
 
     def _leave(self) -> None:
-        if not self._app.is_done:
+        with suppress(Exception):  # a plain one, if it is leaving already
             self._app.exit()
 
     def _accept(self, buffer: Buffer) -> bool:
@@ -160,30 +163,33 @@ class LineEditor:
             message = self._parse(buffer.text)
         except ValueError as exc:
             self._unseen.append((f"not sent: {exc}\n", None))
-            self._show_soon()
+            self._show_now()
             return True
         self._unseen.append((f"{_PROMPT}{shown(buffer.text)}\n", None))
-        self._show_soon()
+        self._show_now()
         assert self._typed is not None
         run_sync(self._typed.send_nowait, message, token=self._token)
         return False
 
-    def _show_soon(self) -> None:
-        self._run_in_terminal(self._show_and_tell)
-
-    def _show_and_tell(self) -> None:
-        if seen := self._show_unseen():
-            run_sync(self._set, seen, token=self._token)
-
-    def _show_unseen(self) -> list[anyio.Event]:
-        seen: list[anyio.Event] = []
+    def _show_now(self) -> None:
+        # prompt_toolkit's run_in_terminal() leaves raw mode meanwhile. Then the
+        # terminal itself echoes what is typed, and takes Ctrl-D for itself.
+        self._app.renderer.erase()
+        texts: list[str] = []
+        shown: list[anyio.Event] = []
         while self._unseen:
-            text, event = self._unseen.popleft()
-            self._app.output.write(text)
-            if event is not None:
-                seen.append(event)
+            text, seen = self._unseen.popleft()
+            texts.append(text)
+            if seen is not None:
+                shown.append(seen)
+        self._write("".join(texts))
+        self._app.invalidate()
+        if shown:
+            run_sync(self._set, shown, token=self._token)
+
+    def _write(self, text: str) -> None:
+        self._app.output.write(text.replace("\n", "\r\n"))
         self._app.output.flush()
-        return seen
 
     @staticmethod
     def _set(events: list[anyio.Event]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import runpy
 import sys
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from anyio_websocket import ConnectionClosed, __version__
+from anyio_websocket import ConnectionClosed, __main__, __version__
 from anyio_websocket.__main__ import main
 from anyio_websocket._cli import _main
 from anyio_websocket._cli._arguments import parse
@@ -114,7 +114,9 @@ def test_as_a_module(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["anyio_websocket", "--version"])
-    monkeypatch.delitem(sys.modules, "anyio_websocket.__main__")
+    # Not by runpy, which cannot run what pytest has rewritten.
+    path = Path(__main__.__file__)
+    program = compile(path.read_text("utf-8"), path, "exec")
     with pytest.raises(SystemExit, match="0"):
-        runpy.run_module("anyio_websocket", run_name="__main__")
+        exec(program, {"__name__": "__main__", "__package__": "anyio_websocket"})
     assert capsys.readouterr().out == f"anyio-websocket {__version__}\n"

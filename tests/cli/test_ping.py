@@ -13,7 +13,7 @@ from anyio.abc import ByteStream
 
 from anyio_websocket import WebSocketRequest
 from anyio_websocket._cli import _ping
-from anyio_websocket._cli._ping import Pings
+from anyio_websocket._cli._ping import Pings, name_of
 from anyio_websocket._cli._streams import Output
 from anyio_websocket.testing import websocket_pair
 
@@ -116,8 +116,9 @@ async def test_nobody_reads_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
             assert await ended("ping", f"ws://127.0.0.1:{port}") == (141, "")
 
 
-async def test_a_peer_without_an_address() -> None:
+async def test_nothing_sent() -> None:
     async with websocket_pair() as (client, _):
         lines = Pings(client, Output(None)).summary().splitlines()
-    assert lines[0] == f"--- {client.remote} ping statistics ---"
+    assert lines[0] == f"--- {name_of(client.remote)} ping statistics ---"
     assert lines[1].startswith("0 pings sent, 0 pongs received, 0% lost, time ")
+    assert name_of("/run/socket") == "/run/socket"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 import pytest
 from anyio import CancelScope
 
-from anyio_websocket import WebSocketRequest
+from anyio_websocket import ConnectionClosed, WebSocketRequest
+from anyio_websocket._cli import _terminal
 from anyio_websocket._cli._arguments import parse
 from anyio_websocket._cli._failure import Failure
 from anyio_websocket._cli._main import explained, run
@@ -171,6 +173,42 @@ async def test_the_terminal_is_left_in_order(monkeypatch: pytest.MonkeyPatch) ->
     assert session.code == 3
     closed = "the peer closed the connection with code 1011 (INTERNAL_ERROR)"
     assert session.error == f"{closed}, reason 'broken'"
+
+
+async def test_ctrl_c_while_the_server_floods_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = anyio.Event()
+
+    async def handler(request: WebSocketRequest) -> None:
+        connection = await request.accept()
+        await said.wait()
+        with suppress(ConnectionClosed):
+            while True:
+                await connection.send_message("x" * 100)
+
+    async with connected(monkeypatch, handler=handler) as session:
+        said.set()
+        await session.screen.until(lambda lines: len(session.screen.written) > 10_000)
+        session.screen.type(CTRL_C)
+        await session.screen.drain(lambda: session.code is not None)
+    assert session.code == 130
+
+
+async def test_a_terminal_that_hangs_holds_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_terminal, "_PATIENCE", 0.01)
+    threads = set(threading.enumerate())
+    with terminal() as (screen, stdin, stdout):
+        editor = LineEditor(stdin, stdout, str)
+        async with editor.editing():
+            with anyio.move_on_after(0.05):
+                await editor.show("x" * 500_000)
+                raise AssertionError
+        (thread,) = set(threading.enumerate()) - threads
+        assert thread.daemon
+        await screen.drain(lambda: not thread.is_alive())
 
 
 async def test_cancelled_while_the_editor_starts() -> None:

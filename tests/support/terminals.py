@@ -66,13 +66,23 @@ class Terminal:
         try:
             with anyio.fail_after(10):
                 while not shows(self.lines):
-                    await anyio.wait_readable(self._master)
-                    data = os.read(self._master, 65_536)
+                    data = await self._read()
                     self.written += data
                     self._stream.feed(data)
         except TimeoutError:
             raise AssertionError(f"the screen is {self.lines}") from None
         return self.lines
+
+    async def drain(self, done: Callable[[], bool]) -> None:
+        """Read what is written until something else has happened, and forget it."""
+        with anyio.fail_after(10):
+            while not done():
+                with anyio.move_on_after(0.01):
+                    await self._read()
+
+    async def _read(self) -> bytes:
+        await anyio.wait_readable(self._master)
+        return os.read(self._master, 65_536)
 
     async def until_lines(self, *last: str) -> list[str]:
         """Wait until these are the last lines on the screen; return all."""
