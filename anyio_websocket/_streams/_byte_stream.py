@@ -5,6 +5,7 @@ What `WebSocketConnection.as_byte_stream` promises is written there.
 
 from __future__ import annotations
 
+from operator import index
 from typing import Final
 
 from anyio import ResourceGuard
@@ -32,7 +33,7 @@ class ByteView(View, ByteStream):
         self._rest = memoryview(b"")  # of a message of which a part was returned
 
     async def receive(self, max_bytes: int = 65_536) -> bytes:
-        if max_bytes < 1:
+        if index(max_bytes) < 1:  # TypeError for 1.5, before it waits
             raise ValueError("max_bytes must be a positive integer")
         with self._receiving:
             if self._rest and not self._is_closed:

@@ -28,6 +28,8 @@ async def test_messages_have_no_bounds() -> None:
         for wrong in (0, -1):
             with pytest.raises(ValueError, match="must be a positive integer"):
                 await stream.receive(wrong)
+        with pytest.raises(TypeError, match="interpreted as an integer"):
+            await stream.receive(1.5)  # type: ignore[arg-type]
 
 
 async def test_texts_that_are_received_as_bytes() -> None:
