@@ -110,14 +110,12 @@ def headers_of(
 
     """
     headers: Headers = []
-    for name, value in event.get("headers") or ():
-        if not (isinstance(name, bytes) and isinstance(value, bytes)):
-            raise TypeError(
-                f'"headers" of {event["type"]} must be pairs of bytes, not of '
-                f"{type(name).__name__} and {type(value).__name__}"
-            )
-        if name.lower() not in without:
-            headers.append((name, value))
+    for pair in event.get("headers") or ():
+        fields = tuple(pair)
+        if len(fields) != 2 or not all(isinstance(field, bytes) for field in fields):
+            raise TypeError(f'"headers" of {event["type"]} must be pairs of bytes')
+        if fields[0].lower() not in without:
+            headers.append(fields)
     return headers
 
 

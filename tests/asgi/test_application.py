@@ -47,7 +47,7 @@ def test_no_headers() -> None:
     assert headers_of({"type": "websocket.accept", "headers": None}) == []
 
 
-@pytest.mark.parametrize("pair", [("secret", b"1"), (b"x", "secret")])
+@pytest.mark.parametrize("pair", [("secret", b"1"), (b"x", "secret"), "ab", (b"x",)])
 def test_headers_are_bytes(pair: Any) -> None:
     with pytest.raises(TypeError, match="must be pairs of bytes") as caught:
         headers_of({"type": "websocket.accept", "headers": [pair]})
