@@ -89,7 +89,7 @@ class TlsTransport:
             *(self._incoming, self._outgoing),
             server_side=server_name is None,
             server_hostname=server_name,
-            session=server_name and take_session(context, server_name),
+            session=take_session(context, server_name) if server_name else None,
         )
 
     @property
