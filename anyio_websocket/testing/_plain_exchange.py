@@ -59,7 +59,8 @@ class PlainExchange:
                     self._head = event
                 elif isinstance(event, h11.Data):
                     self._body += event.data
-                elif isinstance(event, h11.EndOfMessage) and self._head is not None:
+                elif isinstance(event, h11.EndOfMessage):
+                    assert self._head is not None
                     return self._response(self._head)
         except h11.RemoteProtocolError as exc:
             raise HandshakeError(f"the server's response is not valid: {exc}") from None

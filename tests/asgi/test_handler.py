@@ -25,12 +25,17 @@ from anyio_websocket import (
     serve_websocket_unix,
 )
 from anyio_websocket.asgi._scope import unix_path
-from anyio_websocket.testing import memory_stream_pair, serve_in_memory
+from anyio_websocket.testing import (
+    Frame,
+    ScriptedPeer,
+    handshake_request,
+    memory_stream_pair,
+    serve_in_memory,
+)
 
 from ..support.attributes import Known
-from ..support.frames import BINARY, CLOSE, TEXT, Frame, close_payload
+from ..support.frames import BINARY, CLOSE, TEXT, close_payload
 from ..support.memory_servers import raw_client, running, serving
-from ..support.peer import RawPeer, request
 from ..support.servers import said
 from ..support.servers import serving as serving_on_a_port
 
@@ -79,9 +84,9 @@ async def test_the_scope_has_all_that_asgi_names() -> None:
     extensions = b"Sec-WebSocket-Extensions: permessage-deflate"
     async with serve_in_memory(handler) as connect:
         for _ in range(2):
-            peer = RawPeer(connect.stream(), masks=True)
+            peer = ScriptedPeer(connect.stream(), is_client=True)
             line = b"GET /api/%C3%BC%2F%20?q=%C3%BC&x HTTP/1.1"
-            await peer.stream.send(request(*lines, extensions, line=line))
+            await peer.stream.send(handshake_request(*lines, extensions, line=line))
             await peer.receive_head()
             await peer.stream.aclose()
     one, other = app.scopes
@@ -509,8 +514,8 @@ async def test_its_close_is_sent_before_it_is_told_of_it() -> None:
             await send(CLOSING | {"code": 4000})
 
     async with serve_in_memory(asgi.handler(App(app))) as connect:
-        peer = RawPeer(connect.stream(), masks=True)
-        await peer.stream.send(request())
+        peer = ScriptedPeer(connect.stream(), is_client=True)
+        await peer.stream.send(handshake_request())
         await peer.receive_head()
         assert await peer.receive_frame() == Frame(CLOSE, close_payload(4000))
         await anyio.wait_all_tasks_blocked()
@@ -542,13 +547,13 @@ async def test_the_client_closes(how: str, caplog: pytest.LogCaptureFixture) -> 
 
     application = App(app)
     async with serve_in_memory(asgi.handler(application)) as connect:
-        peer = RawPeer(connect.stream(), masks=True)
-        await peer.stream.send(request())
+        peer = ScriptedPeer(connect.stream(), is_client=True)
+        await peer.stream.send(handshake_request())
         await peer.receive_head()
         if how == "code":
             await peer.send_close(4000, "bye")
         elif how == "no code":
-            await peer.send(CLOSE)
+            await peer.send_frame(CLOSE)
         await peer.stream.aclose()
     code, reason = {"code": (4000, "bye"), "no code": (1005, "")}.get(how, (1006, ""))
     assert events == [{"type": "websocket.disconnect", "code": code, "reason": reason}]
@@ -680,8 +685,8 @@ async def test_a_burst_does_not_keep_others_from_running() -> None:
             turns += 1
 
     async with serve_in_memory(asgi.handler(App(app))) as connect:
-        peer = RawPeer(connect.stream(), masks=True)
-        await peer.stream.send(request() + peer.frame(TEXT, b"x") * 1000)
+        peer = ScriptedPeer(connect.stream(), is_client=True)
+        await peer.stream.send(handshake_request() + peer.frame(TEXT, b"x") * 1000)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(count)
             await peer.send_close(1000)

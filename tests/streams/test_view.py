@@ -11,9 +11,9 @@ from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import ByteStream, ObjectStream
 
 from anyio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
+from anyio_websocket.testing import MemoryStream
 
 from ..support.peer import linked
-from ..support.streams import MemoryStream
 
 pytestmark = pytest.mark.virtual_time
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio.abc import ByteStream, TaskGroup
+from anyio.abc import TaskGroup
 
 from anyio_websocket import (
     CloseReason,
@@ -32,7 +32,7 @@ from anyio_websocket.testing import (
     memory_stream_pair,
 )
 
-from .frames import Frame, frame
+from .frames import frame
 
 Opened = tuple[WebSocketConnection, ScriptedPeer, MemoryStream]
 Opener = Callable[..., Awaitable[Opened]]
@@ -192,23 +192,3 @@ def over_transport(
         compression=deflate,
         handshake_headers=(),
     )
-
-
-# -- names that tests of today still use ---------------------------------------
-
-
-class RawPeer(ScriptedPeer):
-    """A `ScriptedPeer`, by its former names."""
-
-    def __init__(self, stream: ByteStream, *, masks: bool) -> None:
-        super().__init__(stream, is_client=masks)
-
-    async def send(self, *args: Any, **kwargs: Any) -> None:
-        await self.send_frame(*args, **kwargs)
-
-    async def receive(self) -> Frame:
-        return await self.receive_frame()
-
-
-request = handshake_request
-response = handshake_response

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import anyio
 
-from anyio_websocket.testing import MemoryListener as MemoryListener
-from anyio_websocket.testing import MemoryStream as MemoryStream
-from anyio_websocket.testing import memory_stream_pair as stream_pair  # noqa: F401
 from anyio_websocket.testing._streams import Hook
 
 

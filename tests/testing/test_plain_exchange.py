@@ -27,7 +27,7 @@ def test_requests() -> None:
 @pytest.mark.parametrize("size", [1, 1000])
 def test_a_response_in_pieces(size: int) -> None:
     it = exchange()
-    wire = HEAD + b"hello"
+    wire = b"HTTP/1.1 103 Early Hints\r\n\r\n" + HEAD + b"hello"
     pieces = [wire[i : i + size] for i in range(0, len(wire), size)]
     assert [it.receive_data(piece) for piece in pieces[:-1]] == [None] * len(pieces[1:])
     assert it.receive_data(pieces[-1]) == HTTPResponse(200, b"hello", [("x-a", "b")])

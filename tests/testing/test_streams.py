@@ -8,14 +8,13 @@ import anyio
 import pytest
 from anyio.abc import ByteStream, SocketAttribute
 
-from anyio_websocket.testing import MemoryListener
-from anyio_websocket.testing import memory_stream_pair as stream_pair
+from anyio_websocket.testing import MemoryListener, memory_stream_pair
 
 from ..support.streams import failing, hang
 
 
 async def test_bytes_arrive_and_end() -> None:
-    one, other = stream_pair()
+    one, other = memory_stream_pair()
     await one.send(b"hello")
     assert await other.receive(2) == b"he"
     assert await other.receive() == b"llo"
@@ -32,7 +31,7 @@ async def test_bytes_arrive_and_end() -> None:
 
 
 async def test_a_full_stream_makes_the_sender_wait() -> None:
-    one, other = stream_pair(capacity=4)
+    one, other = memory_stream_pair(capacity=4)
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(one.send, b"123456")
@@ -46,7 +45,7 @@ async def test_a_full_stream_makes_the_sender_wait() -> None:
 
 
 async def test_two_at_once_are_refused() -> None:
-    one, other = stream_pair(capacity=1)
+    one, other = memory_stream_pair(capacity=1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(other.receive)
         await anyio.wait_all_tasks_blocked()
@@ -63,7 +62,7 @@ async def test_two_at_once_are_refused() -> None:
 
 @pytest.mark.parametrize("how", ["receive", "send"])
 async def test_closing_wakes_waiting_tasks(how: str) -> None:
-    one, _ = stream_pair(capacity=1)
+    one, _ = memory_stream_pair(capacity=1)
 
     async def wait() -> None:
         with pytest.raises(anyio.ClosedResourceError):
@@ -77,21 +76,21 @@ async def test_closing_wakes_waiting_tasks(how: str) -> None:
 
 
 async def test_closing_breaks_the_other_end() -> None:
-    one, other = stream_pair()
+    one, other = memory_stream_pair()
     await other.send(b"unread")
     await one.aclose()
     with pytest.raises(anyio.BrokenResourceError):  # a reset, for data was unread
         await other.receive()
     with pytest.raises(anyio.BrokenResourceError):
         await other.send(b"no one listens")
-    one, other = stream_pair()
+    one, other = memory_stream_pair()
     await one.aclose()
     with pytest.raises(anyio.EndOfStream):
         await other.receive()
 
 
 async def test_a_reset_breaks_both_ends() -> None:
-    one, other = stream_pair()
+    one, other = memory_stream_pair()
     one.reset()
     for stream in (one, other):
         with pytest.raises(anyio.BrokenResourceError):
@@ -101,7 +100,7 @@ async def test_a_reset_breaks_both_ends() -> None:
 
 
 async def test_streams_fail_on_request() -> None:
-    one, other = stream_pair()
+    one, other = memory_stream_pair()
     one.max_send, other.max_receive = 2, 3
     one.before_send = failing(anyio.BrokenResourceError(), after=1)
     async with anyio.create_task_group() as tasks:
@@ -118,7 +117,7 @@ async def test_streams_fail_on_request() -> None:
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("operation", ["receive", "send", "eof", "close"])
 async def test_streams_hang_on_request(operation: str) -> None:
-    one, _ = stream_pair()
+    one, _ = memory_stream_pair()
     setattr(one, f"before_{operation}", hang)
     calls: dict[str, Callable[[], Awaitable[object]]] = {
         "receive": one.receive,
@@ -132,7 +131,7 @@ async def test_streams_hang_on_request(operation: str) -> None:
 
 
 async def test_a_stream_ends_whatever_is_on_its_way() -> None:
-    one, other = stream_pair()
+    one, other = memory_stream_pair()
     await one.send(b"half a fra")
     other.end()
     with pytest.raises(anyio.EndOfStream):
@@ -196,3 +195,15 @@ async def test_streams_have_addresses_as_over_tcp() -> None:
         assert server.extra(SocketAttribute.remote_address) == ("::1", port)
         assert client.extra(SocketAttribute.remote_address) == ("::1", 80)
         assert server.extra(SocketAttribute.local_address) == ("::1", 80)
+
+
+async def test_a_stream_becomes_narrow() -> None:
+    one, other = memory_stream_pair()
+    other.narrow(4, 3)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one.send, b"123456")
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+    assert await other.receive() == b"123"
+    assert await other.receive() == b"4"
