@@ -22,7 +22,7 @@ class _Pipe:
     """One direction: bytes that were sent and are not received yet."""
 
     def __init__(self, capacity: int) -> None:
-        self.data = bytearray()
+        self.data: bytearray = bytearray()
         self.capacity = capacity  # bytes
         self.ended = False  # no more will be sent
         self.reset = False  # one end was closed with data on the way
