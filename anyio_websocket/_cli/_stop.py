@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import signal
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import ExitStack, contextmanager, suppress
+from threading import Thread
 from typing import Final
 
 import anyio
 from anyio import CancelScope
 from anyio.abc import TaskStatus
+from anyio.from_thread import run_sync
+from anyio.lowlevel import current_token
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -50,13 +54,33 @@ async def _watch(
     with ExitStack() as stack:
         try:
             receiver = anyio.open_signal_receiver(*_SIGNALS)
-            signals = stack.enter_context(receiver)
+            signals: AsyncIterator[int] = stack.enter_context(receiver)
         except NotImplementedError:
-            # asyncio on Windows. There Ctrl-C raises KeyboardInterrupt.
-            task_status.started()
-            return
+            signals = stack.enter_context(_interrupts())
         task_status.started()
         stop.signal = await anext(signals)
         stop.scope.cancel()
         await anext(signals)
         everything.cancel()
+
+
+@contextmanager
+def _interrupts() -> Generator[AsyncIterator[int]]:
+    """Receive Ctrl-C where the event loop cannot: asyncio on Windows."""
+    send, receive = anyio.create_memory_object_stream[int](math.inf)
+    token = current_token()
+
+    def tell(number: int) -> None:
+        with suppress(RuntimeError, anyio.ClosedResourceError):  # it has just ended
+            run_sync(send.send_nowait, number, token=token)
+
+    def handle(number: int, frame: object) -> None:
+        # It is called in the middle of anything, so another thread calls the loop.
+        Thread(target=tell, args=(number,), daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        with send, receive:
+            yield receive
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -37,14 +37,29 @@ async def hang(stop: Stop) -> int:
     raise AssertionError
 
 
-async def test_a_command_that_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+async def interrupted(stop: Stop) -> int:
+    """End properly after Ctrl-C."""
+    with stop.scope:
+        signal.raise_signal(signal.SIGINT)
+        await anyio.sleep_forever()
+    assert stop.exit_code == 130
+    return 5
+
+
+async def test_a_command_that_ends_by_itself() -> None:
     assert await run_until_signal(finish) == 3
 
+
+async def test_an_event_loop_that_knows_no_signals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def unknown(*signals: Any) -> Any:
         raise NotImplementedError
 
     monkeypatch.setattr(anyio, "open_signal_receiver", unknown)
-    assert await run_until_signal(finish) == 3
+    before = signal.getsignal(signal.SIGINT)
+    assert await run_until_signal(interrupted) == 5
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals to send")
