@@ -35,7 +35,7 @@ COUNT: Final = 2000
 PROCESSES: Final = 4
 SECONDS: Final = 20.0  # of talk before the end, and after all are back
 SPEAKERS: Final = 20
-PAUSE: Final = 4.0  # seconds of a speaker between two texts
+PAUSE: Final = 20.0  # seconds of a speaker between two texts
 ROOM: Final = "room:{all}"  # as Redis calls it
 AT_ONCE: Final = 50  # guests that connect in the beginning
 
