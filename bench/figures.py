@@ -23,7 +23,7 @@ STUCK_SIZE = 65_000  # bytes of each message until a peer that does not read is 
 STUCK_ROUNDS = 80  # 5 MB: more than the system stores for it
 FLOOR = "bytes over anyio"
 MODULES = {
-    "anyio_websocket": "{loop}, anyio_websocket",
+    "anyio_websocket": "{loop}; from anyio_websocket import serve_websocket",
     "websockets": "{loop}, websockets.{loop}.server",
     "aiohttp": "aiohttp.web",
     "picows": "picows",

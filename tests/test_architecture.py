@@ -252,7 +252,8 @@ def run_alone(program: str) -> str:
 def test_importing_the_package_imports_no_event_loop() -> None:
     report = f"print(sorted(sys.modules.keys() & {BACKENDS!r}))"
     modules = "anyio, anyio.abc, anyio.lowlevel, anyio.streams.tls"
-    assert run_alone(f"import sys, anyio_websocket; {report}") == run_alone(
+    ours = "import sys; from anyio_websocket import *"
+    assert run_alone(f"{ours}; {report}") == run_alone(
         f"import sys, {modules}, anyio.streams.stapled; {report}"
     )
 
@@ -291,6 +292,17 @@ except TypeError:
     print("wsproto" in sys.modules)
 """
     assert run_alone(program).splitlines() == ["[]", "True"]
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("open_websocket", "_server"), ("serve_websocket", "_client")],
+)
+def test_a_program_imports_the_side_that_it_uses(name: str, other: str) -> None:
+    program = f"import sys; from anyio_websocket import {name}"
+    assert run_alone(f"{program}; print('anyio_websocket.{other}' in sys.modules)") == (
+        "False\n"
+    )
 
 
 def test_a_program_on_asyncio_never_imports_trio() -> None:

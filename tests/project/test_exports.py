@@ -21,10 +21,9 @@ installed = pytest.mark.skipif(
 def test_all_is_what_is_there() -> None:
     there = {
         name
-        for name, value in vars(anyio_websocket).items()
+        for name in dir(anyio_websocket)
         if not name.startswith("_")
-        and not isinstance(value, ModuleType)
-        and name != "annotations"  # of the __future__
+        and not isinstance(getattr(anyio_websocket, name), ModuleType)
     }
     assert there == set(anyio_websocket.__all__)
     assert len(anyio_websocket.__all__) == len(there)
@@ -36,6 +35,13 @@ def test_names_have_one_home(name: str) -> None:
     assert thing.__module__ == "anyio_websocket"
     assert thing.__doc__
     assert pickle.loads(pickle.dumps(thing)) is thing
+
+
+def test_what_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="'anyio_websocket' has no attribute 'x'"):
+        getattr(anyio_websocket, "x")  # noqa: B009 - type checkers know it
+    with pytest.raises(ImportError):
+        from anyio_websocket import x  # type: ignore[attr-defined]  # noqa: F401
 
 
 def test_types_are_shipped() -> None:
