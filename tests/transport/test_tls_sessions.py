@@ -8,9 +8,9 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
-import anyio
 import pytest
 import trustme
+from anyio.streams.tls import TLSAttribute
 
 from anyio_websocket._transport import _tls_sessions
 from anyio_websocket._transport._interface import send
@@ -54,7 +54,7 @@ async def test_a_client_resumes_the_session_of_its_last_connection(
             await send(ends.server, b"bytes")
             assert await ends.client.receive(10) == b"bytes"
             attributes = ends.client.extra_attributes
-            tls = attributes[anyio.streams.tls.TLSAttribute.ssl_object]()
+            tls = attributes[TLSAttribute.ssl_object]()
             assert tls.session_reused is is_resumed
             await ends.client.aclose()
 
