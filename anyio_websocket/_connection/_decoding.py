@@ -109,6 +109,45 @@ class Decoding(WaitingTasks):
             raise
         self._undecoded = True
 
+    def take_received(self, data: bytes) -> Message | None:
+        """Take bytes that were received, and return the message that they begin with.
+
+        That is what `feed`, and then `Reader.take`, would do for a task that waited for
+        a message. A message that comes alone takes half the calls in this way.
+
+        :return: ``None`` if something else is next
+        """
+        if (
+            self._undecoded
+            or self._ahead
+            or self._inbox.messages
+            or self._fairness.events >= LIMIT
+            or self._state.reason is not None
+        ):
+            self.feed(data)
+            return None
+        outbox = self._outbox
+        self._transport.peer_active = True
+        outbox.reply_due = True
+        outbox.checked_since_receive = False
+        self._last_yield.time = monotonic()
+        try:
+            found, self._undecoded = self._engine.take_received(
+                data, self._decode_limit
+            )
+        except BaseException as exc:
+            self._fail(exc)
+            raise
+        if not found:
+            return None
+        self._fairness.events += 1
+        self.has_received = True
+        message = found.pop(0)
+        if found:
+            self._ahead = found
+        outbox.more_expected = self._undecoded or bool(found)
+        return message
+
     def decode_now(self) -> bool:
         """Decode, while no task reads; return whether all is done and more may come."""
         if self._undecoded:

@@ -156,8 +156,12 @@ class Reader(Decoding):
                     elif self._was_full and self._last_yield.is_long_ago():
                         # receive() may return without waiting
                         await self._fairness.give_way(self._outbox)
-                    else:
-                        await self.receive()
+                    elif (data := await self.receive()) and (
+                        message := self.take_received(data)
+                    ) is not None:
+                        if self._undecoded:
+                            self._on_left()
+                        return message
                 if (message := self.take(True)) is not None:
                     return message
         except BaseException:  # cancelled
@@ -269,8 +273,12 @@ class Reader(Decoding):
             self._transport.interrupt()
         self._wake_all()
 
-    async def receive(self) -> int:
-        """Be the only task that reads, receive once, and return how many bytes."""
+    async def receive(self) -> bytes:
+        """Be the only task that reads, and receive once.
+
+        :return: what came, which the caller takes at once; nothing at the end, or if
+            the connection is closing
+        """
         self.reads_begun += 1
         self.reading = True
         try:
@@ -281,10 +289,9 @@ class Reader(Decoding):
         else:
             self.reading = False
             if data:
-                self.feed(data)
                 size = len(data)
                 self._was_full = size >= FULL_READ or size == self._receive_size
-                return size
+                return data
             elif data is not None:  # None: it is closing, and that interrupted us
                 self._state.connection_lost()
         finally:
@@ -292,7 +299,7 @@ class Reader(Decoding):
             connection = self._connection
             if connection is not None and not connection.on_watchlist:
                 connection.on_unread()
-        return 0
+        return b""
 
     async def wait_idle(self) -> None:
         """Wait until no task reads, once the connection is closing."""
@@ -322,9 +329,11 @@ class Reader(Decoding):
                 ):
                     self._is_read_beside = True
                     try:
-                        await self.receive()
+                        data = await self.receive()
                     finally:
                         self._is_read_beside = False
+                    if data:
+                        self.feed(data)
         finally:
             self._pass_on()
             if self._undecoded:

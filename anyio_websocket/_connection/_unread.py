@@ -115,15 +115,16 @@ class Unread:
                 waited = waited + 1 if reader.reads_begun == begun else 0
                 reads += reader.reads_begun - begun
                 continue
-            received = 0  # if it is cancelled
+            received = b""  # if it is cancelled
             async with create_task_group() as tasks:
                 tasks.start_soon(cancel_later, tasks.cancel_scope)
                 received = await reader.receive()
                 tasks.cancel_scope.cancel()
             if not received:
                 break
+            reader.feed(received)
             reads += 1
-            size += received
+            size += len(received)
             reader.decode_last()
 
     async def receive_last(self) -> None:

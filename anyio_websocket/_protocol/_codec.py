@@ -89,6 +89,16 @@ class Codec(Protocol):
         """
         ...
 
+    def take_received(
+        self, data: bytes, max_count: int
+    ) -> tuple[list[str | bytes], bool]:
+        """Add received bytes, and do what `take_messages` does: one call for both.
+
+        :return: the messages, and ``False`` if there is surely nothing left
+
+        """
+        ...
+
     def next(self) -> Received | Paused | None:
         """Return the next message or control frame, ``None`` if more bytes are needed.
 

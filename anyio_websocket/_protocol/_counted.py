@@ -66,6 +66,14 @@ class CountedCodec:
 
         return take_and_count
 
+    def take_received(
+        self, data: bytes, max_count: int
+    ) -> tuple[list[str | bytes], bool]:
+        found, has_more = self._codec.take_received(data, max_count)
+        self.counts.received += len(found)
+        self._total.received += len(found)
+        return found, has_more
+
     def next(self) -> Received | Paused | None:
         event = self._codec.next()
         if isinstance(event, str | bytes):

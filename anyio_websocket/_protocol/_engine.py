@@ -141,6 +141,23 @@ class Engine:
                 self.fail()
                 raise
 
+    def take_received(
+        self, data: bytes, max_count: int
+    ) -> tuple[list[str | bytes], bool]:
+        """Do what `receive_data` and `take_messages` do, in fewer calls.
+
+        :return: the messages, and ``False`` if there is surely no event left
+
+        """
+        if self.close_received is not None or self.failed:
+            return [], False
+        self.bytes_received += len(data)
+        try:
+            return self._incoming.take_received(data, max_count)
+        except BaseException:
+            self.fail()
+            raise
+
     def has_more(self) -> bool:
         """Say whether there may be another event in the bytes received so far."""
         return self._incoming.has_more()

@@ -97,6 +97,7 @@ class FrameCodec(FrameWriter):
 
     """
 
+    _take = staticmethod(take_messages)
     __slots__ = (
         "_buffer",
         "_compressed",
@@ -173,13 +174,24 @@ class FrameCodec(FrameWriter):
         if self._opcode:
             return []  # a message in pieces has to be completed first
         buffer, start = self._buffer, self._offset
-        messages, end = take_messages(
+        messages, end = self._take(
             buffer, start, self._mask_bit, self._limit, max_count
         )
         if end == len(buffer):  # an idle connection keeps none of it
             self._buffer, end = b"", 0
         self._offset = end
         return messages
+
+    def take_received(
+        self, data: bytes, max_count: int
+    ) -> tuple[list[str | bytes], bool]:
+        if self._opcode or self._offset < len(self._buffer):
+            self.feed(data)
+            return self.take_messages(max_count), True
+        messages, end = self._take(data, 0, self._mask_bit, self._limit, max_count)
+        has_more = end < len(data)
+        self._buffer, self._offset = (data, end) if has_more else (b"", 0)
+        return messages, has_more
 
     def next(self) -> Received | Paused | None:
         while True:

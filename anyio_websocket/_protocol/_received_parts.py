@@ -74,6 +74,12 @@ class ReceivedParts:
     def feed(self, data: bytes) -> None:
         self._codec.feed(data)
 
+    def take_received(
+        self, data: bytes, max_count: int
+    ) -> tuple[list[str | bytes], bool]:
+        self._codec.feed(data)
+        return [], True
+
     def has_more(self) -> bool:
         return self._paused or self._codec.has_more()
 

@@ -14,19 +14,8 @@ from ._kernels import take_undecoded
 class UndecodedCodec(FrameCodec):
     """A `FrameCodec` that returns texts as bytes."""
 
+    _take = staticmethod(take_undecoded)
     __slots__ = ()
-
-    def take_messages(self, max_count: int) -> list[str | bytes]:
-        if self._opcode:
-            return []
-        buffer, start = self._buffer, self._offset
-        messages, end = take_undecoded(
-            buffer, start, self._mask_bit, self._limit, max_count
-        )
-        if end == len(buffer):
-            self._buffer, end = b"", 0
-        self._offset = end
-        return messages
 
     def _text(self, payload: bytes | bytearray) -> str | bytes:
         if not payload.isascii():

@@ -84,6 +84,12 @@ class WsprotoCodec:
     def take_messages(self, max_count: int) -> list[str | bytes]:
         return []  # there is no faster way than next()
 
+    def take_received(
+        self, data: bytes, max_count: int
+    ) -> tuple[list[str | bytes], bool]:
+        self.feed(data)
+        return [], True
+
     def next(self) -> Received | Paused | None:
         if self._events is None:
             self._events = self._connection.events()

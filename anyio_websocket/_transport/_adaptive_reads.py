@@ -28,7 +28,7 @@ class AdaptiveReads:
 
     """
 
-    __slots__ = ("_full_reads", "_is_bulk", "_socket")
+    __slots__ = ("_full_reads", "_is_bulk", "_socket", "may_be_reset")
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -37,10 +37,13 @@ class AdaptiveReads:
         # comes right after its connection.
         self._full_reads = 1
         self._is_bulk = False  # whether the last read was large
+        #: whether nothing was sent since the last read; see `UvloopReadiness`
+        self.may_be_reset: bool = False
 
     def _read(self, size: int) -> bytes:
         asked = size if self._is_bulk else min(size, SMALL_READ_SIZE)
         data = self._socket.recv(asked)
         self._full_reads = self._full_reads + 1 if len(data) == asked else 0
         self._is_bulk = len(data) >= SMALL_READ_SIZE
+        self.may_be_reset = True
         return data

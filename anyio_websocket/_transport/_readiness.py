@@ -22,6 +22,10 @@ class Readiness(Protocol):
     One task at a time may receive, and one may wait to write.
     """
 
+    #: whether bytes were received, and none sent since then. A socket that was reset
+    #: takes none, so a successful write clears this
+    may_be_reset: bool
+
     def receive(self, size: int) -> Coroutine[Any, Any, bytes | None]:
         """Return some bytes, ``b""`` at the end, ``None`` after `interrupt`.
 

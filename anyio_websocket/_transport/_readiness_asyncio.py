@@ -328,23 +328,38 @@ class UvloopReadiness(AsyncioReadiness):
     libuv stops watching a socket when it sees an error on it. It still calls the
     callback once, and if bytes came before the reset, they are what this call reads.
     The error would then never be reported, and the next ``receive()`` would wait for
-    ever. So after each read we ask whether the socket still has a peer (1 us). If it
-    has none, we unregister the socket; the next ``receive()`` registers it again, and
-    libuv reports the error to it.
+    ever. So before it waits it asks whether the socket still has a peer (0.6 us). If it
+    has none, we unregister the socket and register it again, and libuv reports the
+    error.
+
+    A write that succeeded after the read says the same, as a socket that was reset
+    takes no bytes. So a server that replies to each message never has to ask.
     """
 
     __slots__ = ()
 
-    def _read(self, size: int) -> bytes:
-        data = super()._read(size)
-        self._forget_if_reset()
-        return data
+    def __await__(self) -> Generator[AsyncioReadiness, None, bytes | None]:
+        if self.may_be_reset:
+            self._forget_if_reset()
+        # This is what the other loops do; a call of it would cost as much as it saves.
+        if not self._is_registered:
+            self._register()
+        self._data = self._error = None
+        self._asyncio_future_blocking = True
+        yield self
+        return self._data
+
+    def watch(self, watcher: Watcher) -> bool:
+        if self.may_be_reset:
+            self._forget_if_reset()
+        return super().watch(watcher)
 
     def _look(self) -> None:
         super()._look()
         self._forget_if_reset()  # if the watcher has not read
 
     def _forget_if_reset(self) -> None:
+        self.may_be_reset = False
         try:
             self._socket.getpeername()
         except OSError:

@@ -138,6 +138,7 @@ class SocketTransport:
         except OSError as exc:
             raise TransportLost("the socket broke while sending") from exc
         if sent == size:
+            self._readiness.may_be_reset = False
             return True
         if sent < len(data):
             self.unsent = memoryview(data + payload)[sent:]

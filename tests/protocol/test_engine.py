@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 
@@ -77,6 +78,19 @@ def test_messages_are_taken_up_to_a_number() -> None:
     assert engine.take_messages(2) == ["c"]
     assert engine.take_messages(2) == []
     assert engine.next_event() == Ping(b"")
+
+
+def test_messages_are_taken_with_the_bytes_that_they_come_in() -> None:
+    engine = opened()
+    wire = frame(1, b"a") + frame(2, b"b")
+    assert engine.take_received(wire, 2) == (["a", b"b"], False)
+    assert engine.take_received(wire, 1) == (["a"], True)
+    # What was left comes first.
+    assert engine.take_received(frame(1, b"c") + CLOSE, 9) == ([b"b", "c"], True)
+    assert engine.next_event() == Close(1000, "")
+    received = engine.bytes_received
+    assert engine.take_received(wire, 2) == ([], False)
+    assert engine.bytes_received == received
 
 
 def test_C8_bytes_after_a_close_are_ignored(engine: Engine) -> None:
@@ -205,19 +219,33 @@ class Raising(FrameCodec):
         if data == b"bad":
             raise MemoryError
 
+    def take_received(
+        self, data: bytes, max_count: int
+    ) -> tuple[list[str | bytes], bool]:
+        raise MemoryError
+
     def next(self) -> Received | None:
         if super().next() is not None:
             raise MemoryError
         return None
 
 
-@pytest.mark.parametrize("is_fed", [False, True])
-def test_G10_nothing_counts_after_an_exception_out_of_the_codec(is_fed: bool) -> None:
+@pytest.mark.parametrize(
+    "call",
+    [
+        Engine.next_event,
+        lambda engine: engine.receive_data(b"bad"),
+        lambda engine: engine.take_received(b"", 1),
+    ],
+)
+def test_G10_nothing_counts_after_an_exception_out_of_the_codec(
+    call: Callable[[Engine], object],
+) -> None:
     codec = Raising(is_client=False, max_message_size=100, max_fragments=5)
     engine = Engine(codec)
     engine.receive_data(frame(1, b"a"))
     with pytest.raises(MemoryError):
-        engine.receive_data(b"bad") if is_fed else engine.next_event()
+        call(engine)
     assert engine.failed
     engine.receive_data(frame(1, b"b"))
     assert engine.next_event() is None

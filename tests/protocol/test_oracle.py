@@ -35,11 +35,28 @@ MORE = bytes(20)  # enough for a header and a byte of payload
 Outcome = tuple[list[Received], int | None]
 
 
-def outcome(codec: Codec, chunks: Iterable[bytes], at_once: int = AT_ONCE) -> Outcome:
-    """Return what a codec receives, and the code if it fails."""
+def outcome(
+    codec: Codec,
+    chunks: Iterable[bytes],
+    at_once: int = AT_ONCE,
+    *,
+    together: bool = False,
+) -> Outcome:
+    """Return what a codec receives, and the code if it fails.
+
+    :param at_once: how many messages to take at once
+    :param together: whether to take them with the call that feeds
+
+    """
     results: list[Received] = []
     for chunk in chunks:
-        codec.feed(chunk)
+        if together:
+            messages, has_more = codec.take_received(chunk, at_once)
+            results += messages
+            assert len(messages) <= at_once
+            assert has_more or not codec.has_more()
+        else:
+            codec.feed(chunk)
         try:
             for result in received(codec, at_once=at_once):
                 results.append(result)
@@ -57,17 +74,21 @@ def test_the_codecs_agree(is_client: bool, data: st.DataObject) -> None:
     places = data.draw(st.lists(st.integers(0, len(wire)), max_size=6))
 
     def result(
-        make: type[WsprotoCodec | FrameCodec], *chunks: bytes, at_once: int = AT_ONCE
+        make: type[WsprotoCodec | FrameCodec],
+        *chunks: bytes,
+        at_once: int = AT_ONCE,
+        together: bool = False,
     ) -> Outcome:
         codec = make(
             is_client=is_client, max_message_size=LIMIT, max_fragments=FRAGMENTS
         )
-        return outcome(codec, chunks, at_once)
+        return outcome(codec, chunks, at_once, together=together)
 
     expected = result(WsprotoCodec, wire, MORE)
     for pieces in ([wire], cut(wire, places), cut(wire, range(len(wire)))):
         for make in (WsprotoCodec, FrameCodec):
             assert result(make, *pieces, MORE) == expected
+            assert result(make, *pieces, MORE, together=True) == expected
         # Also with next() for messages that take_messages() would return.
         assert result(FrameCodec, *pieces, MORE, at_once=0) == expected
     assert result(FrameCodec, wire) in (result(WsprotoCodec, wire), expected)

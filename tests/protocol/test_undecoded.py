@@ -102,6 +102,8 @@ def test_the_option_chooses_the_codec(extensions: Extensions) -> None:
         found.receive_data(sent(TEXT, "wörld".encode()))
         messages: list[object] = [*found.take_messages(1)]
         assert (messages or [found.next_event()]) == [text]
+        messages = [*found.take_received(sent(TEXT, "wörld".encode()), 1)[0]]
+        assert (messages or [found.next_event()]) == [text]
 
 
 def test_a_compressed_text_is_checked_too() -> None:

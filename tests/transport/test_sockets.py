@@ -304,6 +304,47 @@ async def test_F7_bytes_and_a_reset(waits: bool) -> None:
             await receive()
 
 
+async def test_F7_a_reset_after_a_reply() -> None:
+    async with pair() as (transport, theirs):
+        with anyio.move_on_after(0.02):  # so that the next receive() waits
+            await transport.receive(100)
+        for _ in range(3):
+            theirs.send(b"bytes")
+            assert await transport.receive(100) == b"bytes"
+            assert transport.write(b"reply")
+            theirs.recv(100)
+        reset(theirs)
+        with pytest.raises(TransportLost), anyio.fail_after(5):
+            if not await transport.receive(100):
+                raise TransportLost  # some systems report the end instead
+
+
+async def test_F7_a_reset_behind_bytes_is_told_to_a_watcher() -> None:
+    called = anyio.Event()
+
+    class Watching:
+        def on_readable(self) -> bool:
+            called.set()
+            return False
+
+        def on_unwatched(self) -> None: ...
+
+    async with pair() as (transport, theirs), anyio.create_task_group() as tasks:
+        with anyio.move_on_after(0.02):  # so that the next receive() waits
+            await transport.receive(100)
+
+        async def receive() -> None:
+            assert await transport.receive(100) == b"bytes"
+            assert transport.watch(Watching())
+
+        tasks.start_soon(receive)
+        await anyio.wait_all_tasks_blocked()
+        theirs.send(b"bytes")
+        reset(theirs)
+        with anyio.fail_after(5):
+            await called.wait()
+
+
 async def test_F7_a_reset_while_waiting() -> None:
     async with pair() as (transport, theirs):
         errors: list[BaseException | None] = []
