@@ -243,8 +243,8 @@ class WebSocketStream(AsyncResource):
         """Send a message: text for a ``str``, binary for bytes.
 
         It returns when the server says so. Most servers make it wait while a client
-        reads slowly. Some say nothing when the client has disconnected, such as
-        Hypercorn: there, another task has to wait for messages to know.
+        reads slowly. ASGI lets a server ignore what is sent after the client has
+        disconnected; a task that waits for messages is told of it in any case.
 
         :param message: the message
         :param text: ``True`` sends bytes as a text message, and ``False`` a ``str`` as
