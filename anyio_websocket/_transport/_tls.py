@@ -31,7 +31,7 @@ from .._endpoint import Endpoint
 from ._attributes import Attributes, tls_attributes
 from ._interface import Transport, TransportLost, Watcher, send
 from ._sockets import RECEIVE_SIZE
-from ._tls_sessions import keep_session, take_session
+from ._tls_sessions import keep_session, session_key, take_session
 
 # Bytes. TLS 1.3 lets a peer ask for any number of key updates (RFC 8446 section 4.6.3),
 # with 22 bytes each, and every answer is as long. An honest peer asks once in 2**24
@@ -61,6 +61,7 @@ class TlsTransport:
         "_interrupted",
         "_outgoing",
         "_record_left",
+        "_session_key",
         "_tls",
         "_unsent_answers",
         "_waiting",
@@ -85,11 +86,18 @@ class TlsTransport:
         self._has_sent_eof = False
         self._interrupted = False  # whether it was, since `receive` was called
         self._unsent_answers = 0  # bytes, since the peer last took everything
+        self._session_key = (
+            None if server_name is None else session_key(context, server_name)
+        )
         self._tls = context.wrap_bio(
             *(self._incoming, self._outgoing),
             server_side=server_name is None,
             server_hostname=server_name,
-            session=take_session(context, server_name) if server_name else None,
+            session=(
+                None
+                if self._session_key is None
+                else take_session(context, self._session_key)
+            ),
         )
 
     @property
@@ -333,8 +341,8 @@ class TlsTransport:
         await self._below.abort()
 
     def _keep_session(self) -> None:
-        if not self._tls.server_side:
-            keep_session(self._tls)
+        if self._session_key is not None:
+            keep_session(self._tls, self._session_key)
 
 
 def check_alpn(protocol: str | None) -> None:

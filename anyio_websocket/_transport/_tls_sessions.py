@@ -26,31 +26,39 @@ _ATTRIBUTE: Final = "_anyio_websocket_sessions"
 _Key = tuple[object, ...]
 
 
-def _key(context: ssl.SSLContext, name: str) -> _Key:
-    return (name, context.verify_mode, context.check_hostname, context.verify_flags)
+def session_key(context: ssl.SSLContext, name: str) -> _Key:
+    """Return what a connection that begins now verifies.
+
+    OpenSSL copies it from the context then, and the context may change afterwards.
+    """
+    return (
+        *(name, context.verify_mode, context.check_hostname, context.verify_flags),
+        # A list of revoked certificates that is loaded counts as well.
+        *context.cert_store_stats().values(),
+    )
 
 
-def take_session(context: ssl.SSLContext, name: str) -> ssl.SSLSession | None:
+def take_session(context: ssl.SSLContext, key: _Key) -> ssl.SSLSession | None:
     """Return the session of the last connection to a server, and forget it."""
     sessions: dict[_Key, ssl.SSLSession] = getattr(context, _ATTRIBUTE, {})
-    return sessions.pop(_key(context, name), None)
+    session = sessions.pop(key, None)
+    return None if context.options & ssl.OP_NO_TICKET else session
 
 
-def keep_session(tls: ssl.SSLObject) -> None:
+def keep_session(tls: ssl.SSLObject, key: _Key) -> None:
     """Keep the session of a client's connection that ends, if it can be resumed.
 
     `ssl.OP_NO_TICKET` in the options of the context says that none is to be.
+
+    :param key: what it has verified, of `session_key` when it began
+
     """
-    session, context, name = tls.session, tls.context, tls.server_hostname
-    if (
-        session is None
-        or not session.has_ticket
-        or name is None
-        or context.options & ssl.OP_NO_TICKET
-    ):
+    session, context = tls.session, tls.context
+    if session is None or not session.has_ticket or context.options & ssl.OP_NO_TICKET:
         return
     sessions: dict[_Key, ssl.SSLSession]
     sessions = vars(context).setdefault(_ATTRIBUTE, {})
-    sessions[_key(context, name)] = session
+    sessions[key] = session
     if len(sessions) > MAX_SESSIONS:
-        del sessions[next(iter(sessions))]
+        # Threads may share the context: list() and pop() are one step each.
+        sessions.pop(list(sessions)[0], None)  # noqa: RUF015
