@@ -20,7 +20,7 @@ from anyio_websocket.testing import (
 )
 from anyio_websocket.testing import _check_byte_stream as checks
 
-from ..support.broken_streams import check_finds
+from ..support.broken_streams import check_finds, with_streams_of_anyio
 from ..support.peer import over_socket
 
 Pair = AbstractAsyncContextManager[tuple[ByteStream, ByteStream]]
@@ -53,6 +53,7 @@ async def test_good_streams(make_pair: Callable[[], Pair]) -> None:
     await check_byte_stream(make_pair)
 
 
+@with_streams_of_anyio
 async def test_sockets_of_anyio() -> None:
     accepted: list[SocketStream] = []
 

@@ -14,6 +14,8 @@ from anyio.streams.stapled import StapledObjectStream
 
 from anyio_websocket.testing import check_object_stream, websocket_pair
 
+from ..support.broken_streams import with_streams_of_anyio
+
 pytestmark = pytest.mark.virtual_time
 
 
@@ -30,6 +32,7 @@ async def in_memory() -> AsyncGenerator[tuple[ObjectStream[Any], ObjectStream[An
 buffer = 0
 
 
+@with_streams_of_anyio
 async def test_memory_streams_of_anyio(monkeypatch: pytest.MonkeyPatch) -> None:
     for size in (0, 3):
         monkeypatch.setitem(globals(), "buffer", size)
