@@ -33,7 +33,8 @@ class ByteView(View, ByteStream):
         self._rest = memoryview(b"")  # of a message of which a part was returned
 
     async def receive(self, max_bytes: int = 65_536) -> bytes:
-        if index(max_bytes) < 1:  # TypeError for 1.5, before it waits
+        max_bytes = index(max_bytes)  # TypeError for 1.5, before it waits
+        if max_bytes < 1:
             raise ValueError("max_bytes must be a positive integer")
         with self._receiving:
             if self._rest and not self._is_closed:

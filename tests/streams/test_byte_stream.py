@@ -32,6 +32,19 @@ async def test_messages_have_no_bounds() -> None:
             await stream.receive(1.5)  # type: ignore[arg-type]
 
 
+async def test_a_size_is_whatever_counts_as_an_integer() -> None:
+    class Two:
+        def __index__(self) -> int:
+            return 2
+
+    async with linked() as (client, server):
+        stream = server.as_byte_stream()
+        await client.send_message(b"one")
+        size: Any = Two()
+        assert await stream.receive(size) == b"on"
+        assert await stream.receive(size) == b"e"
+
+
 async def test_texts_that_are_received_as_bytes() -> None:
     async with linked(server={"decode_text": False}) as (client, server):
         await client.send_message("wörld")
