@@ -287,7 +287,8 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
         Bytes are sent as binary messages of up to 32 KiB. All messages are received,
         texts in UTF-8, and where one begins and ends is lost. One task at a time may
         receive, and one may send. A cancelled ``receive()`` loses nothing; a cancelled
-        ``send()`` may have sent a part. ``aclose()`` closes the connection.
+        ``send()`` may have sent a part. Over a stream that you passed in, or that
+        ``via`` made, this ends the connection (1006). ``aclose()`` closes it.
 
         What the methods raise is in :doc:`/howto/tunnel`. Call this once, because the
         stream keeps what is left of a message that was received in part.
