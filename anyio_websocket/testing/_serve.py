@@ -15,6 +15,7 @@ from anyio import (
     ClosedResourceError,
     EndOfStream,
     create_task_group,
+    get_cancelled_exc_class,
 )
 
 from .._client import open_over
@@ -129,9 +130,9 @@ def serve_in_memory(
     of `~anyio_websocket.serve_websocket`.
 
     What a handler raises ends the server and the block, and comes out of the block,
-    unless ``handler_errors="log"`` is passed. If the block raises a
-    `~anyio_websocket.WebSocketError` as well, that is its cause. If the block raises
-    something else, both come out in an ``ExceptionGroup``.
+    unless ``handler_errors="log"`` is passed. This holds for a block that is cancelled
+    as well. If the block raises a `~anyio_websocket.WebSocketError` as well, that is
+    its cause. If it raises something else, both come out in an ``ExceptionGroup``.
 
     When the block ends, the server is stopped, and handlers have a second to end until
     they are cancelled. If the block raises, they are cancelled at once.
@@ -156,24 +157,35 @@ async def _serving(
 ) -> AsyncGenerator[InMemoryClient]:
     of_server: Exception | None = None
     of_block: Exception | None = None
-    async with create_task_group() as tasks:
+    try:
+        async with create_task_group() as tasks:
 
-        async def run(
-            *, task_status: TaskStatus[WebSocketServer] = TASK_STATUS_IGNORED
-        ) -> None:
-            nonlocal of_server
+            async def run(
+                *, task_status: TaskStatus[WebSocketServer] = TASK_STATUS_IGNORED
+            ) -> None:
+                nonlocal of_server
+                try:
+                    await server.run(task_status=task_status)
+                except BaseException as exc:
+                    errors, rest = _split(exc, Exception)
+                    if errors is None:
+                        raise
+                    of_server = _alone(cast("Exception", errors))
+                    tasks.cancel_scope.cancel()  # the block has to end, too
+                    if rest is not None:
+                        raise rest from None
+
+            await tasks.start(run)
             try:
-                await server.run(task_status=task_status)
+                yield InMemoryClient(server, listener)
             except Exception as exc:
-                of_server = _alone(exc)
-                tasks.cancel_scope.cancel()  # the block has to end, too
-
-        await tasks.start(run)
-        try:
-            yield InMemoryClient(server, listener)
-        except Exception as exc:
-            of_block = exc
-        await server.aclose(timeout=STOP_TIMEOUT if of_block is None else 0)
+                of_block = exc
+            await server.aclose(timeout=STOP_TIMEOUT if of_block is None else 0)
+    except BaseException as exc:
+        # If the block is cancelled, what a handler has raised comes out all the same.
+        _, rest = _split(exc, get_cancelled_exc_class())
+        if of_server is None or rest is not None:
+            raise
     if of_server is None:
         if of_block is not None:
             raise of_block
@@ -182,6 +194,16 @@ async def _serving(
         raise of_server from of_block
     else:
         raise ExceptionGroup("the block and a handler failed", [of_block, of_server])
+
+
+def _split(
+    exc: BaseException, kind: type[BaseException]
+) -> tuple[BaseException | None, BaseException | None]:
+    """Take an exception apart: what is of a kind, and the rest.
+
+    On trio, a cancellation may be in one group with what a handler has raised.
+    """
+    return BaseExceptionGroup("", [exc]).split(kind)
 
 
 def _alone(error: Exception) -> Exception:

@@ -180,6 +180,28 @@ async def test_the_block_is_cancelled() -> None:
     assert connection.closed is not None
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_an_exception_of_the_handler_when_the_block_is_cancelled(
+    fails: bool,
+) -> None:
+    error = KeyError()
+    expected = (ExceptionGroup, LookupError)
+    with anyio.CancelScope() as scope, pytest.raises(expected) as caught:
+        async with serve_in_memory(handler) as connect, connect("/crash-late"):
+            scope.cancel()
+            if fails:
+                raise error
+            await anyio.sleep_forever()
+    if fails:
+        assert isinstance(caught.value, ExceptionGroup)
+        assert caught.value.exceptions[0] is error
+        late = caught.value.exceptions[1]
+    else:
+        late = caught.value
+    assert type(late) is LookupError
+    assert str(late) == "when the connection had ended"
+
+
 async def test_nobody_connects_when_the_server_has_stopped() -> None:
     async with serve_in_memory(handler) as connect:
         await connect.server.aclose()
