@@ -76,6 +76,7 @@ def handler(
             await app(scope, exchange.receive, exchange.send)
         except BaseException as exc:
             rest = exchange.without_own(exc)
+            exchange.fail()
             if rest is exc:
                 raise
             if rest is not None:
@@ -170,7 +171,16 @@ class _Exchange:
                 "status 500",
                 name_of(self._request.remote),
             )
+            self.fail()
             await self._reject(500)
+
+    def fail(self) -> None:
+        """Note that a request which was not accepted when the application ends is lost.
+
+        Its tasks may go on, and wait for an event.
+        """
+        if self._connection is None:
+            self._ended(CloseReason(1006, None))
 
     def without_own(self, exc: BaseException) -> BaseException | None:
         """Take out what only says that this WebSocket has ended.

@@ -623,6 +623,32 @@ async def test_an_application_that_raises(caplog: pytest.LogCaptureFixture) -> N
     assert list(map(str, errors)) == ["early", "late"]
 
 
+@pytest.mark.parametrize("raises", [True, False])
+async def test_a_task_that_goes_on_when_the_application_has_ended(raises: bool) -> None:
+    events: list[Any] = []
+
+    async def listen(receive: Receive, send: Send) -> None:
+        events.append(await receive())
+        for event in (ACCEPT, HELLO):
+            with pytest.raises(asgi.ClientDisconnected):
+                await send(event)
+
+    async with anyio.create_task_group() as tasks:
+
+        async def app(receive: Receive, send: Send) -> None:
+            tasks.start_soon(listen, receive, send)
+            await anyio.wait_all_tasks_blocked()
+            if raises:
+                raise LookupError("early")
+
+        handler = asgi.handler(App(app))
+        async with serve_in_memory(handler, handler_errors="log") as connect:
+            with pytest.raises(ConnectionRejected, match="500"):
+                async with connect():
+                    raise AssertionError
+    assert events == [LOST]
+
+
 @pytest.mark.parametrize(
     "events", [[], [{"type": "websocket.http.response.start", "status": 200}]]
 )
