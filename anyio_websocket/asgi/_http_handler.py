@@ -7,10 +7,12 @@ is complete, because the server sends responses whole.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from anyio import Event as Signal
+from anyio import current_effective_deadline, get_cancelled_exc_class
 
 from .._plain_http import HTTPRequest, HTTPResponse
 from .._settings import check
@@ -64,8 +66,11 @@ def http_handler(
         scope = http_scope(request, state, root_path)
         try:
             await app(scope, exchange.receive, exchange.send)
-        except Exception:
-            if not exchange.is_over.is_set():
+        except (Exception, get_cancelled_exc_class()):
+            # A cancellation may be of a task of asyncio that the application has
+            # cancelled and awaited. That of a scope around it is not to be caught.
+            is_cancelled = current_effective_deadline() == -math.inf
+            if is_cancelled or not exchange.is_over.is_set():
                 raise
             _logger.exception("the ASGI application raised after its response")
         return exchange.answer()

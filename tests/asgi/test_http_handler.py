@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -180,6 +181,33 @@ def test_an_application_that_raises(caplog: pytest.LogCaptureFixture) -> None:
     assert record.levelno == logging.ERROR
     assert record.exc_info is not None
     assert str(record.exc_info[1]) == "late"
+
+
+async def test_a_cancellation_after_the_response(
+    anyio_backend_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def late(scope: Any, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(BODY)
+        if anyio_backend_name == "asyncio":
+            task = asyncio.ensure_future(asyncio.sleep(60))
+            task.cancel()
+            await task
+
+    async def cancelled(app_scope: Any, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(BODY)
+        scope.cancel()
+        await anyio.sleep_forever()
+
+    assert (await asgi.http_handler(late)(REQUEST)).body == b"ok"
+    logged = [record.getMessage() for record in caplog.records]
+    text = "the ASGI application raised after its response"
+    assert logged == [text] * (anyio_backend_name == "asyncio")
+    with anyio.CancelScope() as scope:
+        await asgi.http_handler(cancelled)(REQUEST)
+        raise AssertionError
+    assert scope.cancelled_caught
 
 
 @pytest.mark.parametrize(("limit", "error"), [(0, ValueError), ("1", TypeError)])
