@@ -14,7 +14,13 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
-from anyio import CancelScope, create_task_group, move_on_after, sleep_forever
+from anyio import (
+    CancelScope,
+    create_task_group,
+    get_cancelled_exc_class,
+    move_on_after,
+    sleep_forever,
+)
 from anyio import Event as Signal
 
 from .._settings import check
@@ -70,8 +76,10 @@ def lifespan(
         cancelled; default 60. ``None`` sets no limit. The time counts even if the block
         was cancelled, and keeps an application from holding up the end of the program
     :raises LifespanError: if the application says that its startup or its shutdown has
-        failed, ends with an exception after its startup, or does not shut down in time.
-        If the block has raised, that comes out, and this is logged
+        failed, ends with an exception after its startup, does not shut down in time, or
+        lets a cancellation out that is not of this block, such as that of a task of
+        asyncio that it has cancelled and awaited. If the block has raised, that comes
+        out, and this is logged
     :raises TypeError: if an argument has the wrong type
     :raises ValueError: if the timeout is not positive
 
@@ -124,11 +132,11 @@ class _Life:
         self._is_asked = False  # whether it was told to start
         self._has_started = False
         self._is_told = False  # whether it was told to shut down
-        self._is_done = False  # whether it has said its last word
+        self._done = Signal()  # it has said its last word
         self._is_late = False
         self._says: str | None = None  # why it has failed
         #: what it has raised
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         #: what is cancelled if it ends too early
         self.block: CancelScope = CancelScope()
         #: what it leaves for its requests
@@ -146,6 +154,11 @@ class _Life:
                 await self._app(scope, self._receive, self._send)
         except Exception as exc:
             self.error = exc
+        except get_cancelled_exc_class() as exc:
+            # Nobody has cancelled this task, as its scope is shielded. It is from a
+            # task of asyncio that the application has cancelled and then awaited. The
+            # group would take it for its own.
+            self.error = exc
         finally:
             self._begun.set()
             self._ended.set()
@@ -155,13 +168,14 @@ class _Life:
     async def has_started(self) -> bool:
         """Wait until the application has started; say ``False`` if it has failed to."""
         await self._begun.wait()
-        if self._says is None and not self._has_started and self.error is not None:
+        failed = self.failure() is not None
+        if not failed and not self._has_started and self.error is not None:
             _logger.warning(
                 "the ASGI application raised %r when it was to start, so it is served "
                 "without a lifespan",
                 self.error,
             )
-        return self._says is None
+        return not failed
 
     async def end(self, timeout: float | None) -> None:
         """Have the application shut down, and wait until its task has ended."""
@@ -172,7 +186,7 @@ class _Life:
             with move_on_after(timeout) as limit:
                 await self._ended.wait()
             if limit.cancelled_caught:
-                self._is_late = not self._is_done
+                self._is_late = not self._done.is_set()
                 self._scope.cancel()
                 await self._ended.wait()
 
@@ -183,7 +197,11 @@ class _Life:
             return LifespanError(f"the ASGI application failed to {what}: {self._says}")
         if self._is_late:
             return LifespanError("the ASGI application did not shut down in time")
-        if self._has_started and self.error is not None:
+        # An exception before it has started may say that it knows no lifespan, but a
+        # cancellation does not.
+        if self.error is not None and (
+            self._has_started or not isinstance(self.error, Exception)
+        ):
             return LifespanError(f"the ASGI application raised {self.error!r}")
         return None
 
@@ -191,9 +209,11 @@ class _Life:
         if not self._is_asked:
             self._is_asked = True
             return {"type": "lifespan.startup"}
-        if not self._is_done:
+        if not self._done.is_set():
             await self._ending.wait()
-        if self._is_told or self._is_done:  # there is nothing more to wait for
+        if self._is_told:  # another task was, or this one, and it has to say so first
+            await self._done.wait()
+        if self._done.is_set():  # there is nothing more to wait for
             self._scope.cancel()
             await sleep_forever()
         self._is_told = True
@@ -205,13 +225,13 @@ class _Life:
             expected = "lifespan.startup.complete", "lifespan.startup.failed"
         else:
             expected = "lifespan.shutdown.complete", "lifespan.shutdown.failed"
-        if self._is_done or kind not in expected:
+        if self._done.is_set() or kind not in expected:
             raise unexpected(kind, *expected)
         if kind == "lifespan.startup.complete":
             self._has_started = True
             self._begun.set()
             return
-        self._is_done = True
+        self._done.set()
         if kind != "lifespan.shutdown.complete":
             self._says = event.get("message") or "it did not say why"
         self._begun.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -157,6 +158,59 @@ async def test_an_application_that_ends_too_early(says: bool) -> None:
             crash.set()
             await anyio.sleep_forever()
     assert (caught.value.__cause__ is None) == says
+
+
+@pytest.mark.parametrize("when", ["starts", "runs", "ends"])
+async def test_an_application_that_ends_by_a_cancellation_of_its_own(
+    when: str, anyio_backend_name: str
+) -> None:
+    if anyio_backend_name == "trio":
+        pytest.skip("trio cancels scopes, not tasks")
+    crash = anyio.Event()
+    entered: list[str] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await receive()
+        if when != "starts":
+            await send(UP)
+            await crash.wait()
+        if when == "ends":
+            await receive()
+        task = asyncio.ensure_future(asyncio.sleep(60))
+        task.cancel()
+        await task
+
+    text = r"the ASGI application raised CancelledError\(\)"
+    with pytest.raises(asgi.LifespanError, match=text) as caught:
+        async with asgi.lifespan(app):
+            entered.append(when)
+            crash.set()
+            if when == "runs":
+                await anyio.sleep_forever()
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+    assert entered == [when] * (when != "starts")
+    await anyio.lowlevel.checkpoint()  # nothing is cancelled
+
+
+async def test_only_one_task_of_an_application_is_told_to_shut_down() -> None:
+    done: list[str] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        async def clean_up(name: str) -> None:
+            assert await receive() == {"type": "lifespan.shutdown"}
+            await anyio.wait_all_tasks_blocked()  # the other one waits, too
+            done.append(name)
+            await send(DOWN)
+
+        await receive()
+        await send(UP)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(clean_up, "one")
+            tasks.start_soon(clean_up, "two")
+
+    async with asgi.lifespan(app):
+        await anyio.wait_all_tasks_blocked()
+    assert len(done) == 1
 
 
 @pytest.mark.virtual_time
