@@ -6,12 +6,10 @@ import os
 import signal
 import sys
 from argparse import Namespace
-from contextlib import AsyncExitStack
 
 from .. import WebSocketConnection
-from ._failure import Failure, first_failure
 from ._formats import FORMATS
-from ._opening import opening
+from ._opening import use_connection
 from ._pipes import Pipes
 from ._stop import Stop
 from ._streams import Lines, Output, is_terminal
@@ -37,21 +35,14 @@ async def connect(arguments: Namespace, stop: Stop) -> int:
             await talk_in_terminal(connection, style, editor)
             if editor.interrupted:
                 stop.signal = signal.SIGINT
+                stop.hurry()
             return
         lines, output = Lines(sys.stdin), Output(sys.stdout)
         pipes = Pipes(connection, style, lines, output, shows=is_shown)
         await pipes.talk(arguments.wait)
 
-    failure: Failure | None = None
-    async with AsyncExitStack() as stack:
-        with stop.scope:
-            block = opening(arguments, max_message_size=arguments.max_size)
-            connection = await stack.enter_async_context(block)
-            try:
-                await talk(connection)
-            except* Failure as group:
-                # What was sent is to arrive, so the block ends without an exception.
-                failure = first_failure(group)
+    size = arguments.max_size
+    failure = await use_connection(talk, arguments, stop, max_message_size=size)
     if failure is not None:
         raise failure
     return stop.exit_code or 0

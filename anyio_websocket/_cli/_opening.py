@@ -1,14 +1,62 @@
-"""From the command line to a connection, for the commands that are clients."""
+"""A connection of the commands that are clients, from the command line to its end."""
 
 from __future__ import annotations
 
 import ssl
 from argparse import Namespace
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Unpack
 
-from .. import ClientOptions, ConnectionClosed, WebSocketConnection, open_websocket_url
-from ._failure import ExitCode, Failure
+from .. import (
+    ClientOptions,
+    ConnectionClosed,
+    DisconnectionTimeout,
+    WebSocketConnection,
+    open_websocket_url,
+)
+from ._failure import ExitCode, Failure, first_failure
+from ._stop import Stop
+
+
+async def use_connection(
+    use: Callable[[WebSocketConnection], Awaitable[None]],
+    arguments: Namespace,
+    stop: Stop,
+    **options: Unpack[ClientOptions],
+) -> Failure | None:
+    """Open a connection, have a function use it, and close it.
+
+    A server that does not answer the Close hides neither a failure nor a signal, and
+    cannot hold up the end once nobody waits for its messages any more.
+
+    :param use: what to do; a signal cancels it
+    :param arguments: what the parser has found, for a command that is a client
+    :return: why the function failed
+    :raises Failure: if the command line has something that cannot work
+    :raises WebSocketError: if there is no connection, or the server did not finish the
+        closing handshake, and all was well until then
+
+    """
+    failure: Failure | None = None
+    with stop.closing:
+        try:
+            async with AsyncExitStack() as stack:
+                with stop.scope:
+                    block = opening(arguments, **options)
+                    connection = await stack.enter_async_context(block)
+                    try:
+                        await use(connection)
+                    except* Failure as group:
+                        # What was sent is to arrive, so the block ends without an
+                        # exception.
+                        failure = first_failure(group)
+                        if failure.code in (ExitCode.FAILED, ExitCode.OUTPUT_CLOSED):
+                            stop.hurry()  # the output is gone
+        except DisconnectionTimeout:
+            if failure is None and stop.signal is None:
+                raise
+    return failure
 
 
 def opening(

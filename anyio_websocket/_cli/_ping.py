@@ -6,14 +6,14 @@ import math
 import sys
 import time
 from argparse import Namespace
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from typing import Final
 
 import anyio
 
 from .. import ConnectionClosed, Endpoint, WebSocketConnection
-from ._failure import ExitCode, Failure, first_failure
-from ._opening import lost, opening
+from ._failure import ExitCode
+from ._opening import lost, use_connection
 from ._stop import Stop
 from ._streams import Output
 
@@ -28,18 +28,16 @@ async def ping(arguments: Namespace, stop: Stop) -> int:
 
     """
     output = Output(sys.stdout)
-    failure: Failure | None = None
     pings: Pings | None = None
-    async with AsyncExitStack() as stack:
-        with stop.scope:
-            # Its own Pings would be answered first.
-            block = opening(arguments, ping_interval=None)
-            connection = await stack.enter_async_context(block)
-            pings = Pings(connection, output)
-            try:
-                await pings.run(arguments.count, arguments.interval)
-            except* Failure as group:
-                failure = first_failure(group)
+
+    async def send_pings(connection: WebSocketConnection) -> None:
+        nonlocal pings
+        pings = Pings(connection, output)
+        await pings.run(arguments.count, arguments.interval)
+        stop.hurry()  # all is measured
+
+    # The connection's own Pings would be answered first.
+    failure = await use_connection(send_pings, arguments, stop, ping_interval=None)
     if pings is None:  # stopped before there was a connection
         return stop.exit_code or 0
     if failure is None or failure.code != ExitCode.OUTPUT_CLOSED:

@@ -15,19 +15,27 @@ from anyio.abc import TaskStatus
 from anyio.from_thread import run_sync
 from anyio.lowlevel import current_token
 
+CLOSE_TIMEOUT: Final = 2.0  # seconds; somebody waits for the program to end
+
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
     """What a command asks to know whether it shall end.
 
-    Its work is done within `scope`. After it, the connection is closed properly.
+    Its work is done within `scope`. After it, the connection is closed properly, within
+    `closing`, which has no deadline until somebody waits for the end.
 
     """
 
     def __init__(self) -> None:
         self.scope = CancelScope()
+        self.closing = CancelScope()
         self.signal: int | None = None
+
+    def hurry(self) -> None:
+        """Let all end in `CLOSE_TIMEOUT` seconds, whether the peer helps or not."""
+        self.closing.deadline = anyio.current_time() + CLOSE_TIMEOUT
 
     @property
     def exit_code(self) -> int | None:
@@ -59,6 +67,7 @@ async def _watch(
             signals = stack.enter_context(_interrupts())
         task_status.started()
         stop.signal = await anext(signals)
+        stop.hurry()
         stop.scope.cancel()
         await anext(signals)
         everything.cancel()

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 import trustme
 
-from anyio_websocket import WebSocketRequest
+from anyio_websocket import (
+    DisconnectionTimeout,
+    WebSocketConnection,
+    WebSocketRequest,
+)
+from anyio_websocket._cli._arguments import parse
+from anyio_websocket._cli._failure import ExitCode, Failure
+from anyio_websocket._cli._opening import use_connection
+from anyio_websocket._cli._stop import Stop
 
 from ..support.commands import Commands, ended
 from ..support.forward_proxies import http_proxy, proxying
-from ..support.servers import serving
+from ..support.servers import never_closes, raw_server, serving
 
 SECRET = "s3cret"
 
@@ -110,3 +119,28 @@ async def test_a_message_that_is_too_large(command: Commands) -> None:
     assert done.code == 3
     assert "1009 (MESSAGE_TOO_BIG)" in done.error
     assert done.error.endswith("; --max-size allows larger messages")
+
+
+async def test_a_server_that_does_not_answer_the_close_hides_nothing() -> None:
+    """An error of closing counts only if all was well until then."""
+    wrong = Failure(ExitCode.BAD_INPUT, "line 1")
+
+    async def use(how: str) -> tuple[Failure | None, Stop]:
+        stop = Stop()
+
+        async def talk(connection: WebSocketConnection) -> None:
+            if how == "failed":
+                raise wrong
+            if how == "interrupted":
+                stop.signal = 2
+
+        line = parse(["connect", "--proxy", "none", f"ws://127.0.0.1:{port}"])
+        options: Any = {"disconnect_timeout": 0.02}
+        return await use_connection(talk, line, stop, **options), stop
+
+    async with raw_server(never_closes) as port:
+        assert (await use("failed"))[0] is wrong
+        failure, stop = await use("interrupted")
+        assert (failure, stop.exit_code) == (None, 130)
+        with pytest.raises(DisconnectionTimeout, match=r"within 0\.02 seconds"):
+            await use("well")

@@ -12,13 +12,14 @@ import pytest
 from anyio.abc import ByteStream
 
 from anyio_websocket import WebSocketRequest
-from anyio_websocket._cli import _ping
+from anyio_websocket._cli import _ping, _stop
 from anyio_websocket._cli._ping import Pings, name_of
 from anyio_websocket._cli._streams import Output
 from anyio_websocket.testing import websocket_pair
 
 from ..support.commands import Commands, Ended, ended, pipe
-from ..support.servers import raw_server, serving
+from ..support.frames import PING, PONG
+from ..support.servers import accepted, raw_server, serving
 
 
 def without_times(output: bytes) -> list[str]:
@@ -93,6 +94,23 @@ async def test_ctrl_c_ends_it_with_the_statistics(command: Commands) -> None:
 
     async with serving(handler) as port:
         done = await command("ping", "-i", "60", f"ws://127.0.0.1:{port}")
+    assert (done.code, done.error) == (0, "")
+    assert b"1 pings sent, 1 pongs received, 0% lost" in done.output
+
+
+async def test_a_server_that_does_not_answer_the_close(
+    command: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_stop, "CLOSE_TIMEOUT", 0.02)
+
+    async def handler(stream: ByteStream) -> None:
+        peer = await accepted(stream)
+        await peer.send_frame(PONG, (await peer.expect_frame(PING)).payload)
+        await anyio.sleep_forever()
+
+    async with raw_server(handler) as port:
+        with anyio.fail_after(5):
+            done = await command("ping", "-c", "1", f"ws://127.0.0.1:{port}")
     assert (done.code, done.error) == (0, "")
     assert b"1 pings sent, 1 pongs received, 0% lost" in done.output
 

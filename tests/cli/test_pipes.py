@@ -11,8 +11,10 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import ByteStream
 
 from anyio_websocket import ConnectionClosed, WebSocketRequest
+from anyio_websocket._cli import _stop
 from anyio_websocket._cli._failure import Failure
 from anyio_websocket._cli._formats import FORMATS
 from anyio_websocket._cli._pipes import Pipes
@@ -20,7 +22,8 @@ from anyio_websocket._cli._streams import Output
 from anyio_websocket.testing import websocket_pair
 
 from ..support.commands import Commands, Ended, ended, pipe
-from ..support.servers import echo, serving
+from ..support.frames import TEXT
+from ..support.servers import accepted, echo, raw_server, serving
 
 if sys.platform != "win32":
     from ..support.terminals import terminal
@@ -147,6 +150,42 @@ async def test_a_signal(monkeypatch: pytest.MonkeyPatch, command: Commands) -> N
         url = f"ws://127.0.0.1:{port}"
         assert await command("connect", "--wait", "inf", url) == Ended(143, b"")
     assert closed.pop() == 1000
+
+
+@pytest.mark.parametrize(
+    ("why", "expected"),
+    [
+        ("closed", (141, "")),
+        ("full", (1, "the output cannot be written: ")),
+        pytest.param(
+            "signal",
+            (130, ""),
+            marks=pytest.mark.skipif(sys.platform == "win32", reason="no signals"),
+        ),
+    ],
+)
+async def test_a_server_that_does_not_answer_the_close(
+    why: str, expected: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_stop, "CLOSE_TIMEOUT", 0.02)
+
+    async def handler(stream: ByteStream) -> None:
+        await (await accepted(stream)).send_frame(TEXT, b"hello")
+        if why == "signal":
+            os.kill(os.getpid(), signal.SIGINT)
+        await anyio.sleep_forever()
+
+    with pipe() as (reader, stdout):
+        monkeypatch.setattr(sys, "stdin", None)
+        monkeypatch.setattr(sys, "stdout", reader if why == "full" else stdout)
+        if why == "closed":
+            reader.close()
+        with anyio.fail_after(5):
+            async with raw_server(handler) as port:
+                url = f"ws://127.0.0.1:{port}"
+                code, error = await ended("connect", "--wait", "inf", url)
+    assert code == expected[0]
+    assert error.startswith(expected[1])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")

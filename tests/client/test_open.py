@@ -36,7 +36,7 @@ from anyio_websocket.testing import ScriptedPeer, handshake_response, memory_str
 
 from ..support.backends import under_asyncio
 from ..support.frames import CLOSE
-from ..support.servers import raw_server, serving
+from ..support.servers import never_closes, raw_server, serving
 
 # -- ways to open --------------------------------------------------------------
 
@@ -238,13 +238,6 @@ async def test_F6_keyboard_interrupt_in_the_block() -> None:
                 raise KeyboardInterrupt
         assert ws.closed is not None
         assert ws.closed.code == 1006
-
-
-async def never_closes(stream: ByteStream) -> None:
-    await stream.send(
-        handshake_response(await ScriptedPeer(stream, is_client=False).receive_head())
-    )
-    await anyio.sleep_forever()
 
 
 async def test_F6_cancelled_while_leaving() -> None:

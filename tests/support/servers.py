@@ -17,7 +17,7 @@ from anyio_websocket import (
     WebSocketRequest,
     serve_websocket,
 )
-from anyio_websocket.testing import Frame, ScriptedPeer
+from anyio_websocket.testing import Frame, ScriptedPeer, handshake_response
 
 from ..support.frames import TEXT
 
@@ -60,6 +60,19 @@ async def raw_server(
         tasks.start_soon(listener.serve, handle)
         yield listener.extra(SocketAttribute.local_port)
         tasks.cancel_scope.cancel()
+
+
+async def accepted(stream: ByteStream) -> ScriptedPeer:
+    """Accept a request."""
+    peer = ScriptedPeer(stream, is_client=False)
+    await peer.send_bytes(handshake_response(await peer.receive_head()))
+    return peer
+
+
+async def never_closes(stream: ByteStream) -> None:
+    """Accept a request, and read nothing that comes after it."""
+    await accepted(stream)
+    await anyio.sleep_forever()
 
 
 def answering(data: bytes, *, then_wait: bool = False) -> Any:
