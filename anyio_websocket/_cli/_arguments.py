@@ -53,6 +53,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        # That of --debug=VALUE ends with the value.
+        option, extra, _ = message.partition("ignored explicit argument")
+        if extra:
+            message = f"{option}it takes no value"
         self.exit(2, f"{PROGRAM}: {message}; see {self.prog} --help\n")
 
 

@@ -14,7 +14,13 @@ from typing import Any, Final, cast
 
 import anyio
 
-from .. import ConnectionClosed, DisconnectionTimeout, HandshakeError, WebSocketError
+from .. import (
+    ConnectionClosed,
+    ConnectionRejected,
+    DisconnectionTimeout,
+    HandshakeError,
+    WebSocketError,
+)
 from ._arguments import PROGRAM, parse
 from ._connect import connect
 from ._failure import ExitCode, Failure
@@ -75,6 +81,11 @@ def explained(exc: BaseException) -> tuple[int, str]:
             text = "the certificate of the server is not trusted: "
             hint = "; --cafile FILE trusts other ones, --insecure trusts any"
             return ExitCode.FAILED, f"{text}{cause.verify_message}{hint}"
+        case ConnectionRejected(status_code=301 | 302 | 303 | 307 | 308 as status):
+            # The library's own text names an option that the command line lacks.
+            text = f"the server answered {status}, a redirect, which the command line "
+            hint = "does not follow; connect to the URL that it leads to"
+            return ExitCode.FAILED, f"{text}{hint}"
         case OSError(strerror=str(text)):
             return ExitCode.FAILED, text
         case WebSocketError() | OSError() | ImportError():

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from anyio_websocket import ConnectionClosed, __main__, __version__
+from anyio_websocket import ConnectionClosed, __main__, __version__, _cli
 from anyio_websocket.__main__ import main
 from anyio_websocket._cli import _main
 from anyio_websocket._cli._arguments import parse
 from anyio_websocket._cli._main import explained
 
-from ..support.commands import pipe
-from ..support.servers import serving
+from ..support.commands import ended, pipe
+from ..support.servers import answering, raw_server, serving
 
 BACKENDS = ["asyncio", "trio"] if importlib.util.find_spec("trio") else ["asyncio"]
 
@@ -108,6 +108,25 @@ def test_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     assert "DEBUG debug\n" in shown
     assert shown.endswith("KeyError: 'x'\n")
     assert logging.getLogger("anyio_websocket").level == level
+
+
+def test_ctrl_c_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(argv: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_cli, "main", interrupted)
+    assert main([]) == 130
+
+
+@pytest.mark.parametrize("command", ["connect", "ping"])
+async def test_a_redirect(command: str) -> None:
+    moved = b"HTTP/1.1 302 Found\r\nLocation: ws://h/?s3cret\r\n\r\n"
+    async with raw_server(answering(moved)) as port:
+        url = f"ws://127.0.0.1:{port}"
+        code, error = await ended(command, "--proxy", "none", url)
+    assert code == 1
+    assert error.startswith("the server answered 302, a redirect, which the command ")
+    assert error.endswith("; connect to the URL that it leads to")
 
 
 def test_as_a_module(
