@@ -6,12 +6,11 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from anyio_websocket import ConnectionClosed, __main__, __version__, _cli
+from anyio_websocket import ConnectionClosed
 from anyio_websocket.__main__ import main
 from anyio_websocket._cli import _main
 from anyio_websocket._cli._arguments import parse
@@ -110,14 +109,6 @@ def test_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     assert logging.getLogger("anyio_websocket").level == level
 
 
-def test_ctrl_c_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(argv: object) -> int:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(_cli, "main", interrupted)
-    assert main([]) == 130
-
-
 @pytest.mark.parametrize("command", ["connect", "ping"])
 async def test_a_redirect(command: str) -> None:
     moved = b"HTTP/1.1 302 Found\r\nLocation: ws://h/?s3cret\r\n\r\n"
@@ -127,15 +118,3 @@ async def test_a_redirect(command: str) -> None:
     assert code == 1
     assert error.startswith("the server answered 302, a redirect, which the command ")
     assert error.endswith("; connect to the URL that it leads to")
-
-
-def test_as_a_module(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["anyio_websocket", "--version"])
-    # Not by runpy, which cannot run what pytest has rewritten.
-    path = Path(__main__.__file__)
-    program = compile(path.read_text("utf-8"), path, "exec")
-    with pytest.raises(SystemExit, match="0"):
-        exec(program, {"__name__": "__main__", "__package__": "anyio_websocket"})
-    assert capsys.readouterr().out == f"anyio-websocket {__version__}\n"
