@@ -283,6 +283,23 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session
+def examples(session: nox.Session) -> None:
+    """Every program of examples/ and of the documentation, as its test runs it.
+
+    A plain `nox` runs them among the other tests.
+    """
+    _install(session, "test", "bench")
+    tests = [
+        *("project/test_examples.py", "project/test_serving_examples.py"),
+        *("project/test_tunnel_example.py", "project/test_docs.py"),
+        *("testing/test_examples.py", "integration/test_market_data.py"),
+        *("interop/test_asgi.py", "interop/test_devtools.py"),
+        "interop/test_scale_out.py",
+    ]
+    _pytest(session, *(f"tests/{path}" for path in tests), env={})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """What a message costs, beside other libraries; writes bench/report.md and plots.
 
