@@ -224,6 +224,25 @@ async def test_cancelled_while_the_editor_starts() -> None:
         assert screen.modes == modes
 
 
+async def test_cancelled_before_the_editor_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def busy(_: object) -> bool:
+        """Find no thread that is free."""
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr(_terminal, "_PATIENCE", 0.01)
+    monkeypatch.setattr(_terminal, "in_thread", busy)
+    with terminal() as (_, stdin, stdout):
+        editor = LineEditor(stdin, stdout, str)
+        with CancelScope() as scope:
+            scope.cancel()
+            async with editor.editing():
+                pass
+        assert not editor.interrupted
+
+
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prompt_toolkit", None)
     with terminal() as (_, stdin, stdout):
