@@ -17,7 +17,7 @@ class ExitCode(enum.IntEnum):
 
 
 class Failure(Exception):
-    """A command fails, for a reason that a line tells.
+    """A command has failed; the text is the line that says why.
 
     :param code: the exit code
     :param text: what happened and what to do; ``""`` if nobody needs to be told

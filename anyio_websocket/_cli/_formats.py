@@ -32,7 +32,7 @@ class Format(Protocol):
         ...
 
     def line(self, message: str | bytes) -> bytes:
-        """Make the line of a message, for a file or a pipe."""
+        """Return the line that is written for a message, to a file or a pipe."""
         ...
 
     def shown(self, message: str | bytes) -> str:

@@ -31,7 +31,7 @@ async def use_connection(
     cannot hold up the end once nobody waits for its messages any more.
 
     :param use: what to do; a signal cancels it
-    :param arguments: what the parser has found, for a command that is a client
+    :param arguments: the parsed arguments of ``connect`` or ``ping``
     :return: why the function failed
     :raises Failure: if the command line has something that cannot work
     :raises WebSocketError: if there is no connection, or the server did not finish the
@@ -64,7 +64,7 @@ def opening(
 ) -> AbstractAsyncContextManager[WebSocketConnection]:
     """Return the block in which the connection is open.
 
-    :param arguments: what the parser has found, for a command that is a client
+    :param arguments: the parsed arguments of ``connect`` or ``ping``
     :raises Failure: if the command line has something that cannot work
 
     """

@@ -12,6 +12,7 @@ from ._client_handshake import (
     ClientHandshake,
     Rejected,
     check_subprotocols,
+    first_proposed,
 )
 from ._close import close_code_to_send, close_reason_to_send
 from ._codec import (
@@ -83,6 +84,7 @@ __all__ = [
     "close_code_to_send",
     "close_reason_to_send",
     "credentials_of_url",
+    "first_proposed",
     "frame_unmasked",
     "header_value",
     "name_of",

@@ -5,7 +5,7 @@ It makes the request, and parses and checks the server's response.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final, NamedTuple
 
 import h11
@@ -266,3 +266,16 @@ def check_subprotocols(subprotocols: Iterable[str] | None) -> tuple[str, ...]:
     if len(set(checked)) < len(checked):
         raise ValueError("a subprotocol is offered twice")
     return checked
+
+
+def first_proposed(subprotocols: Iterable[str], proposed: Container[str]) -> str | None:
+    """Return the first subprotocol that the client proposes; ``None`` without one.
+
+    :param subprotocols: those that the server speaks, the preferred one first
+    :param proposed: those of the client
+    :raises ValueError: see `check_subprotocols`
+    :raises TypeError: see `check_subprotocols`
+
+    """
+    checked = check_subprotocols(subprotocols)
+    return next((name for name in checked if name in proposed), None)

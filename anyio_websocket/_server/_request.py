@@ -25,7 +25,7 @@ from .._protocol import (
     Extensions,
     Request,
     ServerHandshake,
-    check_subprotocols,
+    first_proposed,
     header_value,
 )
 from .._settings import ConnectionSettings, PingCallbacks
@@ -330,11 +330,7 @@ class WebSocketRequest(TypedAttributeProvider):
         :raises TypeError: if they are one text, or one of them is not a text
 
         """
-        proposed = self.proposed_subprotocols
-        for name in check_subprotocols(subprotocols):
-            if name in proposed:
-                return name
-        return None
+        return first_proposed(subprotocols, self.proposed_subprotocols)
 
     @property
     def local(self) -> Endpoint | str:

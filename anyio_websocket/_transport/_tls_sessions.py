@@ -3,12 +3,12 @@
 In: the TLS object of a connection that ends. Out: its session, for the next connection
 with the same context and to the same name.
 
-A resumed session needs no certificate, as that of the connection before was verified.
-So what was verified is part of its key, and it is kept by its context: whoever has
-another context has other ideas about whom to trust, or who to be. Each is used once
-(RFC 8446 appendix C.4: whoever sees the same ticket twice knows that both are of one
-client). Servers send new ones with each connection, in TLS 1.3 after the handshake, so
-they are taken when the connection ends.
+When a session is resumed, the server sends no certificate: the one of the connection
+before was verified. So what was verified is part of the key. Sessions are kept by their
+context, because another one may trust other authorities, or have another certificate
+of the client. Each is used once: whoever sees the same ticket twice knows that both
+connections are of one client (RFC 8446 appendix C.4). Servers send new tickets on each
+connection, in TLS 1.3 after the handshake, so the session is taken when it ends.
 """
 
 from __future__ import annotations

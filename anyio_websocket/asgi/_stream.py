@@ -18,9 +18,9 @@ from .._connection import Buffer, encoded, json_dumps, json_loads, payload_of
 from .._errors import CloseReason, ConnectionClosed
 from .._protocol import (
     check_response,
-    check_subprotocols,
     close_code_to_send,
     close_reason_to_send,
+    first_proposed,
     header_value,
     validate_headers,
 )
@@ -200,11 +200,7 @@ class WebSocketStream(AsyncResource):
         :raises TypeError: if they are one text, or one of them is not a text
 
         """
-        proposed = self.proposed_subprotocols
-        for name in check_subprotocols(subprotocols):
-            if name in proposed:
-                return name
-        return None
+        return first_proposed(subprotocols, self.proposed_subprotocols)
 
     @property
     def local_address(self) -> tuple[str, int] | None:

@@ -20,7 +20,12 @@ import pytest
 
 from anyio_websocket import CloseReason, open_websocket_url
 
-from ..support.examples import EXAMPLES, copy_of_example, serving_example
+from ..support.examples import (
+    EXAMPLES,
+    copy_of_example,
+    output_of,
+    serving_example,
+)
 
 BACKENDS = ["asyncio", "trio"] if importlib.util.find_spec("trio") else ["asyncio"]
 
@@ -230,17 +235,9 @@ def test_two_tasks(backend: str, tmp_path: Path, port: int) -> None:
 
 
 def client_of(name: str, folder: Path, port: int, *arguments: str) -> str:
-    """Run a program of the examples that is a client, and return what it prints."""
-    program = copy_of_example(name, folder, {"8765": str(port)} if port else {})
-    result = subprocess.run(
-        [sys.executable, str(program), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=True,
-    )
-    assert result.stderr == ""
-    return result.stdout
+    """Run a client of the examples, on another port unless that is 0."""
+    changes = {"8765": str(port)} if port else {}
+    return output_of(copy_of_example(name, folder, changes), *arguments)
 
 
 def test_the_tutorial(tmp_path: Path, port: int) -> None:
@@ -270,7 +267,4 @@ def test_the_tutorial(tmp_path: Path, port: int) -> None:
 
 def vote(folder: Path, port: int, changes: dict[str, str], *choices: str) -> str:
     changes = {"8765": str(port), **changes}
-    program = copy_of_example("tutorial/vote.py", folder, changes)
-    return subprocess.check_output(
-        [sys.executable, str(program), *choices], text=True, timeout=20
-    )
+    return output_of(copy_of_example("tutorial/vote.py", folder, changes), *choices)

@@ -63,3 +63,16 @@ def copy_of_example(name: str, folder: Path, changes: Mapping[str, str]) -> Path
     copy = folder / example.name
     copy.write_text(text, "utf-8")
     return copy
+
+
+def output_of(program: Path, *arguments: str) -> str:
+    """Run a program that ends by itself, and return what it prints."""
+    result = subprocess.run(
+        [sys.executable, str(program), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert result.stderr == ""
+    return result.stdout
