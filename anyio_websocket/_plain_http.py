@@ -33,6 +33,8 @@ class HTTPRequest:
     body: bytes = b""
     #: the client's address, or a text if the stream has no address
     remote: Endpoint | str = ""
+    #: this side's address, or a text if the stream has no address
+    local: Endpoint | str = ""
 
     @property
     def path(self) -> str:

@@ -27,8 +27,9 @@ _IPV6: Final = re.compile(r"\[[0-9A-Fa-f:.]+(?:%[^\[\]]+)?\](?::[0-9]*)?")
 _NOT_IN_NAME: Final = re.compile(r"[\x00-,/:-@\[-^`{-\x7f]")
 # RFC 1123, and the underscore, which names of services have.
 _LABEL: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
-# Only for errors, so it is compiled when it is needed.
+# These are only for errors, so they are compiled when they are needed.
 _HOST_AND_PORT: Final = r"(?:[^:\[\]]+|\[[^\[\]]*\]?)(?::[0-9]*)?"
+_NAMED_HOST: Final = r"(?:localhost|[\w-]{1,63}(?:\.[\w-]{1,63})+)(?::[0-9]*)?"
 
 
 class Target(NamedTuple):
@@ -58,15 +59,16 @@ def parse(url: object) -> Target:
 
 def _shown(url: str) -> str:
     """Show a URL in an error, without its query, and only if it has no secret."""
-    scheme, _, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
-    # A user name and a password may be anywhere in front of an "@"; and if that is
-    # missing, in the place of host and port.
-    if (
-        scheme.isalpha()
-        and re.fullmatch(_HOST_AND_PORT, rest.partition("/")[0])
-        and not re.search(r"[@\\\s]", url)
-        and url.isprintable()
-    ):
+    # A user name and a password may be anywhere in front of an "@".
+    if re.search(r"[@\\\s]", url) or not url.isprintable():
+        return ""
+    scheme, slashes, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
+    if not slashes:
+        # Only what looks like a host, as anything else may be a secret.
+        host = scheme.partition("/")[0]
+        return f" (in {host})" if re.fullmatch(_NAMED_HOST, host) else ""
+    # If the "@" is missing, they are in the place of host and port.
+    if scheme.isalpha() and re.fullmatch(_HOST_AND_PORT, rest.partition("/")[0]):
         return f" (in {scheme}://{rest})"
     return ""
 

@@ -67,11 +67,11 @@ class PendingHTTP:
         :raises TypeError: if the handler does not return a response
 
         """
-        method, target, headers, body = self._request
-        # Its user may not check types.
-        answer: Any = self._handler(
-            HTTPRequest(method, target, headers, body, self.transport.remote)
+        request = HTTPRequest(
+            *self._request, self.transport.remote, self.transport.local
         )
+        # Its user may not check types.
+        answer: Any = self._handler(request)
         if not inspect.isawaitable(answer):
             raise TypeError(
                 "http_handler must be an async function, but it returned "

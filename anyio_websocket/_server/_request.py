@@ -27,6 +27,8 @@ from .._protocol import (
     ServerHandshake,
     first_proposed,
     header_value,
+    name_of,
+    printable,
 )
 from .._settings import ConnectionSettings, PingCallbacks
 from .._transport import Transport, TransportLost
@@ -256,6 +258,11 @@ class WebSocketRequest(TypedAttributeProvider):
 
     def __init__(self, pending: PendingRequest) -> None:
         self._pending = pending
+
+    def __repr__(self) -> str:
+        # Without the query, which may have a token in it.
+        path = printable(self.path.partition("?")[0])
+        return f"<{type(self).__name__} for {path} by {name_of(self.remote)}>"
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:

@@ -198,6 +198,13 @@ class WebSocketServer:
         self._closing = False
         self._lets_leave = False  # and so, clients that wait in the kernel are let in
 
+    def __repr__(self) -> str:
+        where = ", ".join(
+            place.url if isinstance(place, Endpoint) else place
+            for place in self.listeners
+        )
+        return f"<{type(self).__name__} on {where}>"
+
     @property
     def port(self) -> int:
         """The TCP port on which the server listens; it is known after its end, too.

@@ -67,12 +67,20 @@ class SocketTransport:
 
     @property
     def local(self) -> Endpoint | str:
-        local = self._local or _address(self._socket.getsockname)
-        return endpoint_of(local, is_ssl=self.is_ssl) or repr(self._socket)
+        return self._own_name() or repr(self._socket)
 
     @property
     def remote(self) -> Endpoint | str:
-        return endpoint_of(self._remote, is_ssl=self.is_ssl) or repr(self._socket)
+        if remote := endpoint_of(self._remote, is_ssl=self.is_ssl):
+            return remote
+        # A client of a UNIX socket has no name, but the server's socket has one.
+        local = self._own_name()
+        is_path = isinstance(local, str)
+        return f"a client of {local}" if is_path else repr(self._socket)
+
+    def _own_name(self) -> Endpoint | str | None:
+        local = self._local or _address(self._socket.getsockname)
+        return endpoint_of(local, is_ssl=self.is_ssl)
 
     @property
     def extra_attributes(self) -> Attributes:

@@ -58,7 +58,7 @@ def http_scope(
         "method": request.method,
         "headers": list(request.headers),
         "client": address_of(request.remote),
-        "server": None,
+        "server": address_of(request.local) or _path_in(request.local),
         "extensions": {},
     }
 
@@ -76,6 +76,11 @@ def _common(
         "root_path": root_path,
         "state": dict(state or {}),
     }
+
+
+def _path_in(local: Endpoint | str) -> tuple[str, None] | None:
+    is_path = isinstance(local, str) and local.startswith("/")
+    return (str(local), None) if is_path else None
 
 
 def unix_path(provider: TypedAttributeProvider) -> tuple[str, None] | None:

@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from anyio_websocket import Endpoint, HTTPRequest, HTTPResponse, asgi
+from anyio_websocket.asgi._scope import http_scope
 
 from ..support.memory_servers import raw_client, serving, status_of
 
@@ -91,15 +92,24 @@ async def test_a_page_and_a_websocket_on_one_port() -> None:
 
 
 @pytest.mark.parametrize(("is_ssl", "scheme"), [(True, "https"), (False, "http")])
-def test_the_scope_has_the_address_and_the_scheme(is_ssl: bool, scheme: str) -> None:
+def test_the_scope_has_the_addresses_and_the_scheme(is_ssl: bool, scheme: str) -> None:
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         assert (scope["client"], scope["scheme"]) == (("127.0.0.1", 5), scheme)
+        assert scope["server"] == ("::1", 8765)
         await send(start())
         await send(BODY)
 
-    remote = Endpoint("127.0.0.1", 5, is_ssl)
-    request = HTTPRequest("GET", "/", remote=remote)
+    remote, local = (Endpoint(*at, is_ssl) for at in (("127.0.0.1", 5), ("::1", 8765)))
+    request = HTTPRequest("GET", "/", remote=remote, local=local)
     assert anyio.run(asgi.http_handler(app), request).body == b"ok"
+
+
+@pytest.mark.parametrize(
+    ("local", "server"), [("/run/a", ("/run/a", None)), ("<a stream>", None)]
+)
+def test_the_scope_has_the_path_of_a_unix_socket(local: str, server: object) -> None:
+    request = HTTPRequest("GET", "/", local=local)
+    assert http_scope(request, None, "")["server"] == server
 
 
 def test_what_comes_after_the_response_is_ignored() -> None:

@@ -106,8 +106,12 @@ async def test_a_unix_socket(
         ) as ws:
             await ws.send_message("a")
             assert await ws.get_message() == "a"
+            assert ws.remote == str(path)
+            (theirs,) = server.connections
+            assert theirs.remote == f"a client of {path}"
         await server.aclose()
     assert not path.exists()
+    assert theirs.remote == f"a client of {path}"
 
 
 @no_unix

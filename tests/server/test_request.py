@@ -313,3 +313,13 @@ async def test_G3_a_response_that_cannot_be_sent_ends_the_handshake() -> None:
         decide.set()
         with anyio.fail_after(1):
             await accepted_client(listener)  # there is a slot for it
+
+
+async def test_a_request_shows_what_it_is_for_and_no_secrets() -> None:
+    ours, theirs = memory_stream_pair()
+    head = handshake_request(b"Cookie: secret", line=b"GET /a?token=secret HTTP/1.1")
+    await theirs.send(head)
+    async with anyio.create_task_group() as tasks:
+        request = await wrap_server_stream(tasks, ours)
+        assert repr(request) == f"<WebSocketRequest for '/a' by {ours!r}>"
+        await request.reject(404)

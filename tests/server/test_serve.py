@@ -55,6 +55,18 @@ def test_settings() -> None:
             WebSocketServer(echo, listeners, **{option: math.nan})  # type: ignore[arg-type]
 
 
+async def test_a_server_shows_where_it_listens() -> None:
+    async def handler(request: WebSocketRequest) -> None:
+        raise AssertionError
+
+    listener = MemoryListener()
+    tcp = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with tcp:
+        server = WebSocketServer(handler, [tcp, listener])
+        tcp_url = f"ws://127.0.0.1:{server.listeners[0].port}"  # type: ignore[union-attr]
+        assert repr(server) == f"<WebSocketServer on {tcp_url}, {listener!r}>"
+
+
 async def test_settings_leave_no_port_open() -> None:
     with pytest.raises(ValueError, match="max_message_size"):
         await serve_websocket(echo, "127.0.0.1", 0, None, max_message_size=0)
