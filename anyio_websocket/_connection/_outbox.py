@@ -47,7 +47,6 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Final, TypeVar
 
-from anyio import CancelScope, Lock
 from anyio.lowlevel import (
     cancel_shielded_checkpoint,
     checkpoint,
@@ -60,8 +59,8 @@ from .._transport import Transport, TransportLost
 from ._background import BackgroundTask
 from ._close_state import CloseState
 from ._fairness import LIMIT, MAX_STRETCH, FairnessBudget, LastYield, last_yield
+from ._flushing import Flushing
 from ._joined_frames import MAX_SIZE, join_frames
-from ._queued_messages import QueuedMessages
 
 QUICK_REPLIES: Final = 3  # after which an application is taken to keep up
 
@@ -69,7 +68,7 @@ _T = TypeVar("_T", bound=Sized)
 Rest = Coroutine[Any, Any, None] | None  # what is to be awaited
 
 
-class Outbox(QueuedMessages):
+class Outbox(Flushing):
     """The sending side of one connection.
 
     :param transport: where the bytes go
@@ -81,7 +80,6 @@ class Outbox(QueuedMessages):
 
     __slots__ = (
         "_batch_is_scheduled",
-        "_fairness",
         "_quick_replies_needed",
         "checked_since_receive",
         "last_yield",
@@ -99,8 +97,7 @@ class Outbox(QueuedMessages):
         background: BackgroundTask,
         fairness: FairnessBudget,
     ) -> None:
-        super().__init__(transport, state, background)
-        self._fairness = fairness
+        super().__init__(transport, state, background, fairness)
         self._batch_is_scheduled = False  # whether the next pass writes it
         #: what the connections of this thread share
         self.last_yield: LastYield = last_yield()
@@ -220,30 +217,6 @@ class Outbox(QueuedMessages):
                     self._write_with_close()
         self.drop_queue()
 
-    def is_idle(self) -> bool:
-        """Return whether nothing is pending, and no task writes."""
-        return not (
-            self._is_locked()
-            or self._has_pending()
-            or self._transport.unsent
-            or (self._queue and not self.mid_message)
-        )
-
-    async def flush(self) -> None:
-        """Wait until everything that is pending is written.
-
-        :raises TransportLost: if the stream is lost
-
-        """
-        if not self.is_idle():
-            lock = self._get_lock()
-            await lock.acquire()
-            try:
-                if not self._state.closed:
-                    await self._drain_or_fail(with_queue=True)
-            finally:
-                self._unlock(lock)
-
     # -- without waiting -------------------------------------------------------
 
     def _schedule_batch(self) -> bool:
@@ -295,18 +268,6 @@ class Outbox(QueuedMessages):
         lock = self._get_lock()
         lock.acquire_nowait()
         return self._finish_write(lock)
-
-    async def _finish_write(self, lock: Lock) -> None:
-        try:
-            await self._drain_or_fail()
-            self._fairness.sends = 0  # the task has waited
-        except TransportLost:
-            await self._state.raise_closed()
-        except Exception as exc:
-            self._state.sending_failed(exc)
-            raise
-        finally:
-            self._unlock(lock)
 
     async def send(self, frame: Callable[[_T], Frame], payload: _T) -> None:
         """Send what is no quick reply, or has to wait, or is no message.
@@ -398,53 +359,3 @@ class Outbox(QueuedMessages):
         """
         await cancel_shielded_checkpoint()
         self.last_yield.note()
-
-    def _unlock(self, lock: Lock) -> None:
-        lock.release()
-        self._write_queue_if_free()
-        if self._ping or self._pong or self._close:
-            self._flush_in_background()
-
-    async def _drain(self, *, with_queue: bool) -> None:
-        """Write what is pending, with the lock held."""
-        if with_queue:
-            self._write_queue()
-        while True:
-            if self._transport.unsent:
-                await self._background.writes.flush(self._transport, self._state)
-            if not self._has_pending():
-                return
-            self._write_with_close()
-
-    def _flush_in_background(self) -> None:
-        if not (self.has_job or self._state.stream_lost or self._state.closed):
-            self.has_job = True
-            self._background.start_soon(self._flush_job, self._state.fail)
-
-    async def _flush_job(self) -> None:
-        # Shielded, because a frame that is cut short is worse than a late end: the
-        # transport is closed within the close timeout, which ends the write.
-        with CancelScope(shield=True):
-            try:
-                await self.flush()
-            except TransportLost:
-                pass  # it is recorded
-            finally:
-                self.has_job = False
-                self._write_queue_if_free()
-
-    async def _drain_or_fail(self, *, with_queue: bool = False) -> None:
-        """Write what is pending, with the lock held. If the stream is lost, record it.
-
-        What the peer sent before is read first. Over a stream that takes a moment, in
-        which the lock keeps other senders from writing.
-        """
-        try:
-            await self._drain(with_queue=with_queue)
-        except TransportLost as exc:
-            try:
-                if not self._transport.survives_cancel:
-                    await self._state.read_unread_of_stream()
-            finally:
-                self._state.write_failed(exc.__cause__)
-            raise
