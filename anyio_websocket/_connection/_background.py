@@ -116,9 +116,13 @@ class BackgroundTask:
         self._end_if_unused()
 
     def retain(self) -> None:
-        """Keep the task running until `release`: there may be connections later."""
-        self._retained += 1
+        """Keep the task running until `release`: there may be connections later.
+
+        :raises RuntimeError: if the nursery takes no tasks
+
+        """
         self._start()
+        self._retained += 1
 
     def release(self) -> None:
         """Undo one `retain`."""
@@ -167,8 +171,8 @@ class BackgroundTask:
 
     def _start(self) -> None:
         if not self._running:
-            self._running = True
             self._nursery.start_soon(self._run)
+            self._running = True
 
     async def _run(self) -> None:
         async with create_task_group() as tasks:

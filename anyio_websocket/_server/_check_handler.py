@@ -21,6 +21,12 @@ def check_handlers(handler: object, http_handler: object = None) -> None:
         _check_handler(http_handler, "http_handler")
 
 
+def name_of_handler(handler: object) -> str:
+    """Return what the log calls a handler."""
+    name = getattr(handler, "__qualname__", None)
+    return name if isinstance(name, str) else repr(handler)
+
+
 def _check_handler(handler: object, kind: str) -> None:
     """Check a handler.
 

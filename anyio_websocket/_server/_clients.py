@@ -4,9 +4,9 @@ The task does the TLS handshake, reads the request, and calls the handler.
 
 Theory of operation
 -------------------
-A client's task runs in the nursery of the handlers, inside a shielded cancel scope:
-when the nursery is cancelled, there must still be time to tell each client. So it is
-this module that ends the tasks, in two steps:
+A client's task belongs to the nursery of the handlers (``_handler_nursery``), but runs
+inside a shielded cancel scope: when the nursery is cancelled, there must still be time
+to tell each client. So it is this module that ends the tasks, in two steps:
 
 1. `_close_all` sends a Close to each client with an open connection, and waits for the
    closing handshakes. A client whose request has no response yet gets a 503; if its
@@ -30,14 +30,12 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from anyio import (
     CancelScope,
-    Event,
     create_task_group,
     current_time,
-    get_cancelled_exc_class,
     move_on_after,
 )
 from anyio.lowlevel import checkpoint
@@ -57,6 +55,14 @@ from .._transport import (
 )
 from .._types import Nursery
 from ._admission import Slot
+from ._cancellations import (
+    consists_of,
+    is_cancellation,
+    is_error_or_cancellation,
+    without_cancellations,
+)
+from ._check_handler import name_of_handler
+from ._handler_nursery import HandlerNursery
 from ._handshake import WARNING_INTERVAL, handshake_of, read_request, respond_and_close
 from ._http_handler import PendingHTTP
 from ._request import PendingRequest, WebSocketRequest
@@ -79,6 +85,7 @@ class ClientTasks:
     :param settings: the server's options, checked
     :param observer: is told what becomes of the clients
     :param nursery: the nursery in which the handlers and the background task run
+    :param is_own: whether the current task opened it, as its last one
 
     """
 
@@ -88,6 +95,8 @@ class ClientTasks:
         settings: ServerSettings,
         observer: Observer,
         nursery: Nursery,
+        *,
+        is_own: bool,
     ) -> None:
         self._handler = handler
         self._settings = settings
@@ -95,7 +104,6 @@ class ClientTasks:
         self._tls_warnings = LogThrottle(WARNING_INTERVAL, current_time)
         self._tasks: dict[CancelScope, CancelScope | Pending] = {}
         self._stopped = False
-        self._empty: Event | None = None
         self._observer = observer
         #: knows all connections, and the sums of them
         self.background: BackgroundTask = BackgroundTask(
@@ -105,6 +113,7 @@ class ClientTasks:
             observer=observer,
             totals=Totals(),
         )
+        self._nursery = HandlerNursery(nursery, self.background, is_own=is_own)
 
     def __enter__(self) -> None:
         """Keep the background task running until the block ends."""
@@ -113,46 +122,63 @@ class ClientTasks:
     def __exit__(self, *exc_info: object) -> None:
         self.background.release()
 
-    async def handle(
-        self, stream: Any, context: ssl.SSLContext | None, slot: Slot
-    ) -> None:
-        """Serve a client, and release its slot.
-
-        This is the whole of the client's task.
+    def start(self, stream: Any, context: ssl.SSLContext | None, slot: Slot) -> None:
+        """Start a task that serves a client, and releases its slot.
 
         :param stream: the accepted stream
         :param context: the TLS context if TLS is still to be started on the stream,
             else ``None``
         :param slot: the client's
+        :raises RuntimeError: if the nursery takes no tasks
 
         """
-        transport = (
-            stream if isinstance(stream, SocketTransport) else transport_of(stream)
-        )
-        pending: Pending | None = None
-        with CancelScope(shield=True) as scope:
-            self.background.retain()
-            try:
-                pending = await self._read_request(
-                    *(scope, stream, transport, context, slot)
-                )
-                if pending is not None:
-                    self._tasks[scope] = pending
-                    await self._call_handler(scope, pending)
-            except BaseException as exc:
-                if scope.cancel_called or not _consists_of(_is_cancellation, exc):
-                    raise
-                # While the request was read, or the connection was being closed.
-                _logger.exception(
-                    "%s: its task was cancelled, but not by the server",
-                    name_of(transport.remote),
-                )
-            finally:
-                self.background.release()
-                del self._tasks[scope]
-                slot.release()
-                if self._empty is not None and not self._tasks:
-                    self._empty.set()
+        self._nursery.start(self._handle, stream, context, slot)
+
+    async def handle(
+        self, stream: Any, context: ssl.SSLContext | None, slot: Slot
+    ) -> None:
+        """Do the same in the task that calls this, which is one of the nursery's."""
+        self._nursery.enter()
+        await self._handle(stream, context, slot)
+
+    async def _handle(
+        self, stream: Any, context: ssl.SSLContext | None, slot: Slot
+    ) -> None:
+        try:
+            transport = (
+                stream if isinstance(stream, SocketTransport) else transport_of(stream)
+            )
+            with CancelScope(shield=True) as scope:
+                try:
+                    pending = await self._read_request(
+                        *(scope, stream, transport, context, slot)
+                    )
+                    if pending is not None:
+                        self._tasks[scope] = pending
+                        # Not in another method: while the handler waits, so does its
+                        # caller, and each coroutine takes some 250 bytes.
+                        try:
+                            await self._call_handler(pending)
+                        except BaseException as exc:
+                            await self._on_raised(scope, pending, exc)
+                        else:
+                            await self._on_returned(pending)
+                except BaseException as exc:
+                    if scope.cancel_called or not consists_of(is_cancellation, exc):
+                        raise
+                    # While the request was read, or the connection was being closed.
+                    _logger.exception(
+                        "%s: its task was cancelled, but not by the server",
+                        name_of(transport.remote),
+                    )
+                finally:
+                    del self._tasks[scope]
+        except BaseException as exc:
+            if not self._nursery.passes_on(exc):
+                raise
+        finally:
+            slot.release()
+            self._nursery.leave()
 
     async def close(
         self,
@@ -196,10 +222,7 @@ class ClientTasks:
 
     async def wait_empty(self) -> None:
         """Wait until the last client's task has ended."""
-        while self._tasks:
-            if self._empty is None or self._empty.is_set():
-                self._empty = Event()
-            await self._empty.wait()
+        await self._nursery.wait_empty()
 
     # -- a client --------------------------------------------------------------
 
@@ -276,53 +299,60 @@ class ClientTasks:
             self.background.totals.failed += 1
             self._observer.failed(error, transport)
 
-    async def _call_handler(self, scope: CancelScope, pending: Pending) -> None:
-        code = 1000
-        try:
-            if isinstance(pending, PendingRequest):
-                await self._handler(WebSocketRequest(pending))
-            else:
-                await pending.answer()
-        except Exception as exc:
-            if not _consists_of(pending.is_own, exc):
-                code = 1011
-                if self._settings.handler_errors == "raise":
-                    await self._end_with(pending, code, 500)
-                    raise
-                _log_raised(pending, exc)
-        except BaseException as exc:
-            errors = _without_cancellations(exc)
-            is_fatal = not _consists_of(_is_error_or_cancellation, exc)
-            if scope.cancel_called:  # the server stops, and has told the others
-                with CancelScope(shield=True):
-                    await pending.close(code=1001, status_code=503)
-                if errors is None or is_fatal:
-                    raise
-                # A nursery of the handler's: on trio its group keeps the cancellation.
-                if not _consists_of(pending.is_own, errors):
-                    if self._settings.handler_errors == "raise":
-                        raise
-                    _log_raised(pending, errors)
-                return
-            if is_fatal:
-                await self._end_with(pending, 1001, 503)
-                raise
-            code = 1011
-            if errors is not None and self._settings.handler_errors == "raise":
-                await self._end_with(pending, code, 500)
-                raise errors from None
-            _logger.exception(
-                "%s: the %s was cancelled, but not by the server",
-                *(name_of(pending.transport.remote), pending.handler_name),
+    def _call_handler(self, pending: Pending) -> Awaitable[object]:
+        if isinstance(pending, PendingRequest):
+            return self._handler(WebSocketRequest(pending))
+        return pending.answer()
+
+    async def _on_returned(self, pending: Pending) -> None:
+        if not (pending.has_response or self._stopped):
+            handler = name_of_handler(self._handler)
+            _logger.error(
+                "%s: the handler %s returned without calling request.accept() or "
+                "request.reject(), so the request is rejected with status 500",
+                *(name_of(pending.transport.remote), handler),
             )
-        else:
-            if not (pending.has_response or self._stopped):
-                handler = _name_of_handler(self._handler)
-                _logger.error(
-                    "%s: the handler %s returned without calling request.accept() or "
-                    "request.reject(), so the request is rejected with status 500",
-                    *(name_of(pending.transport.remote), handler),
-                )
+        await pending.close(code=1000, status_code=500)
+
+    async def _on_raised(
+        self, scope: CancelScope, pending: Pending, exc: BaseException
+    ) -> None:
+        """Close a connection whose handler raised; raise what is not its own matter."""
+        code = 1011
+        if isinstance(exc, Exception):
+            if consists_of(pending.is_own, exc):
+                code = 1000
+            elif self._settings.handler_errors == "raise":
+                await self._end_with(pending, code, 500)
+                raise exc
+            else:
+                _log_raised(pending, exc)
+            await pending.close(code=code, status_code=500)
+            return
+        errors = without_cancellations(exc)
+        is_fatal = not consists_of(is_error_or_cancellation, exc)
+        if scope.cancel_called:  # the server stops, and has told the others
+            with CancelScope(shield=True):
+                await pending.close(code=1001, status_code=503)
+            if errors is None or is_fatal:
+                raise exc
+            # A nursery of the handler's: on trio its group keeps the cancellation.
+            if not consists_of(pending.is_own, errors):
+                if self._settings.handler_errors == "raise":
+                    raise exc
+                _log_raised(pending, errors)
+            return
+        if is_fatal:
+            await self._end_with(pending, 1001, 503)
+            raise exc
+        if errors is not None and self._settings.handler_errors == "raise":
+            await self._end_with(pending, code, 500)
+            raise errors from None
+        _logger.error(
+            "%s: the %s was cancelled, but not by the server",
+            *(name_of(pending.transport.remote), pending.handler_name),
+            exc_info=exc,
+        )
         await pending.close(code=code, status_code=500)
 
     async def _end_with(self, pending: Pending, code: int, status_code: int) -> None:
@@ -338,7 +368,7 @@ class ClientTasks:
     # -- the end ---------------------------------------------------------------
 
     async def _on_cancel(self) -> None:
-        """Close all connections, then cancel the handlers.
+        """Close all connections, cancel the handlers, and wait for them.
 
         The background task calls this when the nursery is cancelled.
         """
@@ -347,6 +377,7 @@ class ClientTasks:
             # A request that is being read was cancelled by `_close_all`.
             if not isinstance(state, CancelScope):
                 scope.cancel()
+        await self.wait_empty()
 
     async def _close_all(
         self,
@@ -411,37 +442,7 @@ async def _start_tls(stream: Any, context: ssl.SSLContext) -> Transport:
         raise HandshakeError(f"the TLS handshake failed: {exc!r}") from exc
 
 
-def _consists_of(
-    condition: Callable[[BaseException], bool], exc: BaseException
-) -> bool:
-    """Say whether a condition holds for an exception, or for all of a group."""
-    if isinstance(exc, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", exc)
-        return all(_consists_of(condition, inner) for inner in group.exceptions)
-    return condition(exc)
-
-
 def _is_tls_failure(exc: HandshakeError) -> bool:
     """Say whether client and server disagree about TLS; not if it disconnected."""
     cause = exc.__cause__
     return isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError)
-
-
-def _name_of_handler(handler: Handler) -> str:
-    name = getattr(handler, "__qualname__", None)
-    return name if isinstance(name, str) else repr(handler)
-
-
-def _is_cancellation(exc: BaseException) -> bool:
-    return isinstance(exc, get_cancelled_exc_class())
-
-
-def _is_error_or_cancellation(exc: BaseException) -> bool:
-    return isinstance(exc, Exception) or _is_cancellation(exc)
-
-
-def _without_cancellations(exc: BaseException) -> BaseException | None:
-    if isinstance(exc, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", exc)
-        return group.split(_is_cancellation)[1]
-    return None

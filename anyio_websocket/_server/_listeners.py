@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import anyio
 from anyio.abc import SocketAttribute
@@ -73,7 +73,19 @@ _CONNECTION_GONE: Final = frozenset(
 # Clients that are accepted without waiting, at the end: the length of Linux's queue.
 MAX_WAITING: Final = 4096
 
-Handle = Callable[[Any, ssl.SSLContext | None, Slot], Coroutine[Any, Any, None]]
+
+class Clients(Protocol):
+    """What serves the accepted streams, and releases their slots: `ClientTasks`."""
+
+    def start(self, stream: Any, context: ssl.SSLContext | None, slot: Slot) -> None:
+        """Serve a stream in a task that this starts."""
+        ...
+
+    async def handle(
+        self, stream: Any, context: ssl.SSLContext | None, slot: Slot
+    ) -> None:
+        """Serve a stream in the task that calls this."""
+        ...
 
 
 class Acceptor:
@@ -119,27 +131,24 @@ class Acceptor:
         return None if sock is None else sock.getsockname()
 
     async def serve(
-        self, handle: Handle, handlers: Nursery, admission: Admission
+        self, clients: Clients, handlers: Nursery, admission: Admission
     ) -> None:
         """Accept until the listener is closed, and start a task for each stream.
 
-        :param handle: called in the task, with the stream, the TLS context and the
-            slot, which it must release
-        :param handlers: the nursery in which the tasks are started
+        :param clients: serves the streams
+        :param handlers: the nursery in which a listener with ``serve()`` starts tasks
         :param admission: asked for a slot for each client
 
         """
         if hasattr(self._listener, "accept"):
             self._own = socket_listener(self._listener)
             listener = self._listener if self._own is None else self._own
-            await self._accept(listener, handle, handlers, admission)
+            await self._accept(listener, clients, admission)
         else:
-            admitted = self._admitted(handle, admission)
+            admitted = self._admitted(clients, admission)
             await self._listener.serve(admitted, handlers)
 
-    async def accept_waiting(
-        self, handle: Handle, handlers: Nursery, admission: Admission
-    ) -> None:
+    async def accept_waiting(self, clients: Clients, admission: Admission) -> None:
         """Accept the clients that wait in the kernel, before the listener is closed.
 
         Closing it would reset their connections. Nothing is waited for, and a client
@@ -165,7 +174,7 @@ class Acceptor:
                 slot.release()
                 await stream.abort()
             else:
-                handlers.start_soon(handle, stream, self._ssl_context, slot)
+                clients.start(stream, self._ssl_context, slot)
 
     async def aclose(self) -> None:
         """Stop listening; a second call does nothing."""
@@ -174,7 +183,7 @@ class Acceptor:
             await self._listener.aclose()
 
     async def _accept(
-        self, listener: Any, handle: Handle, handlers: Nursery, admission: Admission
+        self, listener: Any, clients: Clients, admission: Admission
     ) -> None:
         failures = 0  # in a row
         while True:
@@ -208,7 +217,7 @@ class Acceptor:
                     # Waits if another client is to be dropped for this one, or if a
                     # client of another listener took the last slot.
                     slot = await admission.admit(partial(_remote_of, stream))
-                    handlers.start_soon(handle, stream, self._ssl_context, slot)
+                    clients.start(stream, self._ssl_context, slot)
                 except TooManyError:
                     await _abort(stream)
                 except BaseException:  # cancelled, or the user's nursery is closed
@@ -216,7 +225,7 @@ class Acceptor:
                     raise
 
     def _admitted(
-        self, handle: Handle, admission: Admission
+        self, clients: Clients, admission: Admission
     ) -> Callable[[Any], Coroutine[Any, Any, None]]:
         # The listener cannot be told to stop accepting, so its clients wait here.
         async def handle_stream(stream: Any) -> None:
@@ -228,7 +237,7 @@ class Acceptor:
             except BaseException:
                 await _abort(stream)
                 raise
-            await handle(stream, self._ssl_context, slot)
+            await clients.handle(stream, self._ssl_context, slot)
 
         return handle_stream
 

@@ -263,7 +263,9 @@ class WebSocketServer:
         async with create_task_group() as tasks:
             handlers = tasks if self._handler_nursery is None else self._handler_nursery
             self._opened_at = time.time()
-            self._clients = clients = self._make_clients(handlers)
+            self._clients = clients = self._make_clients(
+                handlers, is_own=self._handler_nursery is None
+            )
             self._listeners_closed = Event()
             try:
                 with clients:
@@ -272,17 +274,12 @@ class WebSocketServer:
                         if not self._closing:
                             for acceptor in self._acceptors:
                                 accepting.start_soon(
-                                    acceptor.serve,
-                                    clients.handle,
-                                    handlers,
-                                    self._admission,
+                                    acceptor.serve, clients, handlers, self._admission
                                 )
                         task_status.started(self)
                     if self._lets_leave:
                         for acceptor in self._acceptors:
-                            await acceptor.accept_waiting(
-                                clients.handle, handlers, self._admission
-                            )
+                            await acceptor.accept_waiting(clients, self._admission)
             finally:
                 with CancelScope(shield=True):
                     await self._close_listeners()

@@ -272,6 +272,34 @@ async def test_E11_every_client_gets_1001() -> None:
 
 
 @pytest.mark.virtual_time
+@pytest.mark.parametrize("own_nursery", [False, True])
+async def test_E11_the_nursery_waits_for_handlers_that_clean_up(
+    own_nursery: bool,
+) -> None:
+    cleaned_up: list[float] = []
+
+    async def handler(request: WebSocketRequest) -> None:
+        try:
+            await request.accept()
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(7)
+                cleaned_up.append(anyio.current_time())
+
+    async with anyio.create_task_group() as handlers:
+        options = {"handler_nursery": handlers} if own_nursery else {}
+        async with serving(handler, disconnect_timeout=1, **options) as (listener, _):
+            peer = await accepted_client(listener)
+            await anyio.wait_all_tasks_blocked()
+            started = anyio.current_time()
+            handlers.cancel_scope.cancel()
+    assert [round(moment - started) for moment in cleaned_up] == [8]
+    assert anyio.current_time() >= cleaned_up[0]
+    await peer.stream.aclose()
+
+
+@pytest.mark.virtual_time
 async def test_handler_nursery_outlives_the_server() -> None:
     async with anyio.create_task_group() as handlers:
         async with serving(echo, handler_nursery=handlers) as (listener, _):
