@@ -155,6 +155,18 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def linkcheck(session: nox.Session) -> None:
+    """Every link of the documentation leads somewhere; it needs the network.
+
+    Names of other projects are looked up in their documentation.
+    """
+    _install(session, "docs", extra="[trio,socks]")
+    build = ("sphinx-build", "-n", "-W", "--keep-going", "-b", "linkcheck")
+    online = {"ANYIO_WEBSOCKET_DOCS_ONLINE": "1"}
+    session.run(*build, "docs", "docs/_build/linkcheck", env=online)
+
+
+@nox.session
 def package(session: nox.Session) -> None:
     """The sdist has all that the repository has, and the wheel works by itself."""
     wheel = _wheel(session)
@@ -303,7 +315,7 @@ def examples(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """What a message costs, beside other libraries; writes bench/report.md and plots.
 
-    It takes 25 minutes, and a machine that does nothing else. Arguments: see
+    It takes 20 minutes, and a machine that does nothing else. Arguments: see
     `python bench/run.py --help`. Two minutes are enough for a few sections and
     libraries; their report is printed: `--only Echo --library anyio_websocket --library
     picows.websockets --rounds 3 --seconds 0.2`.

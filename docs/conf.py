@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import typing
 from pathlib import Path
@@ -19,9 +20,25 @@ copyright = f"2026, {author}"
 version = release = anyio_websocket.__version__
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.doctest", "sphinx_copybutton"]
+# The build must not need the network. Where there is one, as on Read the Docs, names of
+# other projects lead to their documentation.
+if os.environ.get("ANYIO_WEBSOCKET_DOCS_ONLINE") == "1":
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "anyio": ("https://anyio.readthedocs.io/en/stable", None),
+        "trio": ("https://trio.readthedocs.io/en/stable", None),
+    }
+    intersphinx_timeout = 30  # seconds
+# What the examples call, and nobody serves.
+linkcheck_ignore = [r"https?://(localhost|127\.0\.0\.1|([\w-]+\.)*example\.\w+)\b"]
+linkcheck_timeout = 30  # seconds
+linkcheck_retries = 2
 copybutton_prompt_text = "$ "  # of a console, with what it prints below
 copybutton_only_copy_prompt_lines = True
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_title = f"anyio_websocket {version}"
 exclude_patterns = ["_build"]
 
@@ -85,8 +102,8 @@ for _public in [*_all, anyio_websocket.testing.InMemoryClient.__call__]:
         )
 
 nitpicky = True
-# The build must not need the network, so names of other projects lead nowhere. A
-# builtin's name in single backticks is one of those.
+# Without the network, names of other projects lead nowhere. A builtin's name in single
+# backticks is one of those.
 nitpick_ignore_regex = [
     (
         r"py:.*",

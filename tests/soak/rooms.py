@@ -1,4 +1,4 @@
-"""What a room in many processes is made of: Redis, those processes, and nginx.
+"""What a room in many processes is made of: Redis, those processes, and a proxy.
 
 In: the event loops of the processes. Out: the address of the room. The processes are
 those of ``examples/scale_out``, on two "machines", which are two addresses of this one.
@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import anyio
 import psutil
@@ -23,6 +23,7 @@ from ..support.ports import own_port
 from .process import ROOT
 
 EXAMPLE: Final = ROOT / "examples" / "scale_out"
+Proxy = Literal["nginx", "haproxy"]
 MACHINES: Final = ("127.0.0.1", "127.0.0.2")
 
 
@@ -42,8 +43,10 @@ class Service:
 
 
 @asynccontextmanager
-async def service(loops: Sequence[str], folder: Path) -> AsyncGenerator[Service]:
-    """Run Redis, nginx, and a process of the room for each of the loops."""
+async def service(
+    loops: Sequence[str], folder: Path, proxy: Proxy = "nginx"
+) -> AsyncGenerator[Service]:
+    """Run Redis, a proxy, and a process of the room for each of the loops."""
     with ExitStack() as stack:
         port, redis_port, site_port = (
             stack.enter_context(own_port()) for _ in range(3)
@@ -60,8 +63,9 @@ async def service(loops: Sequence[str], folder: Path) -> AsyncGenerator[Service]
                 processes.append(process)
             for process in processes:
                 await _until_it_serves(process)
-            nginx = _nginx(_made(folder / "nginx"), port, site_port)
-            stack.enter_context(running(nginx, folder / "nginx", site_port))
+            start = _nginx if proxy == "nginx" else _haproxy
+            command = start(_made(folder / proxy), port, site_port)
+            stack.enter_context(running(command, folder / proxy, site_port))
             url = f"ws://127.0.0.1:{site_port}/rooms/all"
             yield Service(url, redis_port, processes)
 
@@ -90,15 +94,29 @@ async def _until_it_serves(process: Process) -> None:
         line += await process.stdout.receive()
 
 
-def _nginx(folder: Path, port: int, site_port: int) -> list[str]:
-    """Configure nginx for two machines; return the command that runs it."""
-    site = (EXAMPLE / "nginx.conf").read_text("utf-8")
-    changes = {"listen 80;": f"listen 127.0.0.1:{site_port};"}
+def _example(name: str, port: int, **changes: str) -> str:
+    """Return a configuration of the example, with the addresses of this machine."""
+    text = (EXAMPLE / name).read_text("utf-8")
     for machine, example in zip(MACHINES, ("10.0.0.1", "10.0.0.2"), strict=True):
         changes[f"{example}:8765"] = f"{machine}:{port}"
     for old, new in changes.items():
-        assert old in site
-        site = site.replace(old, new)
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def _haproxy(folder: Path, port: int, site_port: int) -> list[str]:
+    """Configure HAProxy for two machines; return the command that runs it."""
+    at = {"bind :80": f"bind 127.0.0.1:{site_port}"}
+    text = _example("haproxy.cfg", port, **at)
+    (folder / "haproxy.cfg").write_text(text)
+    return ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
+
+
+def _nginx(folder: Path, port: int, site_port: int) -> list[str]:
+    """Configure nginx for two machines; return the command that runs it."""
+    at = {"listen 80;": f"listen 127.0.0.1:{site_port};"}
+    site = _example("nginx.conf", port, **at)
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     folders = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
     (folder / "nginx.conf").write_text(f"""
@@ -123,9 +141,10 @@ def mebibytes(pid: int) -> float:
 
 def cpu_times() -> dict[str, float]:
     """Return the CPU time of the programs that run, in seconds."""
-    times = {"rooms": 0.0, "nginx": 0.0, "redis-server": 0.0}
+    times = {"rooms": 0.0, "proxy": 0.0, "redis-server": 0.0}
     for process in psutil.Process().children(recursive=True):
-        name = process.name() if process.name() in times else "rooms"
+        name = process.name().replace("nginx", "proxy").replace("haproxy", "proxy")
+        name = name if name in times else "rooms"
         spent = process.cpu_times()
         times[name] += spent.user + spent.system
     return times

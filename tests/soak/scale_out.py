@@ -1,9 +1,10 @@
 """A room for thousands in many processes, of which one dies: ``nox -s scale-out``.
 
-COUNT guests are in a room that PROCESSES serve, with Redis between them and nginx in
-front (``rooms.py``). Some of them talk. Then all processes lose their subscription, and
-later one is killed. Its guests come back elsewhere, and no other guest may notice. Each
-has to hear all that Redis has, once and in order. ``scale_out.md`` says what was seen.
+COUNT guests are in a room that PROCESSES serve, with Redis between them and nginx or
+HAProxy in front (``rooms.py``). Some of them talk. Then all processes lose their
+subscription, and later one is killed. Its guests come back elsewhere, and no other
+guest may notice. Each has to hear all that Redis has, once and in order.
+``scale_out.md`` says what was seen.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import coredis
 from anyio_websocket import WebSocketConnection, open_reconnecting, reconnect_delays
 
 from .process import conditions
-from .rooms import EXAMPLE, cpu_times, mebibytes, service
+from .rooms import EXAMPLE, Proxy, cpu_times, mebibytes, service
 
 HERE: Final = Path(__file__).parent
 COUNT: Final = 2000
@@ -59,6 +60,7 @@ class Outcome:
 
     loops: str
     count: int
+    proxy: Proxy = "nginx"
     #: messages that Redis has in the end
     said: int = 0
     #: guests that were connected to the process that died
@@ -236,7 +238,7 @@ async def scale_out(
     :param delays: how long guests wait before they come back
 
     """
-    async with service(loops, folder) as it:
+    async with service(loops, folder, outcome.proxy) as it:
         async with anyio.create_task_group() as tasks:
             crowd = Crowd(it.url, outcome, pause, delays)
             pids = [process.pid for process in it.processes]
@@ -289,14 +291,14 @@ def report(outcomes: list[Outcome]) -> str:
     first = outcomes[0]
     text = f"""# A room in many processes
 
-`nox -s scale-out -- {first.count}`, {conditions()}; Redis and nginx on the same \
-machine, and all guests in one process. Load average when it ended: \
+`nox -s scale-out -- {first.count}`, {conditions()}; Redis and {first.proxy} on the \
+same machine, and all guests in one process. Load average when it ended: \
 {os.getloadavg()[0]:.1f}.
 
 {first.count} guests are in one room, which {PROCESSES} processes serve, two on a port \
-of each of two addresses, behind nginx. {SPEAKERS} of them talk, each every {PAUSE:g} \
-seconds. After a while, all processes lose their subscription, and have it again. Then \
-one is killed. "Broken" counts guests that heard anything else than what Redis has, \
+of each of two addresses, behind {first.proxy}. {SPEAKERS} of them talk, each every \
+{PAUSE:g} seconds. After a while, all processes lose their subscription, and have it \
+again. Then one is killed. "Broken" counts guests that heard anything else than what Redis has, \
 each message once and in order, and guests of other processes that had to connect \
 again.
 
@@ -326,11 +328,11 @@ the process on, among those that had nothing to do with it.
             for delays in (it.at_first, it.unsubscribed, it.after)
         ]
         text += f"| {it.loops} | {' | '.join(cells)} |\n"
-    text += """
+    text += f"""
 What it takes: memory of a process without guests, and for each guest; CPU time for \
 each message that a guest hears.
 
-| processes | MiB | KiB for each guest | rooms, µs | nginx, µs | Redis, µs |
+| processes | MiB | KiB for each guest | rooms, µs | {first.proxy}, µs | Redis, µs |
 | --- | ---: | ---: | ---: | ---: | ---: |
 """
     for it in outcomes:
@@ -346,6 +348,7 @@ def main() -> None:
     parser.add_argument("count", type=int, nargs="?", default=COUNT)
     parser.add_argument("loops", nargs="*", default=[], help="asyncio, trio")
     parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--proxy", choices=["nginx", "haproxy"], default="nginx")
     parser.add_argument("--out", type=Path, default=HERE)
     args = parser.parse_args()
     if unknown := set(args.loops) - {"asyncio", "trio"}:
@@ -354,7 +357,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     outcomes: list[Outcome] = []
     for loop in args.loops or ("asyncio", "trio"):
-        outcome = Outcome(loop, args.count)
+        outcome = Outcome(loop, args.count, args.proxy)
         go = partial(scale_out, seconds=args.seconds, pause=PAUSE)
         with TemporaryDirectory() as folder:
             anyio.run(go, [loop] * PROCESSES, outcome, Path(folder))
