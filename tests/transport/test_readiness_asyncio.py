@@ -5,19 +5,49 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import errno
+import gc
 import importlib
 import select
+import sys
 import weakref
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+import anyio
 import pytest
 
+from anyio_websocket._transport import (
+    _readiness_asyncio,
+    _readiness_future,
+    _readiness_future_py,
+)
 from anyio_websocket._transport._interface import TransportLost
-from anyio_websocket._transport._readiness_asyncio import AsyncioReadiness
 
 from ..support.backends import under_asyncio
+from ..support.modules import imported_anew
 from ..support.sockets import pair, reset
+
+IN_PYTHON = _readiness_future_py.SocketFuture
+IN_C: type | None
+try:
+    from anyio_websocket._transport._waiting import SocketFuture as IN_C
+except ImportError:  # not built, or on Windows
+    IN_C = None
+
+
+@pytest.fixture(params=["C", "Python"], autouse=True)
+def readiness_type(request: pytest.FixtureRequest, monkeypatch: Any) -> type[Any]:
+    """Have connections use the future in C, or that in Python; return the class."""
+    future = IN_C if request.param == "C" else IN_PYTHON
+    if future is None:
+        pytest.skip("_waiting is not built")
+    monkeypatch.setattr(_readiness_future, "SocketFuture", future)
+    new = imported_anew(_readiness_asyncio)
+    for name in ("AsyncioReadiness", "UvloopReadiness"):
+        monkeypatch.setattr(_readiness_asyncio, name, getattr(new, name))
+    assert issubclass(new.AsyncioReadiness, future)
+    return new.AsyncioReadiness  # type: ignore[no-any-return]
 
 
 @under_asyncio
@@ -53,17 +83,19 @@ async def test_a_spurious_wake_up() -> None:
     [asyncio.Task, asyncio.tasks._PyTask],  # type: ignore[attr-defined]
     ids=["c", "python"],
 )
-def test_what_a_task_asks_of_its_future(task_type: type[asyncio.Task[object]]) -> None:
+def test_what_a_task_asks_of_its_future(
+    task_type: type[asyncio.Task[object]], readiness_type: type[Any]
+) -> None:
     """The theory of operation in `_readiness_asyncio` explains each of these."""
     ours = {
         name
-        for base in AsyncioReadiness.__mro__
+        for base in readiness_type.__mro__
         for name in vars(base)
         if name.startswith("_") and name != "_asyncio_future_blocking"
     }
     asked: set[str] = set()
 
-    class Recording(AsyncioReadiness):
+    class Recording(readiness_type):  # type: ignore[misc]
         def __getattribute__(self, name: str) -> object:
             if name not in ours:
                 asked.add(name)
@@ -72,7 +104,7 @@ def test_what_a_task_asks_of_its_future(task_type: type[asyncio.Task[object]]) -
     async def main() -> None:
         loop = asyncio.get_running_loop()
         async with pair() as (transport, theirs):
-            readiness = Recording(loop, transport._socket)
+            readiness: Any = Recording(loop, transport._socket)
             receiving, cancelled = readiness.receive(10), readiness.receive(10)
             asked.clear()
             task = task_type(receiving, loop=loop)
@@ -193,7 +225,9 @@ async def test_an_error_is_released_once_it_was_raised() -> None:
         pass
 
     async with pair() as (transport, _):
-        readiness = AsyncioReadiness(asyncio.get_running_loop(), transport._socket)
+        readiness = _readiness_asyncio.AsyncioReadiness(
+            asyncio.get_running_loop(), transport._socket
+        )
         readiness._error = Error()
         released = weakref.ref(readiness._error)
         with suppress(Error):
@@ -241,3 +275,217 @@ def test_G1_a_selector_that_fails_once_is_asked_again() -> None:
     for loop in loops:
         with asyncio.Runner(loop_factory=loop) as runner:
             runner.run(main())
+
+
+@pytest.mark.parametrize("pure", ["0", "1"])
+def test_the_environment_selects_python(
+    pure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = IN_PYTHON if pure == "1" else IN_C
+    if wanted is None:
+        pytest.skip("_waiting is not built")
+    monkeypatch.setenv("ANYIO_WEBSOCKET_PURE", pure)
+    assert imported_anew(_readiness_future).SocketFuture is wanted
+
+
+@under_asyncio
+async def test_reads_grow_with_what_comes() -> None:
+    async with pair() as (transport, theirs):
+        for size in (10, 5000, 60_000, 5000, 10, 10):
+            theirs.send(bytes(size))
+            received = b""
+            while len(received) < size:
+                data = await transport.receive(100_000)
+                assert data
+                received += data
+            assert received == bytes(size)
+        for size in (20, 20, 5):  # reads that come back full, and one that does not
+            theirs.send(bytes(size))
+            assert await transport.receive(20) == bytes(size)
+        readiness: Any = transport._readiness
+        assert readiness._full_reads == 0
+        assert readiness.may_be_reset is True
+        theirs.send(bytes(300_000))
+        got = 0
+        while got < 300_000:
+            got += len(await transport.receive(131_072) or b"")
+            is_bulk = readiness._is_bulk
+        assert isinstance(is_bulk, bool)
+
+
+@under_asyncio
+async def test_the_end_and_a_reset() -> None:
+    for is_waiting in (True, False):
+        async with pair() as (transport, theirs):
+            task = asyncio.create_task(transport.receive(10))
+            await asyncio.sleep(0)
+            theirs.send(b"1234567890")
+            assert await task == b"1234567890"
+            if is_waiting:
+                task = asyncio.create_task(transport.receive(10))
+                await asyncio.sleep(0)
+                reset(theirs)
+            else:
+                reset(theirs)
+                select.select([transport._socket], [], [])
+                task = asyncio.create_task(transport.receive(10))
+            with pytest.raises(TransportLost) as caught:
+                await task
+            assert isinstance(caught.value.__cause__, ConnectionResetError)
+            assert caught.value.__context__ is caught.value.__cause__
+    async with pair() as (transport, theirs):
+        theirs.close()
+        assert await transport.receive(10) == b""
+
+
+@under_asyncio
+async def test_a_socket_that_somebody_else_closed() -> None:
+    async with pair() as (transport, _):
+        transport._socket.close()
+        with pytest.raises(TransportLost) as caught:
+            await transport.receive(10)
+        assert caught.value.__cause__.errno == errno.EBADF  # type: ignore[union-attr]
+
+
+@under_asyncio
+async def test_an_exception_that_is_no_error_of_the_socket() -> None:
+    class Failing:
+        error: BaseException = MemoryError()
+
+        def fileno(self, _: object = None) -> int:
+            raise self.error
+
+        recv = fileno
+
+    sock: Any = Failing()
+    readiness = _readiness_asyncio.AsyncioReadiness(asyncio.get_running_loop(), sock)
+    for error, raised in (
+        (MemoryError(), TransportLost),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ):
+        sock.error = error
+        with pytest.raises(raised):
+            readiness.receive(10).send(None)
+    readiness._wakeup = lambda _: None
+    readiness._size = 10
+    with pytest.raises(KeyboardInterrupt):
+        readiness._on_readable()  # the loop deals with it, and the task waits on
+    assert not readiness.done()
+
+
+@under_asyncio
+async def test_what_receives_is_a_coroutine() -> None:
+    async with pair() as (transport, theirs):
+        never_begun, begun, thrown, ended = (transport.receive(10) for _ in range(4))
+        assert isinstance(begun, Coroutine)
+        never_begun.close()
+        assert begun.send(None) is transport._readiness
+        begun.close()
+        with pytest.raises(RuntimeError, match="cannot reuse"):
+            begun.send(None)
+        assert thrown.send(None) is transport._readiness
+        with pytest.raises(TransportLost) as caught:
+            thrown.throw(ValueError("thrown"))
+        assert repr(caught.value.__cause__) == "ValueError('thrown')"
+        theirs.send(b"bytes")
+        select.select([transport._socket], [], [])
+        transport._readiness._full_reads = 1
+        with pytest.raises(StopIteration) as stopped:
+            ended.send(None)
+        assert stopped.value.value == b"bytes"
+
+        async def thrown_at(*error: Any) -> None:
+            receiving: Any = transport.receive(10)
+            receiving.send(None)
+            receiving.throw(*error)
+
+        for error in ((KeyError,), (KeyError, KeyError("key"), None), (KeyError(),)):
+            with pytest.raises(TransportLost) as caught:
+                await thrown_at(*error)
+            assert isinstance(caught.value.__cause__, KeyError)
+        with pytest.raises(asyncio.CancelledError):
+            await thrown_at(asyncio.CancelledError())
+        transport.interrupt()
+
+
+@under_asyncio
+async def test_an_interrupt_returns_none() -> None:
+    async with pair() as (transport, _):
+        task = asyncio.create_task(transport.receive(10))
+        await asyncio.sleep(0)
+        transport.interrupt()
+        assert await task is None
+        receiving = transport.receive(10)
+        receiving.send(None)
+        with pytest.raises(StopIteration) as stopped:
+            receiving.send(None)
+        assert stopped.value.value is None
+        readiness: Any = transport._readiness
+        task = asyncio.create_task(readiness.readable())
+        await asyncio.sleep(0)
+        readiness.interrupt()
+        with pytest.raises(anyio.ClosedResourceError):
+            await task
+
+
+@under_asyncio
+async def test_wrong_arguments() -> None:
+    async with pair() as (transport, _):
+        readiness: Any = transport._readiness
+        with pytest.raises(TypeError):
+            readiness.add_done_callback()
+        with pytest.raises((TypeError, TransportLost)):
+            await readiness.receive("10")
+        with pytest.raises(TypeError):
+            _readiness_asyncio.AsyncioReadiness()  # type: ignore[call-arg]
+        receiving = readiness.receive(10)
+        with pytest.raises(TypeError):
+            receiving.throw()
+        receiving.close()
+
+
+@under_asyncio
+async def test_a_cycle_with_a_task_is_collected() -> None:
+    # A task that waits refers to what it waits for, and that to the task.
+    async with pair() as (transport, _):
+        args = asyncio.get_running_loop(), transport._socket
+
+        async def wait() -> None:
+            await transport.receive(10)
+
+        waiting: Any = wait()
+        readiness = waiting.send(None)
+        readiness._wakeup = waiting.send
+        released = weakref.ref(waiting)
+        readiness._unregister()
+        del waiting, readiness, transport._readiness
+        gc.collect()
+        assert released() is None
+        transport._readiness = _readiness_asyncio.AsyncioReadiness(*args)
+
+
+@pytest.mark.skipif(
+    sys.implementation.name != "cpython", reason="others do not count blocks"
+)
+@under_asyncio
+async def test_it_keeps_nothing() -> None:
+    async with pair() as (transport, theirs):
+
+        async def exchange(times: int) -> None:
+            for _ in range(times):
+                task = asyncio.create_task(transport.receive(10))
+                await asyncio.sleep(0)
+                theirs.send(b"text")
+                assert await task == b"text"
+                task = asyncio.create_task(transport.receive(10))
+                await asyncio.sleep(0)
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+                with suppress(KeyError):
+                    transport.receive(10).throw(KeyError())
+
+        await exchange(20)
+        before = sys.getallocatedblocks()
+        await exchange(500)
+        assert sys.getallocatedblocks() - before < 250

@@ -1,0 +1,3 @@
+# The class of _readiness_future_py.py, which documents it.
+
+from ._readiness_future_py import SocketFuture as SocketFuture
