@@ -298,9 +298,9 @@ same machine, and all guests in one process. Load average when it ended: \
 {first.count} guests are in one room, which {PROCESSES} processes serve, two on a port \
 of each of two addresses, behind {first.proxy}. {SPEAKERS} of them talk, each every \
 {PAUSE:g} seconds. After a while, all processes lose their subscription, and have it \
-again. Then one is killed. "Broken" counts guests that heard anything else than what Redis has, \
-each message once and in order, and guests of other processes that had to connect \
-again.
+again. Then one is killed. "Broken" counts guests that heard anything else than what \
+Redis has, each message once and in order, and guests of other processes that had to \
+connect again.
 
 | processes | messages | heard | cut off | back after, s: median / last | had missed \
 | broken |
