@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "measured: measure memory, CPU time or delays; not for coverage"
     )
+    gc.disable()  # until all tests are collected: nearly all that is made stays
     # A shell that runs this in the background has it ignore Ctrl-C, and the programs
     # that tests start would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -55,6 +56,7 @@ def pytest_collection_finish() -> None:
     # many collections that tests ask for: it was 100 ms for each.
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -10,6 +10,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -50,14 +51,13 @@ IN_C = ("_protocol._speedups", "_transport._fan_out", "_transport._waiting")
 KNOWS_A_BACKEND = "_transport._readiness"
 
 
-def modules() -> dict[str, ast.Module]:
-    """Parse every module; its name is relative to the package, whose own is empty."""
-    trees: dict[str, ast.Module] = {}
+def modules() -> dict[str, Path]:
+    """Find every module; its name is relative to the package, whose own is empty."""
+    paths: dict[str, Path] = {}
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
-        name = ".".join(part for part in parts if part != "__init__")
-        trees[name] = ast.parse(path.read_text("utf-8"), str(path))
-    return trees
+        paths[".".join(part for part in parts if part != "__init__")] = path
+    return paths
 
 
 def relative(path: Path) -> str:
@@ -74,6 +74,12 @@ FOLDERS = ALL_FOLDERS - PUBLIC
 SHARED = TOP - PUBLIC - FOLDERS
 
 
+@cache
+def tree_of(name: str) -> ast.Module:
+    """Parse a module. Not while tests are collected, as each worker does that."""
+    return ast.parse(MODULES[name].read_text("utf-8"), str(MODULES[name]))
+
+
 def folder_of(name: str) -> str:
     """Name the folder that a module belongs to, or that is the module."""
     top = name.partition(".")[0]
@@ -85,7 +91,7 @@ def imported(name: str) -> Iterator[str]:
     package = ["anyio_websocket", *name.split(".")] if name else ["anyio_websocket"]
     if name and name not in ALL_FOLDERS:
         package.pop()
-    for node in ast.walk(MODULES[name]):
+    for node in ast.walk(tree_of(name)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name
@@ -96,6 +102,7 @@ def imported(name: str) -> Iterator[str]:
                 yield f"{source}.{alias.name}"
 
 
+@cache
 def arrows(name: str) -> set[str]:
     """Name the modules that a module imports from."""
     found: set[str] = set()
@@ -108,15 +115,12 @@ def arrows(name: str) -> set[str]:
     return found
 
 
-GRAPH = {name: arrows(name) for name in MODULES}
-
-
 def reachable(name: str) -> set[str]:
     """Name the modules that a module imports from, directly or through others."""
     found: set[str] = set()
     todo = [name]
     while todo:
-        fresh = GRAPH[todo.pop()] - found
+        fresh = arrows(todo.pop()) - found
         found |= fresh
         todo += fresh
     return found
@@ -124,9 +128,9 @@ def reachable(name: str) -> set[str]:
 
 def test_the_graph_was_read() -> None:
     assert MAY_USE.keys() == FOLDERS
-    assert GRAPH[""] >= {"_client", "_server", "_connection"}
-    assert GRAPH["_connection"] >= {"_connection._connection", "_connection._core"}
-    assert GRAPH["_client._open"] >= {"_connection", "_client._url", "_options"}
+    assert arrows("") >= {"_client", "_server", "_connection"}
+    assert arrows("_connection") >= {"_connection._connection", "_connection._core"}
+    assert arrows("_client._open") >= {"_connection", "_client._url", "_options"}
     assert "anyio.abc.AsyncResource" in set(imported("_connection._connection"))
 
 
@@ -145,11 +149,11 @@ def test_imports_point_one_way_and_to_the_folder(name: str) -> None:
         allowed -= SHARED
     if folder != "_cli" and name != "__main__":
         allowed -= {"_cli"}
-    assert not GRAPH[name] - allowed
+    assert not arrows(name) - allowed
 
 
 def test_no_cycle() -> None:
-    TopologicalSorter(GRAPH).prepare()
+    TopologicalSorter({name: arrows(name) for name in MODULES}).prepare()
 
 
 @pytest.mark.parametrize("folder", sorted(ALL_FOLDERS))
@@ -158,11 +162,11 @@ def test_a_folder_lists_what_others_use(folder: str) -> None:
 
     A public one may end as that of the package does, with what names the names' module.
     """
-    body = MODULES[folder].body
+    body = tree_of(folder).body
     names: set[str] = set()
     if folder in PUBLIC:
         body = body[:-3]
-        assert ast.unparse(MODULES[folder].body[-1]) == "del _set_modules"
+        assert ast.unparse(tree_of(folder).body[-1]) == "del _set_modules"
     for node in body:
         assert isinstance(node, ast.Expr | ast.ImportFrom | ast.Assign), ast.dump(node)
         if isinstance(node, ast.ImportFrom) and node.module != "__future__":
@@ -190,19 +194,17 @@ def test_what_a_module_may_know(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_what_a_module_looks_like(name: str) -> None:
-    tree = MODULES[name]
-    assert ast.get_docstring(tree)
+    assert ast.get_docstring(tree_of(name))
     assert "util" not in name  # says nothing about what is in it
-    path = ROOT / name.replace(".", "/")
-    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
+    assert len(MODULES[name].read_text("utf-8").splitlines()) <= MAX_LINES
 
 
 def test_the_protocol_never_awaits() -> None:
     waits = (ast.AsyncFor, ast.AsyncFunctionDef, ast.AsyncWith, ast.Await)
-    for name, tree in MODULES.items():
+    for name in MODULES:
         if folder_of(name) == "_protocol":
-            assert not any(isinstance(node, waits) for node in ast.walk(tree)), name
+            nodes = ast.walk(tree_of(name))
+            assert not any(isinstance(node, waits) for node in nodes), name
 
 
 def does_something(tree: ast.Module) -> bool:
@@ -220,9 +222,9 @@ def does_something(tree: ast.Module) -> bool:
 def test_what_needs_no_sibling_has_a_test_module(name: str) -> None:
     """A module that builds on no other of its folder can be tested alone, and is."""
     folder = folder_of(name)
-    siblings = {other for other in GRAPH[name] if other.startswith(f"{folder}.")}
-    needs = {other for other in siblings if does_something(MODULES[other])}
-    if does_something(MODULES[name]) and not needs:
+    siblings = {other for other in arrows(name) if other.startswith(f"{folder}.")}
+    needs = {other for other in siblings if does_something(tree_of(other))}
+    if does_something(tree_of(name)) and not needs:
         interface = name.rpartition("_")[0]
         if interface in MODULES.keys() - {""}:  # what implements one shares its tests
             name = interface

@@ -114,7 +114,9 @@ def close_payload(code: int, reason: str = "") -> bytes:
 
 def masked(payload: bytes, mask: bytes) -> bytes:
     """XOR a payload with a mask key (RFC 6455 section 5.3)."""
-    return bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+    size = len(payload)
+    key = (mask * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload) ^ int.from_bytes(key)).to_bytes(size)
 
 
 def take_frame(buffer: bytearray) -> Frame | None:
