@@ -19,18 +19,6 @@ nox.options.default_venv_backend = "uv|virtualenv"
 # make it an error.
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
-nox.options.sessions = [
-    "lint",
-    "typing",
-    "docs",
-    "package",
-    "tests",
-    "alone",
-    "interop",
-    "autobahn-quick",
-    "coverage",
-]
-
 # Of all files in what is built, so that two builds are the same, byte for byte.
 EPOCH = os.environ.get("SOURCE_DATE_EPOCH", str(int(time.time())))
 
@@ -38,6 +26,22 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 _CLASSIFIED = nox.project.python_versions(PYPROJECT)  # read from the classifiers
 PYTHONS = [python for python in _CLASSIFIED if not python.endswith("t")]
 FREE_THREADED = [python for python in _CLASSIFIED if python not in PYTHONS]
+
+# What is optional is left out there: the oldest and the newest Python have it.
+PLAIN = PYTHONS[1]
+
+# The oldest Python has its tests in `coverage`, all of them.
+nox.options.sessions = [
+    "lint",
+    "typing",
+    "docs",
+    "package",
+    *(f"tests-{python}" for python in PYTHONS[1:]),
+    "alone",
+    "interop",
+    "autobahn-quick",
+    "coverage",
+]
 
 HAS_COMPILER = shutil.which("cc") is not None
 
@@ -48,11 +52,16 @@ INSTALLED = {"PYTHONSAFEPATH": "1", "ANYIO_WEBSOCKET_INSTALLED": "1"}
 # compiles all tests for itself: 5 s of CPU time of a worker's 11 before its first test.
 COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
 
-# Tests wait for real clocks, so one process more than there are processors (two more
-# disturb what is measured). A free worker takes over what waits for another one.
-PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
-# Where nothing is measured. The last -n counts.
-MORE = ("-n", str((os.cpu_count() or 1) + 2))
+CORES = os.cpu_count() or 1
+# A free worker takes over what waits for another one.
+PARALLEL = ("--dist", "worksteal")
+# Most tests wait now and then, for real clocks, processes and sockets: with only one
+# worker more than there are processors, these were idle for half of the time.
+MANY = ("-n", str(CORES + 3))
+MOST = (*MANY, "-m", "not sweep and not measured")
+# The sweeps never wait, and nothing should disturb what is measured.
+REST = ("-n", str(CORES), "-m", "sweep or measured")
+FOUND_NOTHING = 5  # of pytest's exit codes
 
 # Other libraries, browsers and proxies have a session of their own.
 OTHERS = "--ignore=tests/interop"
@@ -60,8 +69,8 @@ OTHERS = "--ignore=tests/interop"
 # The sweeps, of faults and of cancellations, take half of the time of a run. The newest
 # Python plays them in full, every other one a quarter of them: tests/support/sweeps.py.
 THIN = {"ANYIO_WEBSOCKET_SWEEP": "4"}
-# What measures memory, CPU time or delays is for `tests`.
-UNMEASURED = (*MORE, "-m", "not measured")
+# Of the modules in C, those in Python are used.
+PURE = {"ANYIO_WEBSOCKET_PURE": "1"}
 
 
 @cache
@@ -120,8 +129,13 @@ def _install(session: nox.Session, *groups: str, extra: str = "[trio]") -> None:
 
 
 def _pytest(session: nox.Session, *arguments: str, env: dict[str, str]) -> None:
-    env = INSTALLED | COMPILED | env
-    session.run("pytest", *PARALLEL, *arguments, *session.posargs, env=env)
+    # What was asked for, with -k for example, may all be in another run of the session.
+    allowed = [0, FOUND_NOTHING] if session.posargs else [0]
+    session.run(
+        *("pytest", *PARALLEL, *arguments, *session.posargs),
+        env=INSTALLED | COMPILED | env,
+        success_codes=allowed,
+    )
 
 
 @nox.session
@@ -236,8 +250,8 @@ def quick(session: nox.Session) -> None:
     groups = nox.project.dependency_groups(PYPROJECT, "test", "uvloop", "parity")
     session.install("-e", ".[trio]", *groups)
     session.run(
-        *("pytest", *PARALLEL, *MORE, OTHERS, "-m", "not sweep and not measured"),
-        *("--loops", "asyncio,trio", *session.posargs),
+        *("pytest", *PARALLEL, *MOST, OTHERS, "--loops", "asyncio,trio"),
+        *session.posargs,
         env=COMPILED,
     )
 
@@ -246,36 +260,46 @@ def quick(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests on every event loop, against the installed package.
 
-    What is optional is left out on one Python, and there on all the others: a faster
-    zlib, and the loops in C. The Pythons between the oldest and the newest leave out
-    uvloop, and what measures memory or time.
+    One Python does without what is optional: the modules in C, and a faster zlib. What
+    measures memory or time is left out between the oldest Python and the newest, and
+    uvloop between that one and the newest. The oldest one is not part of a plain `nox`:
+    all tests run there in `coverage`.
     """
-    is_plain = session.python == PYTHONS[0]
+    is_plain = session.python == PLAIN
     _install(
         session,
         *("test", "uvloop", "parity"),
         extra="[trio]" if is_plain else "[trio,fast]",
     )
-    env = {"ANYIO_WEBSOCKET_PURE": str(int(is_plain))}
-    is_newest = session.python == _newest()
-    if not is_newest:
-        env |= THIN
-    chosen = () if is_plain or is_newest else (*UNMEASURED, "--loops", "asyncio,trio")
-    _pytest(session, OTHERS, *chosen, env=env)
+    sweeps = _sweeps(session)
+    if session.python in (PYTHONS[0], _newest()):
+        _pytest(session, OTHERS, *MOST, env={})
+        _pytest(session, OTHERS, *REST, env=sweeps)
+    else:
+        chosen = (*MANY, "-m", "not measured")
+        if is_plain:
+            _pytest(session, OTHERS, *chosen, env=sweeps | PURE)
+        else:
+            _pytest(session, OTHERS, *chosen, "--loops", "asyncio,trio", env=sweeps)
+
+
+def _sweeps(session: nox.Session) -> dict[str, str]:
+    return {} if session.python == _newest() else THIN
 
 
 @nox.session
 def alone(session: nox.Session) -> None:
     """The tests where trio is not installed: nothing may need it on asyncio.
 
-    Neither uvloop nor the tests of the protocol have a part in that.
+    Neither uvloop, nor the tests of the protocol, nor what runs the same lines over and
+    over have a part in that. The modules in C are left out, too.
     """
     _install(session, "test", extra="")
     session.run(
         *("python", "-c", "import importlib.util as u; assert not u.find_spec('trio')")
     )
     chosen = (OTHERS, "--ignore=tests/protocol", "--loops", "asyncio")
-    _pytest(session, *chosen, *UNMEASURED, env=THIN)
+    _pytest(session, *chosen, *MOST, env=PURE)
 
 
 @nox.session
@@ -291,7 +315,7 @@ def interop(session: nox.Session) -> None:
     if shutil.which("npm") is not None:
         with session.chdir("tests/interop/node"):
             session.run("npm", "ci", "--no-audit", "--no-fund", external=True)
-    _pytest(session, *MORE, "tests/interop", env={})
+    _pytest(session, "-n", str(CORES + 2), "tests/interop", env={})
 
 
 @nox.session
@@ -308,7 +332,7 @@ def examples(session: nox.Session) -> None:
         *("interop/test_asgi.py", "interop/test_devtools.py"),
         "interop/test_scale_out.py",
     ]
-    _pytest(session, *(f"tests/{path}" for path in tests), env={})
+    _pytest(session, *MANY, *(f"tests/{path}" for path in tests), env={})
 
 
 @nox.session
@@ -406,11 +430,12 @@ def _autobahn(session: nox.Session, *arguments: str) -> None:
 
 @nox.session(python=PYTHONS[0], venv_backend="uv")
 def coverage(session: nox.Session) -> None:
-    """Every line and branch is run by a test, with the lowest versions allowed.
+    """All tests on the oldest Python; every line and branch is run by one.
 
-    Allowed by pyproject.toml, of what we depend on. The sweeps come afterwards, as they
-    run no line that other tests do not. What measures memory or delays is left out: it
-    would measure coverage's, too.
+    With the lowest versions allowed by pyproject.toml, of what we depend on. The sweeps
+    come afterwards, as they run no line that other tests do not, and what measures
+    memory or delays, as it would measure coverage's, too. Those do without the modules
+    in C, with which the newest Python plays them.
     """
     session.install(
         _wheel(session),
@@ -421,7 +446,7 @@ def coverage(session: nox.Session) -> None:
     )
     data = {"COVERAGE_FILE": str(Path(session.cache_dir, "coverage").resolve())}
     measure = ("--cov", "--cov-report=", "--cov-fail-under=0")
-    chosen = ("-m", "not sweep and not measured", "--timeout", "90")  # it is slower so
-    _pytest(session, OTHERS, *MORE, *measure, *chosen, env=data)
+    patient = ("--timeout", "90")  # it is slower so
+    _pytest(session, OTHERS, *MOST, *measure, *patient, env=data)
     session.run("coverage", "report", env=data)
-    _pytest(session, OTHERS, *MORE, "-m", "sweep and not measured", env=THIN)
+    _pytest(session, OTHERS, *REST, env=_sweeps(session) | PURE)
