@@ -50,6 +50,7 @@ _OUTPUT_STEP: Final = 32768  # bytes that zlib returns at once; the size of its 
 INPUT_STEP: Final = 8192
 _FLUSH: Final = b"\x00\x00\xff\xff"  # the end of each flushed block, which is not sent
 _END: Final = b"\x01\x00\x00\xff\xff"  # an empty final block
+_FLUSH_AND_END: Final = _FLUSH + _END
 
 # final blocks in one message; each needs a new stream, and can be as short as two bytes
 _MAX_FINAL_BLOCKS: Final = 64
@@ -187,12 +188,35 @@ class Inflater:
         self._final_blocks = 0  # in the current message
         self._ended = False  # whether the data so far end with a final block
 
-    def inflate(self, data: bytes | bytearray, budget: float) -> Iterator[bytes]:
+    def inflate_at_once(self, data: bytes, budget: float) -> tuple[bytes, bool]:
+        """Decompress a message that came whole, as far as one step goes.
+
+        :param data: the message, of at most `INPUT_STEP` bytes
+        :param budget: bytes that the message may have
+        :return: what the step yields, and whether that is all. If not, `inflate` goes
+            on
+        :raises ProtocolViolation: if it is not deflated data
+
+        """
+        stream = self._stream
+        if stream is None:
+            stream = self._stream = zlib.decompressobj(-self._bits)
+        size = _OUTPUT_STEP if budget >= _OUTPUT_STEP else int(budget) + 1
+        try:
+            part = stream.decompress(data, size)
+        except zlib.error:
+            raise _cannot_decompress() from None
+        return part, len(part) < size and not (stream.eof or stream.unconsumed_tail)
+
+    def inflate(
+        self, data: bytes | bytearray, budget: float, begun: bytes | None = None
+    ) -> Iterator[bytes]:
         """Decompress a piece of a message, in steps, of which some yield nothing.
 
         :param data: the piece, of at most `INPUT_STEP` bytes
         :param budget: bytes that the message may still have. If there are more, one
             byte more is yielded, and the caller has to stop
+        :param begun: what `inflate_at_once` has returned, as the first step
         :raises ProtocolViolation: if the piece is not deflated data
 
         """
@@ -202,10 +226,13 @@ class Inflater:
             if stream is None:
                 stream = self._stream = zlib.decompressobj(-self._bits)
             size = _OUTPUT_STEP if budget >= _OUTPUT_STEP else int(budget) + 1
-            try:
-                part = stream.decompress(pending, size)
-            except zlib.error:
-                raise _cannot_decompress() from None
+            if begun is not None:
+                part, begun = begun, None
+            else:
+                try:
+                    part = stream.decompress(pending, size)
+                except zlib.error:
+                    raise _cannot_decompress() from None
             budget -= len(part)
             yield part
             if budget < 0:
@@ -243,17 +270,21 @@ class Inflater:
             raise _cannot_decompress()
         try:
             # There must be no output; the limit is 1 because 0 means no limit.
-            part = stream.decompress(_FLUSH, 1)
-            if not stream.eof:  # a sender may mark the flushed block as final
-                if not self._no_context_takeover:
+            if self._no_context_takeover:
+                self._stream = None
+                part = stream.decompress(_FLUSH_AND_END, 1)
+            else:
+                part = stream.decompress(_FLUSH, 1)
+                if stream.eof:
+                    self._stream = None
+                else:
                     stream = stream.copy()
-                stream.decompress(_END, 1)
+                    stream.decompress(_END, 1)
         except zlib.error:
             raise _cannot_decompress() from None
-        if part or not stream.eof or stream.unused_data:
+        # A sender may mark the flushed block as final, and nothing is used after it.
+        if part or not stream.eof or stream.unused_data not in (b"", _END):
             raise _cannot_decompress()
-        if stream is self._stream:
-            self._stream = None
 
 
 def _cannot_decompress() -> ProtocolViolation:

@@ -29,6 +29,7 @@ from typing import Final, NamedTuple
 
 from ._close import NO_STATUS_RCVD
 from ._codec import Close, Codec, Frame, Paused, Ping, Pong, ProtocolViolation
+from ._compressed_frames import DeflateCodec, UndecodedDeflateCodec
 from ._counted import CountedCodec, MessageCounts
 from ._extensions import Extensions
 from ._frames import FrameCodec
@@ -281,7 +282,10 @@ def open_engine(
             decode_text=decode_text,
         )
     else:
-        codec = (FrameCodec if decode_text else UndecodedCodec)(
+        make: type[FrameCodec] = FrameCodec if decode_text else UndecodedCodec
+        if extensions.deflate is not None:
+            make = DeflateCodec if decode_text else UndecodedDeflateCodec
+        codec = make(
             is_client=is_client,
             max_message_size=max_message_size,
             max_fragments=MAX_FRAGMENTS,

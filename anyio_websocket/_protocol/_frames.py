@@ -67,8 +67,8 @@ _RSV: Final = 0x70
 
 # A compressed message may take this many times the limit of the message on the wire,
 # and these bytes more: compressors that flush after every few bytes add six each time.
-_EXPANSION: Final = 2
-_EXPANSION_BYTES: Final = 1024
+EXPANSION: Final = 2
+EXPANSION_BYTES: Final = 1024
 
 # Units of work (see `TURN`).
 _FRAME: Final = 2
@@ -310,7 +310,7 @@ class FrameCodec(FrameWriter):
         if self._opcode and first & 0x0F == _CONTINUATION:
             return self._wire_budget
         if first & _RSV and self._is_compressed(first):
-            return _EXPANSION * self._max_message_size + _EXPANSION_BYTES
+            return EXPANSION * self._max_message_size + EXPANSION_BYTES
         return self._max_message_size
 
     def _begin_message(self, first: int) -> None:

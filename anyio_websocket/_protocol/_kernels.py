@@ -14,6 +14,7 @@ try:
         frame_unmasked,
         make_frame,
         mask,
+        take_compressed,
         take_messages,
         take_undecoded,
     )
@@ -22,6 +23,7 @@ except ImportError:
         frame_unmasked,
         make_frame,
         mask,
+        take_compressed,
         take_messages,
         take_undecoded,
     )
@@ -30,6 +32,7 @@ __all__ = [
     "frame_unmasked",
     "make_frame",
     "mask",
+    "take_compressed",
     "take_messages",
     "take_undecoded",
 ]

@@ -14,6 +14,8 @@ BLOCK: Final = 65536
 
 WHOLE_TEXT: Final = 0x81  # first byte of a frame: FIN, no reserved bits, opcode
 WHOLE_BINARY: Final = 0x82
+_COMPRESSED_TEXT: Final = WHOLE_TEXT | 0x40  # RSV1; RFC 7692 section 6
+_COMPRESSED_BINARY: Final = WHOLE_BINARY | 0x40
 MASKED: Final = 0x80  # a bit of the second byte, whose other bits are the length
 
 _SHORT: Final = 125  # bytes; the longest payload without an extended length
@@ -111,6 +113,42 @@ def take_undecoded(
     """Do what `take_messages` does, and return texts as bytes."""
     messages, end = take_messages(buffer, start, mask_bit, max_size, max_count)
     return [m.encode() if isinstance(m, str) else m for m in messages], end
+
+
+def take_compressed(
+    buffer: bytes, start: int, mask_bit: int, max_size: int
+) -> tuple[int, bytes, int] | None:
+    """Take the payload of a compressed message that is complete, in a single frame.
+
+    :param buffer: received bytes
+    :param start: offset of a frame in the buffer
+    :param mask_bit: ``MASKED`` if frames have to be masked, else 0
+    :param max_size: bytes that the payload may have, less than 64 KiB
+    :return: the first byte of the frame, the payload, and the offset at which the frame
+        ends; ``None`` if it is anything else
+
+    """
+    available = len(buffer) - start
+    if available < 2 or buffer[start] not in (_COMPRESSED_TEXT, _COMPRESSED_BINARY):
+        return None
+    length = buffer[start + 1] ^ mask_bit  # over 127 if the mask bit is wrong
+    begin = start + 2
+    if length == 126 and available >= 4:
+        length = int.from_bytes(buffer[begin : begin + 2], "big")
+        begin += 2
+        if length <= _SHORT:
+            return None
+    elif length > _SHORT:  # one of 64 bits is longer than `max_size`
+        return None
+    if mask_bit:
+        begin += 4
+    end = begin + length
+    if length > max_size or end > len(buffer):
+        return None
+    payload = buffer[begin:end]
+    if mask_bit:
+        payload = bytes(mask(payload, buffer[begin - 4 : begin]))
+    return buffer[start], payload, end
 
 
 def frame_unmasked(message: bytes | str) -> bytes:

@@ -11,6 +11,7 @@
 
 #define WHOLE_TEXT 0x81
 #define WHOLE_BINARY 0x82
+#define RSV1 0x40
 #define MASKED 0x80
 #define KEY_SIZE 4
 
@@ -71,17 +72,18 @@ speedups_mask(PyObject *module, PyObject *const *args, Py_ssize_t count)
     return result;
 }
 
-/* Return whether `in` starts with a complete message in a single frame. If so, `start`
-   is the offset of the mask key (or of the payload, if there is no mask), and `length`
-   that of the payload. */
+/* Return whether `in` starts with a complete message in a single frame, whose reserved
+   bits are `rsv`. If so, `start` is the offset of the mask key (or of the payload, if
+   there is no mask), and `length` that of the payload. */
 static int
-is_whole_message(const unsigned char *in, Py_ssize_t available, int mask_bit,
+is_whole_message(const unsigned char *in, Py_ssize_t available, int rsv, int mask_bit,
                  Py_ssize_t max_size, Py_ssize_t *start, Py_ssize_t *length)
 {
     int size, i;
     uint64_t value;
 
-    if (available < 2 || (in[0] != WHOLE_TEXT && in[0] != WHOLE_BINARY) ||
+    if (available < 2 ||
+        (in[0] != (WHOLE_TEXT | rsv) && in[0] != (WHOLE_BINARY | rsv)) ||
         (in[1] & MASKED) != mask_bit)
         return 0;
     value = in[1] & ~MASKED;
@@ -179,7 +181,7 @@ take(PyObject *const *args, Py_ssize_t count, int undecoded)
     if (messages == NULL)
         return NULL;
     while (max_count-- > 0 &&
-           is_whole_message((unsigned char *)buffer + offset, size - offset,
+           is_whole_message((unsigned char *)buffer + offset, size - offset, 0,
                             (int)mask_bit, max_size, &start, &length)) {
         message = decode_message(buffer + offset, (int)mask_bit, start, length,
                                  undecoded);
@@ -211,6 +213,49 @@ static PyObject *
 speedups_take_undecoded(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     return take(args, count, 1);
+}
+
+static PyObject *
+speedups_take_compressed(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    char *buffer;
+    Py_ssize_t size, offset, max_size, start, length;
+    long mask_bit;
+    PyObject *payload;
+
+    if (count != 4) {
+        PyErr_SetString(PyExc_TypeError,
+                        "it takes buffer, start, mask_bit and max_size");
+        return NULL;
+    }
+    if (PyBytes_AsStringAndSize(args[0], &buffer, &size) < 0)
+        return NULL;
+    offset = PyLong_AsSsize_t(args[1]);
+    mask_bit = PyLong_AsLong(args[2]);
+    max_size = PyLong_AsSsize_t(args[3]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (offset < 0 || offset > size || max_size < 0) {
+        PyErr_SetString(PyExc_ValueError, "start must be inside the buffer");
+        return NULL;
+    }
+    buffer += offset;
+    if (!is_whole_message((unsigned char *)buffer, size - offset, RSV1, (int)mask_bit,
+                          max_size, &start, &length))
+        Py_RETURN_NONE;
+    payload = PyBytes_FromStringAndSize(NULL, length);
+    if (payload == NULL)
+        return NULL;
+    if (mask_bit) {
+        apply_mask(PyBytes_AsString(payload), buffer + start + KEY_SIZE, length,
+                   buffer + start);
+        start += KEY_SIZE;
+    }
+    else {
+        memcpy(PyBytes_AsString(payload), buffer + start, length);
+    }
+    return Py_BuildValue("iNn", (unsigned char)buffer[0], payload,
+                         offset + start + length);
 }
 
 /* Build a frame around bytes, or around a text, which is encoded as UTF-8. NULL as `key`
@@ -286,6 +331,8 @@ static PyMethodDef methods[] = {
      "Take messages out of a buffer while they are complete and in a single frame."},
     {"take_undecoded", (PyCFunction)(void (*)(void))speedups_take_undecoded,
      METH_FASTCALL, "Do the same, and return texts as bytes."},
+    {"take_compressed", (PyCFunction)(void (*)(void))speedups_take_compressed,
+     METH_FASTCALL, "Take the payload of a compressed message in a single frame."},
     {"make_frame", (PyCFunction)(void (*)(void))speedups_make_frame, METH_FASTCALL,
      "Build a frame."},
     {"frame_unmasked", speedups_frame_unmasked, METH_O, "Frame a message without a mask."},

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from anyio_websocket._protocol import Close, Ping, Pong, _deflate
 from anyio_websocket._protocol._codec import ProtocolViolation, Received
+from anyio_websocket._protocol._compressed_frames import DeflateCodec
 from anyio_websocket._protocol._deflate import Inflater
 from anyio_websocket._protocol._frames import FrameCodec
 from anyio_websocket._protocol._permessage_deflate import (
@@ -67,8 +68,8 @@ def codec_of(
     limit: float = LIMIT,
     deflate: PerMessageDeflate | None = None,
     fragments: int = 100_000,
-) -> FrameCodec:
-    return FrameCodec(
+) -> DeflateCodec:
+    return DeflateCodec(
         is_client=is_client,
         max_message_size=limit,
         max_fragments=fragments,

@@ -268,3 +268,58 @@ def test_the_environment_selects_python(
         pytest.skip("_speedups is not built")
     monkeypatch.setenv("ANYIO_WEBSOCKET_PURE", pure)
     assert imported_anew(_kernels).mask is wanted.mask
+
+
+@pytest.mark.parametrize("mask_bit", [0, MASKED])
+@pytest.mark.parametrize("first", [0xC1, 0xC2])
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 3000])
+def test_the_payload_of_a_compressed_message_is_taken(
+    kernels: ModuleType, first: int, size: int, mask_bit: int
+) -> None:
+    payload = os.urandom(size)
+    whole = kernels.make_frame(first, payload, KEY if mask_bit else None)
+    take = kernels.take_compressed
+    assert take(whole, 0, mask_bit, size) == (first, payload, len(whole))
+    found = take(b"??" + whole + b"??", 2, mask_bit, 2**13)
+    assert found == (first, payload, 2 + len(whole))
+    # Too long, incomplete, or with the wrong mask bit.
+    if size:
+        assert take(whole, 0, mask_bit, size - 1) is None
+    for end in (*range(8), len(whole) - 1):
+        if end < len(whole):
+            assert take(whole[:end], 0, mask_bit, 2**13) is None
+    assert take(whole, 0, mask_bit ^ MASKED, 2**13) is None
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"\x81\x01a",  # not compressed
+        b"\x41\x01a",  # a fragment
+        b"\xe1\x01a",  # another reserved bit
+        b"\xc9\x01a",  # a Ping
+        b"\xc1\x7e\x00\x7d" + bytes(125),  # a length that is not in its shortest form
+        b"\xc1\x7f" + (65536).to_bytes(8, "big") + bytes(65536),  # longer than allowed
+    ],
+)
+def test_nothing_else_is_taken_for_a_compressed_message(
+    kernels: ModuleType, wire: bytes
+) -> None:
+    assert kernels.take_compressed(wire, 0, 0, 2**13) is None
+
+
+def test_what_take_compressed_in_c_rejects() -> None:
+    if speedups is None:
+        pytest.skip("_speedups is not built")
+    take = speedups.take_compressed
+    for arguments in (
+        (b"", 0, 0),
+        ("", 0, 0, 9),
+        (b"", "0", 0, 9),
+        (b"", 0, 0, None),
+    ):
+        with pytest.raises(TypeError):
+            take(*arguments)
+    for start, size in ((1, 9), (-1, 9), (0, -1)):
+        with pytest.raises(ValueError, match="inside the buffer"):
+            take(b"", start, 0, size)

@@ -10,9 +10,9 @@ import pytest
 from anyio_websocket import PerMessageDeflate
 from anyio_websocket._protocol import Paused
 from anyio_websocket._protocol._codec import TURN, Received
+from anyio_websocket._protocol._compressed_frames import DeflateCodec
 from anyio_websocket._protocol._deflate import INPUT_STEP
 from anyio_websocket._protocol._engine import MAX_FRAGMENTS
-from anyio_websocket._protocol._frames import FrameCodec
 from anyio_websocket._protocol._kernels_py import BLOCK
 from anyio_websocket._protocol._wsproto import WsprotoCodec
 
@@ -28,8 +28,8 @@ class Turn(NamedTuple):
     grown: int  # bytes by which the message became longer
 
 
-def codec_of(is_client: bool) -> FrameCodec:
-    return FrameCodec(
+def codec_of(is_client: bool) -> DeflateCodec:
+    return DeflateCodec(
         is_client=is_client,
         max_message_size=MIB,
         max_fragments=MAX_FRAGMENTS,
@@ -37,7 +37,7 @@ def codec_of(is_client: bool) -> FrameCodec:
     )
 
 
-def turns(codec: FrameCodec, data: bytes) -> Iterator[Turn]:
+def turns(codec: DeflateCodec, data: bytes) -> Iterator[Turn]:
     codec.feed(data)
     left, size = len(data), 0
     while True:
