@@ -10,7 +10,8 @@ from ._socket_listeners import SocketTransportListener, socket_listener
 from ._sockets import SocketTransport
 from ._start_tls import start_tls
 from ._streams import AnyStream, StreamTransport, transport_of
-from ._tls import TlsTransport, check_alpn, check_ssl_context
+from ._tls import TlsTransport
+from ._tls_contexts import check_alpn, check_ssl_context
 
 __all__ = [
     "AnyStream",

@@ -12,7 +12,8 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 
 from ._interface import Transport, TransportLost
 from ._streams import StreamTransport
-from ._tls import TlsTransport, check_alpn
+from ._tls import TlsTransport
+from ._tls_contexts import check_alpn
 
 
 async def start_tls(

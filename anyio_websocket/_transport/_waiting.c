@@ -21,7 +21,7 @@
 
 /* Those of _adaptive_reads.py. */
 #define MAX_FULL_READS 8
-#define SMALL_READ_SIZE 65550
+#define SMALL_READ_SIZE 66048
 
 /* Bytes. After a read that brought more, the next one is the socket's own recv(). This
    allocates for as much as is asked for, and then copies nothing. */

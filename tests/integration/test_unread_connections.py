@@ -27,7 +27,7 @@ from anyio_websocket._transport import (
     transport_of,
 )
 from anyio_websocket._transport._sockets import configure_socket
-from anyio_websocket._transport._tls import MAX_RECORDS
+from anyio_websocket._transport._tls_records import MAX_RECORDS
 from anyio_websocket.testing import Frame, ScriptedPeer, memory_stream_pair
 
 from ..support.backends import under_asyncio

@@ -15,7 +15,8 @@ from anyio_websocket import (
     serve_websocket,
 )
 from anyio_websocket._transport._interface import TransportLost, send
-from anyio_websocket._transport._tls import MAX_RECORDS, TlsTransport
+from anyio_websocket._transport._tls import PIECE, TlsTransport
+from anyio_websocket._transport._tls_records import MAX_PLAINTEXT, MAX_RECORDS
 
 from ..support.tls_ends import pair, strangers
 
@@ -68,6 +69,48 @@ async def test_small_records_are_returned_together(
         with anyio.move_on_after(0.05) as scope:
             await ends.server.receive(None)
         assert scope.cancelled_caught
+
+
+class _Below:
+    """A socket that takes some writes, and keeps all that come then."""
+
+    def __init__(self, takes: int) -> None:
+        self.takes = takes
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> bool:
+        self.writes.append(data)
+        return len(self.writes) <= self.takes
+
+
+@pytest.mark.parametrize(("takes", "writes"), [(3, 3), (1, 3), (0, 2)])
+async def test_F3_a_large_payload_leaves_in_pieces(
+    takes: int, writes: int, client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        payload = BIG[: 2 * PIECE + 1]
+        below = _Below(takes)
+        ends.client._below = below  # type: ignore[assignment]
+        assert ends.client.write(b"head", payload) is (takes == 3)
+        ends.client._below = ends.client_socket
+        # What the socket does not take is kept in one piece, behind what it took.
+        assert len(below.writes) == writes
+        wire = b"".join(below.writes)
+        got = ends.server._decrypt(wire, 2 * len(payload)) or b""
+        while ends.server._has_left:
+            got += ends.server._decrypt(b"", 2 * len(payload)) or b""
+        assert got == b"head" + payload
+
+
+async def test_a_caller_may_ask_for_more_than_there_can_be(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        ends.client.write(b"all of it")
+        assert await ends.server.receive(10 * MAX_PLAINTEXT) == b"all of it"
+        ends.client.write(b"again")
+        await anyio.sleep(0.01)
+        assert ends.server.receive_now(10 * MAX_PLAINTEXT) == b"again"
 
 
 async def test_F3_unsent_records_are_kept(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ssl
-from contextlib import suppress
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
 from anyio_websocket._transport import _tls
+from anyio_websocket._transport._interface import TransportLost
 from anyio_websocket._transport._sockets import SocketTransport
-from anyio_websocket._transport._tls import MAX_RECORDS, TlsTransport
+from anyio_websocket._transport._tls import TlsTransport
+from anyio_websocket._transport._tls_records import MAX_RECORDS
 
 from ..support.tls_ends import Ends, pair, strangers
 
@@ -96,13 +97,9 @@ async def test_F12_records_may_be_cut_anywhere(
         wire = ends.client._outgoing.read()
         got = b""
         for i in range(0, len(wire), size):
-            ends.server._give(wire[i : i + size])
-            if ends.server._incoming.pending:
-                with suppress(ssl.SSLWantReadError):
-                    got += ends.server._read(1000)
+            got += ends.server._decrypt(wire[i : i + size], 1000) or b""
         assert got == b"".join(wanted)
-        assert not ends.server._waiting
-        assert not ends.server._record_left
+        assert not ends.server._has_left
 
 
 async def test_F12_a_handshake_in_records_of_one_byte(
@@ -138,3 +135,51 @@ async def test_E4_a_part_of_a_record_is_a_sign_of_life(
         while not ends.server.peer_active:
             assert ends.server.receive_now(100) is None
             await checkpoint()
+
+
+async def test_C_noise_behind_a_record_does_not_take_its_data(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        ends.client._tls.write(b"last words")
+        noise = b"GET / HTTP/1.1\r\n\r\n" * 20
+        assert ends.client_socket.write(ends.client._outgoing.read() + noise)
+        assert await ends.server.receive(None) == b"last words"
+        with pytest.raises(TransportLost) as caught:
+            await ends.server.receive(None)
+        assert "WRONG_VERSION" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("data", [b"", b"last words"])
+async def test_E7_what_comes_behind_close_notify_is_never_taken(
+    data: bytes, client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        if data:
+            ends.client._tls.write(data)
+        with pytest.raises(ssl.SSLWantReadError):  # for the server's own
+            ends.client._tls.unwrap()
+        wire = ends.client._outgoing.read() + b"\x17\x03\x03\0\7nothing"
+        assert ends.client_socket.write(wire)
+        if data:
+            assert await ends.server.receive(None) == data
+        # The socket is still open.
+        assert await ends.server.receive(None) == b""
+        assert ends.server.receive_now(100) is None
+
+
+async def test_records_are_longer_than_what_is_asked_for(
+    client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    async with pair(client_tls, server_tls) as ends:
+        payload = bytes(range(256)) * 2**8
+        ends.client._tls.write(payload)
+        wire = ends.client._outgoing.read()
+        got = ends.server._decrypt(wire, 20_000)
+        assert got == payload[:20_000]
+        while ends.server._has_left:
+            more = ends.server._decrypt(b"", 9_000)
+            if more is not None:
+                assert len(more) <= 9_000
+                got += more
+        assert got == payload
