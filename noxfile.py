@@ -337,9 +337,10 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """What a message costs, beside other libraries; writes bench/report.md and plots.
+    """What a message costs, beside other libraries; writes a report, tables and plots.
 
-    It takes 20 minutes, and a machine that does nothing else. Arguments: see
+    Those are bench/report.md, the table of the README, and what the documentation
+    shows. It takes 20 minutes, and a machine that does nothing else. Arguments: see
     `python bench/run.py --help`. Two minutes are enough for a few sections and
     libraries; their report is printed: `--only Echo --library anyio_websocket --library
     picows.websockets --rounds 3 --seconds 0.2`.

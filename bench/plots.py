@@ -9,10 +9,20 @@ from pathlib import Path
 import matplotlib as mpl
 from processes import IN_C
 from report import OURS, Section
+from tables import slug
 
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt  # after use(): there may be no screen
+from matplotlib.ticker import MaxNLocator
+
+mpl.rcParams |= {
+    "font.size": 7,
+    "axes.titlesize": 8,
+    "savefig.dpi": 160,
+    "figure.constrained_layout.use": True,
+}
+WIDTH = 7  # inches
 
 OURS_COLOR, OTHER_COLOR = "#d1495b", "#8d99ae"
 # Plots of how long a round trip takes, by section.
@@ -25,8 +35,8 @@ def draw(sections: Sequence[Section], folder: Path) -> None:
         if section.title == "Growth":
             _lines(section, folder / "growth.png")
             continue
-        name = section.title.lower().replace(",", "").replace(" ", "-")
-        _bars(section, folder / f"{name}.png", section.least, section.unit)
+        path = folder / f"{slug(section.title)}.png"
+        _bars(section, path, section.least, section.unit)
         if section.title in LATENCIES:
             _bars(
                 *(section, folder / LATENCIES[section.title]),
@@ -36,10 +46,13 @@ def draw(sections: Sequence[Section], folder: Path) -> None:
 
 
 def _bars(section: Section, path: Path, value: Callable[..., float], unit: str) -> None:
-    """Draw bars; each column has its own scale because of orders of magnitude."""
+    """Draw bars; each column has its own scale because of orders of magnitude.
+
+    The figure is as wide as a page of the documentation, so that its text is legible.
+    """
     figure, panels = plt.subplots(
         *(1, len(section.columns)),
-        figsize=(3.2 * len(section.columns) + 2, 0.3 * len(section.subjects) + 1.2),
+        figsize=(WIDTH, 0.19 * len(section.subjects) + 1.2),
         sharey=True,
         squeeze=False,
     )
@@ -51,18 +64,23 @@ def _bars(section: Section, path: Path, value: Callable[..., float], unit: str) 
     for panel, column in zip(panels[0], section.columns, strict=True):
         values = [value(subject, column) for subject in section.subjects]
         bars = panel.barh(names, values, color=colors)
-        panel.bar_label(bars, fmt="%.3g", padding=2, fontsize=8)
+        panel.bar_label(bars, map(_number, values), padding=2)
         for subject in section.subjects:
             if subject.name == IN_C:  # the limit
                 panel.axvline(value(subject, column), color="black", lw=0.8, ls="--")
-        panel.margins(x=0.2)
+        panel.margins(x=0.45, y=0.02)
         panel.set_title(column)
-        panel.set_xlabel(unit)
+        panel.tick_params(left=False)
+        panel.xaxis.set_major_locator(MaxNLocator(2))
         panel.spines[["top", "right"]].set_visible(False)
     panels[0][0].invert_yaxis()
-    figure.suptitle(section.title)
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    figure.supxlabel(unit)
+    figure.savefig(path, bbox_inches="tight")
     plt.close(figure)
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _lines(section: Section, path: Path) -> None:
@@ -80,5 +98,5 @@ def _lines(section: Section, path: Path) -> None:
     panel.set_ylabel("µs of CPU time per message of 16 B")
     panel.legend()
     panel.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    figure.savefig(path, bbox_inches="tight")
     plt.close(figure)

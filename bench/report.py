@@ -273,14 +273,20 @@ def _goals() -> Iterator[Goal]:
 GOALS = tuple(_goals())
 
 
-def written(sections: Sequence[Section], rounds: int, seconds: float) -> str:
-    """Return the text of the report."""
+def written(
+    sections: Sequence[Section], rounds: int, seconds: float, load: float
+) -> str:
+    """Return the text of the report.
+
+    :param load: the load average of the machine before anything was measured
+    """
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     parts = [
         "# What a message costs",
-        f"""Measured by `nox -s bench`, {rounds} rounds of {seconds:g} s per value; each
-round measures every library once. {machine()}. {packages}. A value is the minimum of
-the rounds, with the median in parentheses; lower is better.""",
+        f"""Measured by `nox -s bench`, {rounds} rounds of {seconds:g} s per value, or
+fewer where one takes long; each round measures every library once. {machine()};
+load average {load:.1f} when it began. {packages}. A value is the minimum of the
+rounds, with the median in parentheses; lower is better.""",
     ]
     for section in sections:
         parts += [f"## {section.title} ({section.unit})", ABOUT[section.title]]

@@ -11,6 +11,7 @@ with both on the same core as well.
 
 from __future__ import annotations
 
+import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -19,6 +20,8 @@ from tempfile import TemporaryDirectory
 
 import figures
 import plots
+import psutil
+import tables
 import trustme
 from clients import CLIENTS
 from figures import FLOOR, Sample
@@ -67,8 +70,13 @@ AT_LEVEL = {1: ("picows.websockets",), 6: ("aiohttp",)}
 ANSWERING = [
     s for s in LIBRARIES if s.name not in ("picows.websockets", "trio-websocket")
 ]
-# Each sample of these opens thousands of connections.
-COSTLY = {"Memory", "Broadcast among stuck peers", "Growth", "Beside health checks"}
+# At most so many rounds of what takes long: each sample of these opens thousands of
+# connections, or is a process of its own.
+ROUNDS = {
+    **dict.fromkeys(("Clients", f"Clients{ON_ONE_CORE}"), 3),
+    **dict.fromkeys(("Memory", "Broadcast among stuck peers", "Growth"), 2),
+    "Beside health checks": 2,
+}
 TLS_HANDSHAKES = {"full": False, "resumed": True}
 TLS = [shape for shape in ECHO if shape.name in ("16 B", "125 B x 100", "64 KiB")]
 
@@ -133,6 +141,7 @@ def sections(args: Namespace, certificate: Path) -> list[Section]:
     seconds: float = args.seconds
     crowd: int = args.crowd
     few = max(1, crowd // 3)
+    fewer = max(1, few // 3)
     rates = {"0 a second": 0, "2000 a second": 2000}
     busy = min(100, crowd)
 
@@ -217,7 +226,7 @@ def sections(args: Namespace, certificate: Path) -> list[Section]:
             fresh_server(
                 lambda process, kind: figures.handshakes(
                     process,
-                    few,
+                    fewer,
                     figures.client_context(certificate),
                     resumed=TLS_HANDSHAKES[kind],
                 ),
@@ -295,6 +304,7 @@ def importing() -> Iterator[Measure]:
 def main() -> None:
     """Measure the selected sections, and report them."""
     args = arguments()
+    load = psutil.getloadavg()[0]
     pin(0, 0)
     with TemporaryDirectory() as folder:
         certificate = Path(folder, "certificate.pem")
@@ -304,10 +314,15 @@ def main() -> None:
         # One file for both sides: the key, the chain, and the authority to trust.
         identity.private_key_and_cert_chain_pem.write_to_path(certificate)
         authority.cert_pem.write_to_path(certificate, append=True)
+        start = time.monotonic()
         with Progress(console=Console(stderr=True)) as progress:
-            for section in wanted:
+            for number, section in enumerate(wanted, 1):
                 measure(section, args.rounds, progress)
-    report = written(wanted, args.rounds, args.seconds)
+                minutes = (time.monotonic() - start) / 60
+                progress.console.print(
+                    f"{number} of {len(wanted)}, {minutes:.1f} min: {section.title}"
+                )
+    report = written(wanted, args.rounds, args.seconds, load)
     out: Path | None = args.out
     if out is None and not (args.only or args.library or args.column or args.before):
         out = HERE
@@ -317,14 +332,16 @@ def main() -> None:
         out.mkdir(exist_ok=True)
         (out / "report.md").write_text(report)
         plots.draw(wanted, out)
+    if out == HERE:
+        tables.main()
 
 
 def arguments() -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     for name, default, text in (
-        ("--rounds", 5, "samples of each value"),
-        ("--seconds", 0.3, "seconds per sample"),
+        ("--rounds", 4, "samples of each value, or fewer where one takes long"),
+        ("--seconds", 0.15, "seconds per sample"),
         ("--crowd", 3000, "idle connections for memory"),
         ("--most", 10_000, "connections for growth, at most"),
     ):
@@ -400,8 +417,7 @@ def selected(args: Namespace, certificate: Path) -> list[Section]:
 
 def measure(section: Section, rounds: int, progress: Progress) -> None:
     """Take the samples of a section."""
-    if section.title in COSTLY:
-        rounds = min(rounds, 3)
+    rounds = min(rounds, ROUNDS.get(section.title, rounds))
     cells = [(s, column) for column in section.columns for s in section.subjects]
     task = progress.add_task(section.title, total=rounds * len(cells))
     with section.measuring as sample:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import anyio_websocket
 
 ROOT = Path(__file__).parents[2]
+BENCH = ROOT / "bench"
 
 
 def test_ci_runs_what_the_readme_says() -> None:
@@ -56,28 +58,47 @@ def test_the_page_of_standards_lists_every_rfc() -> None:
     assert cited == set(re.findall(r":rfc:`(\d+)`", page))
 
 
-def test_the_readme_has_the_figures_of_the_report() -> None:
-    report = (ROOT / "bench" / "report.md").read_text("utf-8")
+def test_the_pages_have_the_figures_of_the_report() -> None:
+    # Nobody types a figure: a complete run of the benchmark writes them, and so does
+    # `python bench/tables.py`.
+    tables = runpy.run_path(str(BENCH / "tables.py"))
+    report = (BENCH / "report.md").read_text("utf-8")
+    written = dict(tables["written"](report, (ROOT / "README.md").read_text("utf-8")))
+    for name, text in written.items():
+        assert (ROOT / name).read_text("utf-8") == text, name
+    assert "\n| anyio_websocket, trio | " in written["README.md"]
+    # Each of them is on a page.
+    pages = [ROOT / "docs" / "topics" / "performance.rst", ROOT / "docs" / "index.rst"]
+    text = "".join(page.read_text("utf-8") for page in pages)
+    shown = {f"bench/{path}" for path in re.findall(r"/bench/(tables/\S+)", text)}
+    assert shown == written.keys() - {"README.md"}
+    plots = set(re.findall(r"/bench/(\S+\.png)", text))
+    assert plots <= {path.name for path in BENCH.glob("*.png")}
 
-    def figures(section: str) -> dict[str, dict[str, str]]:
-        table = re.split(r"^## ", report, flags=re.M)
-        (text,) = [part for part in table if part.startswith(f"{section} (")]
-        header, _, *rows = _cells(text)
-        values = [[value.split(" (")[0] for value in row] for row in rows]
-        return {row[0]: dict(zip(header, row, strict=True)) for row in values}
 
-    echo, memory = figures("Echo"), figures("Memory")
-    header, _, *rows = _cells((ROOT / "README.md").read_text("utf-8"))
-    assert len(rows) == 7
-    for row in rows:
-        *sizes, kib = row[1:]
-        assert sizes == [echo[row[0]][size] for size in header[1:-1]]
-        assert [kib] == list(memory[row[0]].values())[1:]
-
-
-def _cells(text: str) -> list[list[str]]:
-    """Return the cells of the first table."""
-    table = re.search(r"(^\|.+\n)+", text, re.M)
-    assert table is not None
-    lines = table[0].splitlines()
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+def test_the_least_of_a_column_is_in_bold() -> None:
+    tables = runpy.run_path(str(BENCH / "tables.py"))
+    report = "x\n## Echo (µs)\n\n" + "\n".join(
+        (
+            "|  | 16 B | 1 MiB |",
+            "| --- | ---: | ---: |",
+            "| anyio_websocket, asyncio | 9.5 (9.9) | 90 (90) |",
+            "| picows, asyncio | 9.4 (9.9) | 95 (95) |",
+            "| aiohttp, asyncio | 10.0 (11.0) | 80 (99) |",
+            "| anyio_websocket, uvloop | 9.1 (9.1) | 85 (85) |",
+            "| aiohttp, uvloop | 9.0 (9.2) | 85 (85) |",
+            "| anyio_websocket, trio | 30 (30) | 300 (300) |",
+            "| websockets, trio | 60 (60) | 301 (301) |",
+            "| C, epoll | 1.0 (1.0) | 1.0 (1.0) |",
+        )
+    )
+    sections = tables["parsed"](report + "\n")
+    cells = tables["_values"](sections["Echo"][0], is_contest=True)
+    bold = {cell for row in cells for cell in row[1:] if cell.startswith("*")}
+    assert bold == {"**9.0**", "**80**"}
+    _, *ahead = tables["_ahead"](sections)
+    assert ahead == [
+        ["Echo: 16 B", "picows, asyncio", "1.01"],
+        ["Echo: 16 B", "aiohttp, uvloop", "1.01"],
+        ["Echo: 1 MiB", "aiohttp, asyncio", "1.12"],
+    ]
