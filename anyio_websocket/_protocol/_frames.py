@@ -11,12 +11,10 @@ so there is a faster way for those, `take_messages`, which returns several at on
 
 Every other message comes in pieces: it has fragments, or a frame that is longer than
 what was received so far, or it is compressed or very large. Its payload is moved to
-``_message`` as it comes. That is one growing buffer for the whole message, so the
-pieces take no memory of their own, however small they are. Once ``next()`` has returned
-``None``, the receive buffer keeps no more than a part of a header or of a control
-frame. The message's buffer is a ``BytesIO`` because CPython hands out the memory of one
-as the message without a copy: joining 1 MiB takes 20 us, where a ``bytearray`` and
-``bytes`` of it take 800, most of them page faults.
+``_message`` as it comes. That is one growing buffer for the whole message
+(``_message_memory``), so the pieces take no memory of their own, however small they
+are. Once ``next()`` has returned ``None``, the receive buffer keeps no more than a part
+of a header or of a control frame.
 
 A frame is judged by its header: a length that exceeds the limit of the message (1009)
 fails before any of the payload is stored. A compressed message is judged by its header
@@ -53,6 +51,7 @@ from ._frame_writer import FrameWriter
 from ._kernels import mask, take_messages
 from ._kernels_py import BLOCK, MASKED
 from ._kernels_py import mask as mask_in_python
+from ._message_memory import allocate, store
 from ._permessage_deflate import PerMessageDeflate
 
 _CONTINUATION: Final = 0
@@ -322,30 +321,38 @@ class FrameCodec(FrameWriter):
 
     def _read_piece(self) -> bool:
         """Move a piece of payload to the message; say if there was one."""
-        start = self._offset
+        buffer, start = self._buffer, self._offset
         # In pieces, so that masking and inflating take little memory.
-        size = min(self._remaining, INPUT_STEP if self._compressed else BLOCK)
-        piece: bytes | bytearray
-        piece = self._buffer[start : start + size]
-        if not piece:
+        size = INPUT_STEP if self._compressed else BLOCK
+        size = min(self._remaining, size, len(buffer) - start)
+        if not size:
             return False
-        size = len(piece)
         self._offset = start + size
         self._remaining -= size
         self._work += size >> _BYTES
-        if key := self._key:
-            piece = mask(piece, key)
+        key = self._key
+        if key:
             shift = size % 4
             self._key = key[shift:] + key[:shift]
-        if not self._compressed:
-            self._store(piece)
-            if not self._preallocated and BLOCK < self._remaining < 8 * self._size:
-                self._preallocate()
+        assert self._message is not None
+        if self._opcode == _BINARY and not self._compressed:
+            self._size += size  # the header's length was checked
+            store(self._message, buffer, start, size, key)
         else:
-            assert self._inflater is not None
-            self._work += size >> _COMPRESSED_BYTES
-            budget = self._max_message_size - self._size
-            self._parts = self._inflater.inflate(piece, budget)
+            raw = buffer[start : start + size]
+            piece = mask(raw, key) if key else raw
+            if self._compressed:
+                assert self._inflater is not None
+                self._work += size >> _COMPRESSED_BYTES
+                budget = self._max_message_size - self._size
+                self._parts = self._inflater.inflate(piece, budget)
+                return True
+            self._store(piece)
+        # Once an eighth of a large frame was received. Not at the header, because
+        # announcing a length costs the peer nothing, while the memory costs us.
+        if not self._preallocated and BLOCK < self._remaining < 8 * self._size:
+            self._preallocated = True
+            allocate(self._message, min(self._remaining, _MAX_PREALLOCATED))
         return True
 
     def _store_parts(self, parts: Iterator[bytes]) -> None:
@@ -357,21 +364,6 @@ class FrameCodec(FrameWriter):
             if self._work >= TURN:
                 return
         self._parts = None
-
-    def _preallocate(self) -> None:
-        """Allocate the memory for a large frame, once an eighth of it was received.
-
-        Growing in steps costs page faults at each step, 400 us for 1 MiB instead of
-        20. It is not done at the header because announcing a length costs the peer
-        nothing, while the memory costs us.
-        """
-        assert self._message is not None
-        self._preallocated = True
-        size = min(self._remaining, _MAX_PREALLOCATED)
-        end = self._message.tell()
-        self._message.seek(size - 1, io.SEEK_CUR)
-        self._message.write(b"\0")
-        self._message.seek(end)
 
     def _store(self, part: bytes | bytearray) -> None:
         assert self._message is not None

@@ -72,6 +72,38 @@ speedups_mask(PyObject *module, PyObject *const *args, Py_ssize_t count)
     return result;
 }
 
+static PyObject *
+speedups_mask_into(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    const char *key;
+    char *data;
+    Py_ssize_t length, at, start, size;
+    Py_buffer target;
+
+    if (count != 6) {
+        PyErr_SetString(PyExc_TypeError,
+                        "mask_into() takes target, at, data, start, size and key");
+        return NULL;
+    }
+    at = PyLong_AsSsize_t(args[1]);
+    start = PyLong_AsSsize_t(args[3]);
+    size = PyLong_AsSsize_t(args[4]);
+    if (PyErr_Occurred() || PyBytes_AsStringAndSize(args[2], &data, &length) < 0)
+        return NULL;
+    key = key_bytes(args[5]);
+    if (key == NULL || PyObject_GetBuffer(args[0], &target, PyBUF_WRITABLE) < 0)
+        return NULL;
+    if (at < 0 || start < 0 || size < 0 || at > target.len || start > length ||
+        size > target.len - at || size > length - start)
+        PyErr_SetString(PyExc_ValueError, "a piece must be inside of both");
+    else
+        apply_mask((char *)target.buf + at, data + start, size, key);
+    PyBuffer_Release(&target);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 /* Return whether `in` starts with a complete message in a single frame, whose reserved
    bits are `rsv`. If so, `start` is the offset of the mask key (or of the payload, if
    there is no mask), and `length` that of the payload. */
@@ -327,6 +359,8 @@ speedups_frame_unmasked(PyObject *module, PyObject *message)
 static PyMethodDef methods[] = {
     {"mask", (PyCFunction)(void (*)(void))speedups_mask, METH_FASTCALL,
      "Mask or unmask a piece of a payload."},
+    {"mask_into", (PyCFunction)(void (*)(void))speedups_mask_into, METH_FASTCALL,
+     "Mask or unmask a piece of a payload, and write it to where it belongs."},
     {"take_messages", (PyCFunction)(void (*)(void))speedups_take_messages, METH_FASTCALL,
      "Take messages out of a buffer while they are complete and in a single frame."},
     {"take_undecoded", (PyCFunction)(void (*)(void))speedups_take_undecoded,

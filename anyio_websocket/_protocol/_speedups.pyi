@@ -1,6 +1,9 @@
 # The functions of _kernels_py.py, which documents them.
 
 def mask(data: bytes, key: bytes, /) -> bytes | bytearray: ...
+def mask_into(
+    target: memoryview, at: int, data: bytes, start: int, size: int, key: bytes, /
+) -> None: ...
 def take_messages(
     buffer: bytes, start: int, mask_bit: int, max_size: int, max_count: int, /
 ) -> tuple[list[str | bytes], int]: ...

@@ -48,6 +48,15 @@ def test_payloads_are_masked(kernels: ModuleType, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_a_payload_is_masked_into_its_place(kernels: ModuleType, size: int) -> None:
+    data = os.urandom(size + 5)
+    target = bytearray(b"?" * (size + 7))
+    with memoryview(target) as view:
+        kernels.mask_into(view, 3, data, 2, size, KEY)
+    assert target == b"???" + xor(data[2 : 2 + size], KEY) + b"????"
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_frames_are_built(kernels: ModuleType, size: int) -> None:
     payload = os.urandom(size)
     if size < 126:
@@ -323,3 +332,28 @@ def test_what_take_compressed_in_c_rejects() -> None:
     for start, size in ((1, 9), (-1, 9), (0, -1)):
         with pytest.raises(ValueError, match="inside the buffer"):
             take(b"", start, 0, size)
+
+
+def test_what_mask_into_in_c_rejects() -> None:
+    if speedups is None:
+        pytest.skip("_speedups is not built")
+    mask_into = speedups.mask_into
+    target = bytearray(8)
+    for at, start, size in (
+        *((-1, 0, 1), (0, -1, 1), (0, 0, -1)),
+        *((9, 0, 0), (0, 9, 0), (1, 0, 8), (0, 1, 8), (0, 0, 2**62)),
+    ):
+        with pytest.raises(ValueError, match="inside of both"):
+            mask_into(target, at, bytes(8), start, size, KEY)
+    for arguments in (
+        (target, 0, bytes(8), 0, 8),
+        (bytes(8), 0, bytes(8), 0, 8, KEY),
+        (target, 0, bytearray(8), 0, 8, KEY),
+        (target, None, bytes(8), 0, 8, KEY),
+        (target, 0, bytes(8), 0, 8, "four"),
+    ):
+        with pytest.raises((TypeError, BufferError)):
+            mask_into(*arguments)
+    with pytest.raises(ValueError, match="four bytes"):
+        mask_into(target, 0, bytes(8), 0, 8, b"123")
+    assert target == bytes(8)
