@@ -28,8 +28,10 @@ else:
 
 MAX_SHOWN: Final = 60  # characters from the peer that an exception shows
 # One element of the header. Commas separate elements, except in quoted strings.
-_ELEMENT: Final = re.compile(
-    r'(?:[\x20\x21\x23-\x2b\x2d-\x7e]|"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*")+'
+# Compiled when it is used, for custom extensions.
+_ELEMENT: Final = (
+    r"(?:[\x20\x21\x23-\x2b\x2d-\x7e]"
+    r'|"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*")+'
 )
 
 
@@ -196,7 +198,7 @@ def _serialize(extension: Extension, parameters: bool | str) -> str:
     text = extension.name
     if isinstance(parameters, str) and parameters:
         text += f"; {parameters}"
-    if not _ELEMENT.fullmatch(text):
+    if not re.fullmatch(_ELEMENT, text):
         raise ValueError(f"{text!r} cannot be sent in Sec-WebSocket-Extensions")
     return text
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
@@ -130,6 +129,8 @@ def _mapping_check(passwords: Mapping[str, str]) -> Check:
 
 
 def _are_equal(one: str, other: str) -> bool:
+    import hmac  # takes a hundredth of the package's import time; few need it
+
     # compare_digest() tells lengths apart; hashes have one length.
     digests = (hashlib.sha256(text.encode()).digest() for text in (one, other))
     return hmac.compare_digest(*digests)

@@ -21,7 +21,7 @@ RouteHandler = Callable[..., Awaitable[object]]
 _T = TypeVar("_T", bound=RouteHandler)
 
 # <name> or <converter:name>, of a template that is valid
-_PARAMETER: Final = re.compile(r"<(?:([^<>]*):)?[^<>:]*>")
+_PARAMETER: Final = r"<(?:([^<>]*):)?[^<>:]*>"
 
 
 class Router:
@@ -114,7 +114,7 @@ class Router:
         except (LookupError, SyntaxError, TypeError, ValueError) as exc:
             raise ValueError(f"the template {template!r} is not valid: {exc}") from None
         _check_parameters(handler, template, sorted(rule.arguments))
-        key = _PARAMETER.sub(lambda match: f"<{match[1] or 'string'}>", template)
+        key = re.sub(_PARAMETER, lambda match: f"<{match[1] or 'string'}>", template)
         key = key.rstrip("/")
         if key in self._added:
             raise ValueError(
