@@ -584,13 +584,17 @@ async def test_E18_without_anyio_run() -> None:
 @pytest.mark.measured
 @pytest.mark.parametrize("between", ["computes", "sends"])
 async def test_E18_a_pong_leaves_within_20_ms(connect: Maker, between: str) -> None:
+    rounds = 0  # in which the application ran
+
     async with anyio.create_task_group() as tasks:
-        delays: list[float] = []
+        late = 0
         for _ in range(10):
             connection, peer = await connect(tasks)
 
             async def application(connection: WebSocketConnection = connection) -> None:
+                nonlocal rounds
                 while True:
+                    rounds += 1
                     if between == "sends":
                         await connection.send_message("tick")
                     await anyio.sleep(0.001)
@@ -599,14 +603,15 @@ async def test_E18_a_pong_leaves_within_20_ms(connect: Maker, between: str) -> N
                 applications.start_soon(application)
                 for i in range(10):
                     await anyio.sleep(0.0013 * i)
-                    begun = time.perf_counter()
+                    begun, before = time.perf_counter(), rounds
                     await peer.send_frame(PING)
                     while (await peer.receive_frame()).opcode != PONG:
                         pass
-                    delays.append(time.perf_counter() - begun)
+                    delay = time.perf_counter() - begun
+                    # A machine that has no time for us holds up the application, too.
+                    late += delay >= 0.02 and rounds - before > 5
                 applications.cancel_scope.cancel()
             await connection._core.abort()
             await anyio.aclose_forcefully(peer.stream)
-        delays.sort()
-        assert delays[98] < 0.02  # of 100
+        assert late <= 1  # of 100
         tasks.cancel_scope.cancel()

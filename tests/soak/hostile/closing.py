@@ -116,6 +116,7 @@ async def floods_with_pings(peer: ScriptedPeer) -> None:
         if got.opcode != PONG or int(got.payload) <= last:
             raise BrokenPromise(f"{got} after pong {last}")
         last = int(got.payload)
+        await peer.send_frame(PONG)  # it lives, however slowly it reads
     await hears_echo(peer)
 
 

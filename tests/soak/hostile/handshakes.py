@@ -266,7 +266,7 @@ async def dribbles_a_head_without_end(peer: ScriptedPeer) -> None:
     async def send() -> None:
         # It is refused before its end, and then the server goes.
         with suppress(anyio.BrokenResourceError):
-            await dribbled(peer, data, 1000, 0.005)
+            await dribbled(peer, data, 5000, 0.005)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(send)

@@ -19,7 +19,7 @@ from anyio.abc import SocketAttribute
 
 from anyio_websocket.testing import Frame, ScriptedPeer, handshake_request
 
-from ...support.frames import CLOSE, PING, TEXT
+from ...support.frames import CLOSE, PING, PONG, TEXT
 from ..settings import DISCONNECT_TIMEOUT, SLACK
 
 MASK: Final = b"\1\2\3\4"
@@ -114,17 +114,17 @@ async def hears_no(peer: ScriptedPeer, *statuses: int) -> None:
         raise BrokenPromise(f"{status} ({line[:60]!r}) instead of {statuses}")
 
 
-async def next_frame(peer: ScriptedPeer) -> Frame:
-    """Receive a frame in time, skipping those that keep the connection alive."""
-    with within(0, "the next frame"):
+async def next_frame(peer: ScriptedPeer, seconds: float = 0) -> Frame:
+    """Receive a frame in time, answering those that keep the connection alive."""
+    with within(seconds, "the next frame"):
         while (got := await peer.receive_frame()).opcode == PING:
-            pass
+            await peer.send_frame(PONG, got.payload)
     return got
 
 
-async def hears(peer: ScriptedPeer, wanted: Frame) -> None:
+async def hears(peer: ScriptedPeer, wanted: Frame, seconds: float = 0) -> None:
     """Demand a certain frame next."""
-    got = await next_frame(peer)
+    got = await next_frame(peer, seconds)
     if got != wanted:
         got_text = f"{got.opcode} {got.payload[:20]!r} ({len(got.payload)} bytes)"
         raise BrokenPromise(f"{got_text} instead of {wanted.payload[:20]!r}")
