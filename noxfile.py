@@ -162,8 +162,9 @@ def typing(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The documentation builds, every reference leads somewhere, and searches do."""
     _install(session, "docs", extra="[trio,socks]")  # autodoc imports every module
-    build = ("sphinx-build", "-n", "-W", "-T", "-E")  # -E: the search is built as well
-    session.run(*build, "docs", "docs/_build/html")
+    # Both builders take what one of them has read.
+    build = ("sphinx-build", "-n", "-W", "-T", "-d", "docs/_build/doctrees")
+    session.run(*build, "-E", "docs", "docs/_build/html")  # the search is built as well
     session.run("python", "docs/check_search.py", "docs/_build/html")
     session.run(*build, "-q", "-b", "doctest", "docs", "docs/_build/doctest")
 
@@ -298,7 +299,8 @@ def alone(session: nox.Session) -> None:
     session.run(
         *("python", "-c", "import importlib.util as u; assert not u.find_spec('trio')")
     )
-    chosen = (OTHERS, "--ignore=tests/protocol", "--loops", "asyncio")
+    pure = ("--ignore=tests/protocol", "--ignore=tests/fuzz")
+    chosen = (OTHERS, *pure, "--loops", "asyncio")
     _pytest(session, *chosen, *MOST, env=PURE)
 
 
@@ -447,7 +449,6 @@ def coverage(session: nox.Session) -> None:
     )
     data = {"COVERAGE_FILE": str(Path(session.cache_dir, "coverage").resolve())}
     measure = ("--cov", "--cov-report=", "--cov-fail-under=0")
-    patient = ("--timeout", "90")  # it is slower so
-    _pytest(session, OTHERS, *MOST, *measure, *patient, env=data)
+    _pytest(session, OTHERS, *MOST, *measure, env=data)
     session.run("coverage", "report", env=data)
     _pytest(session, OTHERS, *REST, env=_sweeps(session) | PURE)

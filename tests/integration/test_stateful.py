@@ -29,6 +29,7 @@ from anyio_websocket._connection import _decoding, _sent_fragments
 from ..support.backends import Backend, params
 from ..support.peer import linked, linked_by_sockets
 from ..support.steps import Way, cancelled_at, ways
+from ..support.sweeps import EVERY
 
 CLOSING = 3  # seconds
 MARGIN = 0.01  # seconds
@@ -447,11 +448,12 @@ connections = st.builds(
 )
 
 
+@pytest.mark.sweep
 # seconds; it takes few, but to shrink what it finds takes more
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("make_backend", params(virtual_time=True))
 @settings(
-    max_examples=100,
+    max_examples=100 // EVERY,
     phases=set(Phase) - {Phase.explain},  # which traces every line
     suppress_health_check=[HealthCheck.too_slow],
 )
