@@ -20,7 +20,6 @@ mpl.rcParams |= {
     "font.size": 7,
     "axes.titlesize": 8,
     "savefig.dpi": 160,
-    "figure.constrained_layout.use": True,
 }
 WIDTH = 7  # inches
 
