@@ -438,3 +438,6 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
 
     def __str__(self) -> str:
         return self._core.name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"

@@ -57,6 +57,7 @@ async def test_the_attributes_of_a_connection() -> None:
         assert client.handshake_headers == ()
         assert dict(server.handshake_headers)[b"sec-websocket-version"] == b"13"
         assert str(client).startswith("client-")
+        assert repr(client) == f"<WebSocketConnection {client}>"
         assert str(server).startswith("server-")
         assert "MemoryStream" in str(client.local)
         assert "MemoryStream" in str(client.remote)
