@@ -61,8 +61,8 @@ class HTTPRequest:
 class HTTPResponse:
     """The response to an `HTTPRequest`, after which the connection is closed.
 
-    ``Content-Length`` and ``Connection`` are added when it is sent. The body is left
-    out if the method was HEAD.
+    ``Content-Length`` and ``Connection`` are added when it is sent. If the method was
+    HEAD, the body is left out; if it was empty, there is no ``Content-Length``.
 
     :param status_code: the HTTP status, from 200 to 999
     :param body: the body; empty with status 204 and 304, which have none

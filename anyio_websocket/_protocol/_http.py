@@ -276,14 +276,16 @@ def serialize_response(
     :param extra: headers to add, checked already
     :param body: the body; ``None`` sends an empty one
     :param to_head: whether the method was HEAD: then the length of the body is sent,
-        but not the body (RFC 9110 section 9.3.2)
+        but not the body (RFC 9110 section 9.3.2). If the body is empty, it may have
+        been left out already, and nobody knows the length of that of a GET (section
+        8.6)
     :raises ValueError: see `check_response`
     :raises TypeError: see `check_response`
 
     """
     check_response(status_code, body)
     headers = [(b"Connection", b"close")]
-    if status_code not in BODILESS:
+    if status_code not in BODILESS and (body or not to_head):
         headers.append((b"Content-Length", b"%d" % len(body or b"")))
     try:
         phrase = HTTPStatus(status_code).phrase

@@ -99,6 +99,7 @@ async def test_A20_answers_without_a_body() -> None:
         for line, lines in (
             (b"HEAD /200", [b"HTTP/1.1 200 OK", b"Content-Length: 1"]),
             (b"GET /404", [b"HTTP/1.1 404 Not Found", b"Content-Length: 0"]),
+            (b"HEAD /404", [b"HTTP/1.1 404 Not Found"]),
             (b"GET /204", [b"HTTP/1.1 204 No Content"]),
             (b"HEAD /304", [b"HTTP/1.1 304 Not Modified"]),
         ):
