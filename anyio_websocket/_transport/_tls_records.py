@@ -15,17 +15,14 @@ It is given one record at a time, for two more reasons. A ``MemoryBIO`` never gi
 memory back: it would keep as much as the largest read of its connection. And a record
 that was just copied is still in the processor's cache when it is decrypted.
 
-Nearly every message comes in a single record, which is read as ``bytes``. Several are
-read into a buffer, and copied from there once; to append each to those before it would
-copy the first ones again and again. The buffer belongs to no connection, so that idle
-ones keep none. `_decrypt_several` takes one from a list and puts it back, so there are
-as many as there are threads that do this at the same time.
+Several records are joined once. To append each to those before it would copy the first
+ones again and again.
 """
 
 from __future__ import annotations
 
 import ssl
-from typing import Any, Final
+from typing import Final
 
 from ._interface import Transport, TransportLost
 
@@ -39,8 +36,7 @@ MAX_RECORDS: Final = 64
 # Bytes that are returned at once at most.
 MAX_PLAINTEXT: Final = 131_072
 _HEADER: Final = 5  # bytes; the last two are the length of what follows
-
-_buffers: Final[list[memoryview]] = []
+_RECORD: Final = 16_384  # bytes of plaintext in a record (RFC 8446 section 5.1)
 
 
 class TlsRecords:
@@ -159,12 +155,13 @@ class TlsRecords:
         if received:
             self._records = 0
         data = memoryview(self._waiting + received)
-        end = count = 0
+        end = 0
+        room = size
         is_given = self._has_left  # whether OpenSSL may have a whole record
         is_over = False
-        buffer = _buffers.pop() if _buffers else memoryview(bytearray(MAX_PLAINTEXT))
+        pieces: list[bytes] = []
         try:
-            while count < size and not is_over:
+            while room and not is_over:
                 if not is_given:
                     start, end = end, self._end_of_record(data, end)
                     if start == end:
@@ -172,29 +169,28 @@ class TlsRecords:
                     # A part as well: that it cannot be TLS is in the header.
                     self._incoming.write(data[start:end])
                 try:
-                    # An int; typeshed knows this method without a buffer only.
-                    read: Any = self._tls.read(size - count, buffer[count:size])
+                    piece = self._tls.read(min(room, _RECORD))
                 except ssl.SSLWantReadError:  # it is a part, or has no data
                     is_given = False
                 else:
-                    count += read
-                    is_given = count == size or self._incoming.pending > 0
-                    is_over = not read  # close_notify; what follows is never taken
+                    pieces.append(piece)
+                    room -= len(piece)
+                    is_given = not room or self._incoming.pending > 0
+                    is_over = not piece  # close_notify; what follows is never taken
         except ssl.SSLError as exc:
-            if not count:
+            if not pieces:
                 raise
             self._error = exc.with_traceback(None)
             is_over = True
         finally:
-            _buffers.append(buffer)
             if is_over:
                 end = len(data)
             self._waiting = bytes(data[end:])
             if is_over:
-                self._has_left = count > 0
+                self._has_left = room < size
             else:
                 self._has_left = is_given or len(self._waiting) >= _HEADER
-        return bytes(buffer[:count]) if count or is_over else None
+        return b"".join(pieces) if pieces else None
 
     def _end_of_record(self, data: bytes | memoryview, start: int) -> int:
         """Return where a record ends, or what has come of it.
