@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from functools import partial
 from typing import Any
 
@@ -45,6 +46,18 @@ def test_every_row_that_a_peer_can_play_is_played() -> None:
     assert {row for row in rows - played if row[0] in peers} == APPLICATION
 
 
+async def punctual() -> None:
+    """Wait until the event loop has little to do.
+
+    All at once, the scripts would wait for each other longer than their server does.
+    """
+    for _ in range(50):
+        begun = time.monotonic()
+        await anyio.sleep(0.02)
+        if time.monotonic() - begun < 0.04:
+            break
+
+
 @pytest.mark.measured
 @pytest.mark.timeout(120)
 async def test_attacks(
@@ -52,9 +65,9 @@ async def test_attacks(
     client_tls: ssl.SSLContext,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # All scripts share a process with their server: where it gets a tenth of a
-    # processor, some have to wait for the others. The soak is as strict as ever.
-    monkeypatch.setattr(script, "SLACK", 30.0)
+    # All clients share a process with their server, which may get a tenth of a
+    # processor. The soak, where they do not, allows 5 s.
+    monkeypatch.setattr(script, "SLACK", 20.0)
     async with anyio.create_task_group() as tasks:
         serve = partial(serve_websocket, compression=True, **soaked.OPTIONS)
 
@@ -78,8 +91,7 @@ async def test_attacks(
         async with anyio.create_task_group() as attackers:
             for row in ATTACKS.keys() - SLOW:
                 for attack in ATTACKS[row]:
-                    # All at once, they would wait for the CPU longer than allowed.
-                    await anyio.sleep(0.02)
+                    await punctual()
                     attackers.start_soon(play, attack, False)
                     if attack.over == "any":
                         attackers.start_soon(play, attack, True)
