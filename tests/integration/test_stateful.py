@@ -448,7 +448,6 @@ connections = st.builds(
 )
 
 
-@pytest.mark.sweep
 # seconds; it takes few, but to shrink what it finds takes more
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("make_backend", params(virtual_time=True))
