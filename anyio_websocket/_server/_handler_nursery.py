@@ -116,4 +116,7 @@ class HandlerNursery:
 
 
 async def _raise(error: BaseException) -> None:
-    raise error
+    try:
+        raise error
+    finally:
+        del error  # a cycle: its traceback refers to this frame
