@@ -97,6 +97,7 @@ setup(
     ext_modules=[
         extension("_protocol._speedups"),
         extension("_transport._fan_out"),
+        extension("_connection._receiving"),
         extension("_transport._waiting"),
     ]
     if HAS_C

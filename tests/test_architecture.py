@@ -46,7 +46,10 @@ SHARED_MAY_USE = {
 BACKENDS = {"asyncio", "sniffio", "trio", "uvloop"}
 INPUT_OUTPUT = BACKENDS | {"anyio", "select", "selectors", "socket", "ssl"}
 # What is written in C imports no more of ours than what it replaces does.
-IN_C = ("_protocol._speedups", "_transport._fan_out", "_transport._waiting")
+IN_C = (
+    *("_protocol._speedups", "_connection._receiving"),
+    *("_transport._fan_out", "_transport._waiting"),
+)
 # Modules that may name a backend; everywhere else anyio stands between.
 KNOWS_A_BACKEND = "_transport._readiness"
 

@@ -183,7 +183,7 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
         reader = self._core.reader
         if (message := reader.take()) is not None:
             return message
-        return await reader.message()
+        return await reader.next_message()
 
     async def send_json(
         self, obj: Any, *, dumps: Callable[[Any], str | bytes] = json_dumps
@@ -272,7 +272,7 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
         if (message := reader.take()) is not None:
             return message
         try:
-            return await reader.message()
+            return await reader.next_message()
         except ConnectionClosed as exc:
             if exc.clean:
                 self._core.close_state.ended_loop = exc.with_traceback(None)

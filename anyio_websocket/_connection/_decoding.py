@@ -8,11 +8,9 @@ from __future__ import annotations
 from time import monotonic
 from typing import Final
 
-from anyio import current_time
-
 from .._protocol import Close, Engine, Failure, Part, Paused, Ping, Pong
 from .._settings import ConnectionSettings
-from .._transport import Transport
+from .._transport import Transport, current_time
 from ._close_state import CloseState
 from ._fairness import LIMIT, LONG_TURN, FairnessBudget, last_yield
 from ._inbox import INBOX_SIZE, Inbox, Message
@@ -43,21 +41,14 @@ class Decoding(WaitingTasks):
     """
 
     __slots__ = (
-        "_ahead",
-        "_connection",
         "_decode_limit",
         "_engine",
         "_fairness",
         "_handed_over",
-        "_inbox",
         "_last_yield",
-        "_outbox",
-        "_state",
         "_transport",
-        "_undecoded",
         "has_received",
         "pings",
-        "reading",
     )
 
     def __init__(

@@ -33,21 +33,22 @@ returned at once, the outbox collects the replies, which then leave together.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from time import monotonic
-from typing import Final
+from typing import Any, ClassVar, Final
 
 from anyio.lowlevel import checkpoint
 
 from .._protocol import Engine
 from .._settings import ConnectionSettings
-from .._transport import Transport, TransportLost
+from .._transport import SocketTransport, Transport, TransportLost
 from ._close_state import CloseState
 from ._decoding import Decoding
 from ._fairness import LIMIT, MAX_STRETCH, FairnessBudget
 from ._inbox import Message
 from ._outbox import Outbox
 from ._pings import PingInFlight
+from ._receive_kernels import ReaderFields
 from ._waiting_tasks import Gate
 from ._watched import Watched
 
@@ -58,7 +59,7 @@ FULL_READ: Final = 65_536
 class Reader(Decoding):
     """The receiving side of one connection; see `Decoding` for the parameters."""
 
-    __slots__ = ("_is_read_beside", "_receive_size", "_was_full", "reads_begun")
+    __slots__ = ("_is_read_beside",)
 
     reading: bool  # of `Decoding`, said again for pyright's --verifytypes
 
@@ -75,7 +76,11 @@ class Reader(Decoding):
         super().__init__(
             transport, engine, outbox, state, fairness, connection, settings
         )
+        # What receives in C, if the transport is a socket on asyncio.
+        self._future = transport.future if type(transport) is SocketTransport else None
         self._receive_size = settings.receive_buffer_size
+        if self._future is not None:  # it has no default
+            self._receive_size = self._receive_size or FULL_READ
         # Whether the task in receive() wants something else than a message.
         self._is_read_beside = False
         #: how many times a task was in receive()
@@ -126,16 +131,20 @@ class Reader(Decoding):
             self._pass_on()
         return message
 
-    async def message(self, is_next: bool = False, /) -> Message:
+    async def message(
+        self, is_next: bool = False, has_read: bool = False, /
+    ) -> Message:
         """Wait for the next message, which `take` did not return.
 
         :param is_next: whether no other task can be before this one
+        :param has_read: whether this task has just received something
         :raises ConnectionClosed: if there is none, and none will come
 
         """
         try:
-            if (self._receivers or self._woken) and not is_next:
-                await self._wait_in_line(self._gate)
+            if has_read or ((self._receivers or self._woken) and not is_next):
+                if not has_read:
+                    await self._wait_in_line(self._gate)
                 if (message := self.take(True)) is not None:
                     return message
             while True:
@@ -171,6 +180,12 @@ class Reader(Decoding):
         finally:
             if self._receivers or self._others:
                 self._pass_on()
+
+    #: what `get_message` calls. In C it does what `message` does for a message that
+    #: comes alone, and otherwise calls it
+    next_message: ClassVar[Callable[[Any], Coroutine[Any, Any, Message]]] = vars(
+        ReaderFields
+    ).get("next_message", message)
 
     async def begin_fragments(self) -> None:
         """Wait until the next message is for this task, and have it come in parts.
@@ -284,16 +299,14 @@ class Reader(Decoding):
         try:
             data = await self._transport.receive(self._receive_size)
         except TransportLost as exc:
-            self.reading = False
-            self._state.connection_lost(cause=exc.__cause__)
+            self._lost(exc)
         else:
             self.reading = False
             if data:
                 size = len(data)
                 self._was_full = size >= FULL_READ or size == self._receive_size
                 return data
-            elif data is not None:  # None: it is closing, and that interrupted us
-                self._state.connection_lost()
+            self._lost(data)
         finally:
             self.reading = False
             connection = self._connection
@@ -310,7 +323,26 @@ class Reader(Decoding):
         """Forget the connection, which is closed."""
         self._connection = None
 
+    # -- for what does the same as `message` in C ------------------------------
+
+    def _go_on(self) -> Coroutine[Any, Any, Message]:
+        return self.message(True, True)
+
+    def _gave_up(self) -> None:
+        if self._undecoded:
+            self._on_left()
+        if self._receivers or self._others:
+            self._pass_on()
+
     # -- inside ----------------------------------------------------------------
+
+    def _lost(self, outcome: bytes | TransportLost | None) -> None:
+        """Record what `receive` got instead of bytes."""
+        self.reading = False
+        if isinstance(outcome, TransportLost):
+            self._state.connection_lost(cause=outcome.__cause__)
+        elif outcome is not None:  # None: it is closing, and that interrupted us
+            self._state.connection_lost()
 
     async def _read_until(self, done: Callable[[], bool]) -> None:
         try:

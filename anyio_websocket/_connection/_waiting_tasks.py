@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from anyio import Event, get_current_task
 
+from ._receive_kernels import ReaderFields
+
 
 class Gate:
     """What other tasks wait at while a task, its owner, receives a message in parts."""
@@ -26,7 +28,7 @@ class Gate:
             )
 
 
-class WaitingTasks:
+class WaitingTasks(ReaderFields):
     """The part of `Reader` that keeps the tasks which wait, and wakes them.
 
     ``_receivers`` want a message and are woken one by one, first come, first served. A
@@ -41,7 +43,7 @@ class WaitingTasks:
     ``_woken``, so that no other task takes what comes.
     """
 
-    __slots__ = ("_gate", "_others", "_receivers", "_woken")
+    __slots__ = ("_gate",)
 
     def __init__(self) -> None:
         # Lists while tasks wait, which few ever do: an empty list takes 72 bytes, and a

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._connect import check_unix_path, connect, connect_unix, connect_via
 from ._interface import Transport, TransportLost, send
-from ._readiness import can_wait_for_sockets
+from ._readiness import can_wait_for_sockets, current_time
 from ._send_each import send_each
 from ._socket_listeners import SocketTransportListener, socket_listener
 from ._sockets import SocketTransport
@@ -28,6 +28,7 @@ __all__ = [
     "connect",
     "connect_unix",
     "connect_via",
+    "current_time",
     "send",
     "send_each",
     "socket_listener",

@@ -9,8 +9,9 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
+import anyio
 from anyio.lowlevel import current_token
 
 from ._interface import Watcher
@@ -25,6 +26,8 @@ class Readiness(Protocol):
     #: whether bytes were received, and none sent since then. A socket that was reset
     #: takes none, so a successful write clears this
     may_be_reset: bool
+    #: whether `receive` is in C, and what it returns may be sent to from there
+    is_in_c: ClassVar[bool]
 
     def receive(self, size: int) -> Coroutine[Any, Any, bytes | None]:
         """Return some bytes, ``b""`` at the end, ``None`` after `interrupt`.
@@ -74,6 +77,19 @@ class Readiness(Protocol):
 
         The caller closes the socket next.
         """
+
+
+def current_time() -> float:
+    """Return what anyio's function does, also where no task runs.
+
+    That is in a callback of asyncio, which reads while no task does. anyio knows the
+    event loop there only if the program runs under ``anyio.run()``.
+    """
+    try:
+        return anyio.current_time()
+    except RuntimeError:
+        now: float = sys.modules["asyncio"].get_running_loop().time()
+        return now
 
 
 def can_wait_for_sockets() -> bool:

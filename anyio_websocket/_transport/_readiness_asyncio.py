@@ -91,7 +91,7 @@ import operator
 import socket
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 
@@ -136,6 +136,7 @@ class AsyncioReadiness(SocketFuture):
     """
 
     __slots__ = ("_look_is_scheduled", "_watcher", "_writer")
+    is_in_c: ClassVar[bool] = not hasattr(SocketFuture, "_read")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         super().__init__(loop, sock)

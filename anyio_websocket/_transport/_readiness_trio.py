@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 import anyio
 import trio
@@ -61,6 +61,7 @@ class TrioReadiness(AdaptiveReads):
         "_watcher",
         "is_listed",
     )
+    is_in_c: ClassVar[bool] = False
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)

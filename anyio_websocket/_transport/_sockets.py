@@ -86,6 +86,12 @@ class SocketTransport:
     def extra_attributes(self) -> Attributes:
         return socket_attributes(self._socket)
 
+    @property
+    def future(self) -> object | None:
+        """What the reader may receive from in C; ``None`` if that is not possible."""
+        readiness = self._readiness
+        return readiness if readiness.is_in_c else None
+
     def send_now(self, data: bytes) -> int:
         """Send what the socket takes at once, while nothing is unsent.
 

@@ -58,6 +58,16 @@ async def test_cancelled_task() -> None:
 
 
 @under_asyncio
+async def test_a_pong_that_comes_while_no_task_reads() -> None:
+    # It is decoded in a callback, and anyio cannot tell there which event loop this is.
+    async with linked_by_sockets() as (ours, theirs):
+        await theirs.pong()
+        await asyncio.sleep(0.01)
+        await theirs.send_message("after it")
+        assert await ours.get_message() == "after it"
+
+
+@under_asyncio
 async def test_F9_collected_replies_that_the_socket_does_not_take_at_once() -> None:
     # The event loop's callback that writes them runs in no task, and anyio cannot tell
     # there which event loop this is, as it can under anyio.run().

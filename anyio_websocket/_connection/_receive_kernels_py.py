@@ -1,0 +1,27 @@
+"""What ``_receiving.c`` adds to the reader, where it is not built: nothing."""
+
+from __future__ import annotations
+
+
+class ReaderFields:
+    """The attributes of a `Reader` that are looked at for each message.
+
+    In C they are at a known place, and those who read them in Python see no difference.
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_connection",
+        "_future",
+        "_inbox",
+        "_others",
+        "_outbox",
+        "_receive_size",
+        "_receivers",
+        "_state",
+        "_undecoded",
+        "_was_full",
+        "_woken",
+        "reading",
+        "reads_begun",
+    )
