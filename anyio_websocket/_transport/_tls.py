@@ -193,10 +193,8 @@ class TlsTransport(TlsRecords):
     def write(self, data: bytes, payload: bytes = b"") -> bool:
         try:
             self._tls.write(data)
-            if payload:
-                if len(payload) > PIECE:
-                    return self._write_in_pieces(payload)
-                self._tls.write(payload)
+            if payload:  # which is large
+                return self._write_in_pieces(payload)
         # This includes SSLWantReadError, raised if the peer wants to renegotiate. TLS
         # 1.3 has no renegotiation, and no WebSocket peer is known to use it.
         except ssl.SSLError as exc:
