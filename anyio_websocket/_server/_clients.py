@@ -21,13 +21,17 @@ the handler's task, or a handler that awaits a future that was cancelled. If it 
 to the nursery, asyncio would end the whole server without a word.
 
 What a client can be sent depends on how far it is. So `_tasks` maps the cancel scope of
-each task to its state: the cancel scope in which the request is read, and after that
-the `PendingRequest`, or the `PendingHTTP` of a client that wants no WebSocket.
+each task to its state: that scope itself while the request is read, and after that the
+`PendingRequest`, or the `PendingHTTP` of a client that wants no WebSocket. If the
+server stopped while the request was read, it is the scope in which a 503 is written.
+
+While the request is read, the task's scope has the deadline of ``connect_timeout``.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
@@ -39,20 +43,13 @@ from anyio import (
     move_on_after,
 )
 from anyio.lowlevel import checkpoint
-from anyio.streams.tls import TLSAttribute, TLSStream
 
 from .._connection import BackgroundTask, Observer, Totals, WebSocketConnection
 from .._errors import ConnectionTimeout, HandshakeError
 from .._log import LogThrottle
 from .._protocol import PlainRequest, ServerHandshake, name_of
 from .._settings import ServerSettings
-from .._transport import (
-    SocketTransport,
-    TlsTransport,
-    Transport,
-    check_alpn,
-    transport_of,
-)
+from .._transport import SocketTransport, Transport, transport_of
 from .._types import Nursery
 from ._admission import Slot
 from ._cancellations import (
@@ -63,7 +60,14 @@ from ._cancellations import (
 )
 from ._check_handler import name_of_handler
 from ._handler_nursery import HandlerNursery
-from ._handshake import WARNING_INTERVAL, handshake_of, read_request, respond_and_close
+from ._handshake import (
+    WARNING_INTERVAL,
+    handshake_of,
+    is_tls_failure,
+    read_request,
+    respond_and_close,
+    start_tls,
+)
 from ._http_handler import PendingHTTP
 from ._request import PendingRequest, WebSocketRequest
 
@@ -76,6 +80,7 @@ _INCOMPLETE: Final = "the client's request was not complete when it was dropped"
 
 Handler = Callable[[WebSocketRequest], Awaitable[object]]
 Pending = PendingRequest | PendingHTTP
+_Handshake = ServerHandshake | None  # None until it begins, because TLS goes first
 
 
 class ClientTasks:
@@ -148,7 +153,9 @@ class ClientTasks:
             transport = (
                 stream if isinstance(stream, SocketTransport) else transport_of(stream)
             )
-            with CancelScope(shield=True) as scope:
+            deadline = current_time() + self._settings.connect_seconds
+            with CancelScope(deadline=deadline, shield=True) as scope:
+                self._tasks[scope] = scope
                 try:
                     pending = await self._read_request(
                         *(scope, stream, transport, context, slot)
@@ -235,64 +242,74 @@ class ClientTasks:
         slot: Slot,
     ) -> Pending | None:
         """Read a request within the time limit; ``None`` if there is none."""
-        handshake: ServerHandshake | None = None
+        handshake: _Handshake = None
         try:
-            with move_on_after(self._settings.connect_seconds) as reading:
-                self._tasks[scope] = reading
-                slot.allow_drop(reading)
-                if self._stopped:  # accepted while `_close_all` was running
-                    reading.cancel()
-                if context is not None:
-                    transport = await _start_tls(stream, context)
-                handshake = handshake_of(transport, self._settings)
-                request = await read_request(
-                    transport, handshake, self._rejected, self._origin_warnings
-                )
-                if not (self._stopped or reading.cancel_called):
-                    slot.forbid_drop()
-                    if isinstance(request, PlainRequest):
-                        http_handler = self._settings.http_handler
-                        assert http_handler is not None
-                        return PendingHTTP(
-                            *(transport, request, http_handler, self._settings, slot)
-                        )
-                    return PendingRequest(
-                        *(transport, handshake, request),
-                        *(self.background, self._settings, self._observer),
-                        slot,
+            slot.allow_drop(scope)
+            if self._stopped:  # accepted while `_close_all` was running
+                scope.cancel()
+            if context is not None:
+                transport = await start_tls(stream, context)
+            handshake = handshake_of(transport, self._settings)
+            request = await read_request(
+                transport, handshake, self._rejected, self._origin_warnings
+            )
+            if not (self._stopped or scope.cancel_called):
+                slot.forbid_drop()
+                scope.deadline = math.inf
+                if isinstance(request, PlainRequest):
+                    http_handler = self._settings.http_handler
+                    assert http_handler is not None
+                    return PendingHTTP(
+                        *(transport, request, http_handler, self._settings, slot)
                     )
-            if handshake is None or not self._stopped:
-                _log(logging.DEBUG, transport, "sent no complete request, was dropped")
-                self._failed(handshake, ConnectionTimeout(_INCOMPLETE), transport)
-            elif not handshake.rejected:
-                response = handshake.reject(503)
-                self._rejected(transport, 503)
-                with move_on_after(self._settings.disconnect_seconds):
-                    await respond_and_close(transport, response)
+                return PendingRequest(
+                    *(transport, handshake, request),
+                    *(self.background, self._settings, self._observer),
+                    slot,
+                )
+            await self._drop(scope, transport, handshake)
         except HandshakeError as exc:
             if handshake is None or not handshake.rejected:  # which was logged
                 # Each client may fail for the same reason, such as a certificate that
                 # it does not trust, and the operator sees it nowhere else.
-                is_warning = _is_tls_failure(exc) and self._tls_warnings.allows()
+                is_warning = is_tls_failure(exc) and self._tls_warnings.allows()
                 level = logging.WARNING if is_warning else logging.DEBUG
                 _log(level, transport, exc)
                 self._failed(handshake, exc, transport)
         except Exception as exc:  # no memory left, or a bug: it is this client's alone
             _logger.exception("%s: reading its request failed", name_of(transport))
             self._failed(handshake, exc, transport)
-        except BaseException:
-            self._failed(handshake, ConnectionTimeout(_INCOMPLETE), transport)
+        except BaseException as exc:
+            if scope.cancel_called and consists_of(is_cancellation, exc):
+                await self._drop(scope, transport, handshake)
+            else:
+                self._failed(handshake, ConnectionTimeout(_INCOMPLETE), transport)
             await transport.abort()
             raise
         await transport.abort()
         return None
+
+    async def _drop(
+        self, scope: CancelScope, transport: Transport, handshake: _Handshake
+    ) -> None:
+        """Tell a client, if that makes sense, that its request is not read."""
+        if handshake is None or not self._stopped:
+            _log(logging.DEBUG, transport, "sent no complete request, was dropped")
+            self._failed(handshake, ConnectionTimeout(_INCOMPLETE), transport)
+        elif not handshake.rejected:
+            response = handshake.reject(503)
+            self._rejected(transport, 503)
+            deadline = current_time() + self._settings.disconnect_seconds
+            with CancelScope(deadline=deadline, shield=True) as responding:
+                self._tasks[scope] = responding
+                await respond_and_close(transport, response)
 
     def _rejected(self, transport: Transport, status_code: int) -> None:
         self.background.totals.rejected += 1
         self._observer.rejected(transport, status_code)
 
     def _failed(
-        self, handshake: ServerHandshake | None, error: Exception, transport: Transport
+        self, handshake: _Handshake, error: Exception, transport: Transport
     ) -> None:
         """Count and tell that a client got no answer, unless it did."""
         if handshake is None or not handshake.rejected:
@@ -374,8 +391,7 @@ class ClientTasks:
         """
         await self._close_all(1001, "")
         for scope, state in list(self._tasks.items()):
-            # A request that is being read was cancelled by `_close_all`.
-            if not isinstance(state, CancelScope):
+            if not isinstance(state, CancelScope):  # which writes a 503
                 scope.cancel()
         await self.wait_empty()
 
@@ -396,9 +412,11 @@ class ClientTasks:
         """
         self._stopped = True
         for scope, state in list(self._tasks.items()):
-            if isinstance(state, CancelScope):
-                state.cancel()
-            elif state.core is None and state is not spared:
+            if state is scope or (
+                not isinstance(state, CancelScope)
+                and state.core is None
+                and state is not spared
+            ):
                 scope.cancel()
         async with create_task_group() as group:
             for connection in self.background.connections:
@@ -412,7 +430,9 @@ class ClientTasks:
     async def _cancel_all(self) -> None:
         for scope, state in list(self._tasks.items()):
             scope.cancel()
-            if not isinstance(state, CancelScope):
+            if isinstance(state, CancelScope):
+                state.cancel()
+            else:
                 await state.abort()
 
 
@@ -425,24 +445,3 @@ def _log(level: int, transport: Transport, what: object) -> None:
 def _log_raised(pending: Pending, error: BaseException) -> None:
     name = name_of(pending.transport.remote)
     _logger.error("%s: the %s raised", name, pending.handler_name, exc_info=error)
-
-
-async def _start_tls(stream: Any, context: ssl.SSLContext) -> Transport:
-    try:
-        if isinstance(stream, SocketTransport):
-            tls = TlsTransport(stream, context, None)
-            await tls.handshake()
-            return tls
-        wrapped = await TLSStream.wrap(
-            stream, server_side=True, ssl_context=context, standard_compatible=False
-        )
-        check_alpn(wrapped.extra(TLSAttribute.alpn_protocol))
-        return transport_of(wrapped)
-    except Exception as exc:  # whatever it is (see `_streams`), only this client fails
-        raise HandshakeError(f"the TLS handshake failed: {exc!r}") from exc
-
-
-def _is_tls_failure(exc: HandshakeError) -> bool:
-    """Say whether client and server disagree about TLS; not if it disconnected."""
-    cause = exc.__cause__
-    return isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError)

@@ -6,18 +6,28 @@ What is in a valid request, and what is in a response, is decided by `ServerHand
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from anyio import move_on_after
 from anyio.lowlevel import checkpoint
+from anyio.streams.tls import TLSAttribute, TLSStream
 
 from .._errors import HandshakeError
 from .._log import LogThrottle
 from .._protocol import PlainRequest, Rejection, Request, ServerHandshake, name_of
 from .._settings import HANDSHAKE_RECEIVE_SIZE, LINGER_TIMEOUT, ServerSettings
-from .._transport import Transport, TransportLost, send
+from .._transport import (
+    SocketTransport,
+    TlsTransport,
+    Transport,
+    TransportLost,
+    check_alpn,
+    send,
+    transport_of,
+)
 
 _logger = logging.getLogger("anyio_websocket")
 
@@ -29,6 +39,34 @@ WARNING_INTERVAL: Final = 60.0
 OnReject = Callable[[Transport, int], object]
 
 _of_single_streams: Final = LogThrottle(WARNING_INTERVAL, time.monotonic)
+
+
+async def start_tls(stream: Any, context: ssl.SSLContext) -> Transport:
+    """Do the TLS handshake with a client.
+
+    :param stream: the accepted stream
+    :param context: the server's TLS context
+    :raises HandshakeError: if it fails, whatever the reason
+
+    """
+    try:
+        if isinstance(stream, SocketTransport):
+            tls = TlsTransport(stream, context, None)
+            await tls.handshake()
+            return tls
+        wrapped = await TLSStream.wrap(
+            stream, server_side=True, ssl_context=context, standard_compatible=False
+        )
+        check_alpn(wrapped.extra(TLSAttribute.alpn_protocol))
+        return transport_of(wrapped)
+    except Exception as exc:  # whatever it is (see `_streams`), only this client fails
+        raise HandshakeError(f"the TLS handshake failed: {exc!r}") from exc
+
+
+def is_tls_failure(exc: HandshakeError) -> bool:
+    """Say whether client and server disagree about TLS; not if it disconnected."""
+    cause = exc.__cause__
+    return isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError)
 
 
 def handshake_of(transport: Transport, settings: ServerSettings) -> ServerHandshake:
