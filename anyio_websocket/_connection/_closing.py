@@ -139,7 +139,8 @@ class Closing:
         state = self._state
         try:
             ended = False
-            deadline = current_time() + self._settings.disconnect_seconds
+            now = current_time()
+            deadline = now + self._settings.disconnect_seconds
             # If the peer closes first, all was done when its Close was read. A scope
             # takes 10 us, and a connection 350.
             if not self._is_handshake_done():
@@ -148,7 +149,8 @@ class Closing:
                 if handshake.cancelled_caught:
                     state.timed_out = True
                     return
-            with CancelScope(deadline=min(current_time() + LINGER_TIMEOUT, deadline)):
+                now = current_time()
+            with CancelScope(deadline=min(now + LINGER_TIMEOUT, deadline)):
                 if not ended:
                     await self._end_of_stream()
                 await self._transport.aclose()

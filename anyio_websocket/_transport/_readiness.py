@@ -29,6 +29,13 @@ class Readiness(Protocol):
     #: whether `receive` is in C, and what it returns may be sent to from there
     is_in_c: ClassVar[bool]
 
+    def of(self, sock: socket.socket) -> Readiness:
+        """Return what another non-blocking socket has on the same event loop.
+
+        To find out again which event loop runs would take 2 % of a connection.
+        """
+        ...
+
     def receive(self, size: int) -> Coroutine[Any, Any, bytes | None]:
         """Return some bytes, ``b""`` at the end, ``None`` after `interrupt`.
 
@@ -39,6 +46,9 @@ class Readiness(Protocol):
 
         """
         ...
+
+    def expect_end(self) -> None:
+        """Have the next `receive` wait, even if the last one brought much."""
 
     async def readable(self) -> None:
         """Wait until there is something to receive, or a connection to accept.

@@ -144,6 +144,12 @@ class AsyncioReadiness(SocketFuture):
         self._look_is_scheduled = False
         self._writer: asyncio.Future[bool] | None = None  # of the task that waits
 
+    def of(self, sock: socket.socket) -> AsyncioReadiness:
+        return type(self)(self._loop, sock)
+
+    def expect_end(self) -> None:
+        self._full_reads = 0
+
     async def readable(self) -> None:
         self._size = 0
         if await self is None:

@@ -73,6 +73,12 @@ class TrioReadiness(AdaptiveReads):
         self._watch: SocketWatch | None = None
         self._watcher: Watcher | None = None  # is called while no task waits
 
+    def of(self, sock: socket.socket) -> TrioReadiness:
+        return TrioReadiness(sock)
+
+    def expect_end(self) -> None:
+        self._full_reads = 0
+
     async def receive(self, size: int) -> bytes | None:
         if self._is_closed:  # trio would keep the task, for file descriptor -1
             raise TransportLost(READ_FAILED)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Generator
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -65,6 +67,36 @@ async def test_data_and_payload_are_sent_in_order(
         transport.unsent = b""
         assert not transport.write(b"head", b"payload")
         assert bytes(transport.unsent) == b"headpayload"
+
+
+class Waits:
+    """Awaits something, and counts how often it lets the event loop go on."""
+
+    def __init__(self, awaited: Any) -> None:
+        self._awaited = awaited
+        self.count = 0
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps = self._awaited.__await__()
+        sent: Any = None
+        while True:
+            try:
+                wanted = steps.send(sent)
+            except StopIteration as stop:
+                return stop.value
+            self.count += 1
+            sent = yield wanted
+
+
+async def test_who_has_sent_the_end_waits_for_the_peers() -> None:
+    async with pair() as (transport, theirs):
+        theirs.sendall(b"12345678")
+        assert await transport.receive(8) == b"12345678"  # a full read: more may follow
+        theirs.shutdown(socket.SHUT_WR)
+        assert await transport.send_eof()
+        receiving = Waits(transport.receive(8))
+        assert await receiving == b""
+        assert receiving.count == 1
 
 
 async def test_F3_a_cancelled_flush_keeps_what_is_unsent() -> None:
