@@ -233,11 +233,9 @@ def installed(session: nox.Session) -> None:
 
 def _use(session: nox.Session, wheel: str, *, has_c: bool) -> None:
     session.install("--force-reinstall", f"{wheel}[trio]")
-    for name in (
-        *("_protocol._speedups", "_connection._receiving"),
-        *("_transport._fan_out", "_transport._waiting"),
-    ):
-        find = f"importlib.util.find_spec('anyio_websocket.{name}')"
+    for path in Path("anyio_websocket").rglob("*_c.c"):
+        name = ".".join(path.with_suffix("").parts)
+        find = f"importlib.util.find_spec('{name}')"
         check = f"import importlib.util; assert bool({find}) is {has_c}"
         session.run("python", "-c", check, env=INSTALLED)
     session.run("python", "examples/echo.py", env=INSTALLED)  # on asyncio and on trio

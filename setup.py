@@ -31,16 +31,24 @@ HAS_C = (
 REPRODUCIBLE = ["/Brepro"] if sys.platform == "win32" else ["-g0"]
 
 
-def extension(name: str) -> Extension:
-    """Describe a module in C. Where there is no compiler, the build goes without."""
-    return Extension(
-        f"anyio_websocket.{name}",
-        [f"anyio_websocket/{name.replace('.', '/')}.c"],
-        extra_compile_args=REPRODUCIBLE,
-        extra_link_args=REPRODUCIBLE if sys.platform == "win32" else [],
-        optional=True,
-        py_limited_api=True,
-    )
+def extensions() -> list[Extension]:
+    """Describe the modules in C. Where there is no compiler, the build goes without.
+
+    Each is beside the module in Python that it replaces: ``_x_c.c``, ``_x_py.py``.
+    """
+    sources = (ROOT / "anyio_websocket").rglob("*_c.c")
+    paths = sorted(path.relative_to(ROOT) for path in sources)
+    return [
+        Extension(
+            ".".join(path.with_suffix("").parts),
+            [path.as_posix()],
+            extra_compile_args=REPRODUCIBLE,
+            extra_link_args=REPRODUCIBLE if sys.platform == "win32" else [],
+            optional=True,
+            py_limited_api=True,
+        )
+        for path in paths
+    ]
 
 
 def readme() -> str:
@@ -94,14 +102,7 @@ class ReproducibleSdist(sdist):
 
 setup(
     cmdclass={"sdist": ReproducibleSdist},
-    ext_modules=[
-        extension("_protocol._speedups"),
-        extension("_transport._fan_out"),
-        extension("_connection._receiving"),
-        extension("_transport._waiting"),
-    ]
-    if HAS_C
-    else [],
+    ext_modules=extensions() if HAS_C else [],
     long_description=readme(),
     long_description_content_type="text/markdown",
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if HAS_C else {},

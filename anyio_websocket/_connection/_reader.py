@@ -48,7 +48,7 @@ from ._fairness import LIMIT, MAX_STRETCH, FairnessBudget
 from ._inbox import Message
 from ._outbox import Outbox
 from ._pings import PingInFlight
-from ._receive_kernels import ReaderFields
+from ._reader_fields import ReaderFields
 from ._waiting_tasks import Gate
 from ._watched import Watched
 

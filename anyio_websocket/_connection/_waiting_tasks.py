@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from anyio import Event, get_current_task
 
-from ._receive_kernels import ReaderFields
+from ._reader_fields import ReaderFields
 
 
 class Gate:

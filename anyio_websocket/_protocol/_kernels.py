@@ -1,16 +1,12 @@
-"""The functions that touch every message: in C if that was built, else in Python.
-
-``ANYIO_WEBSOCKET_PURE=1`` in the environment selects Python.
-"""
+"""The functions that touch every message: in C if that was built, else in Python."""
 
 from __future__ import annotations
 
-import os
+from .._pure import raise_if_pure
 
 try:
-    if os.environ.get("ANYIO_WEBSOCKET_PURE", "0") != "0":
-        raise ImportError
-    from ._speedups import (
+    raise_if_pure()
+    from ._kernels_c import (
         frame_unmasked,
         make_frame,
         mask,

@@ -1,6 +1,6 @@
 """Masking (RFC 6455 section 5.3), and parsing and building whole frames, in Python.
 
-``_speedups.c`` does the same in C, and ``_kernels`` selects one of the two.
+``_kernels_c.c`` does the same in C, and ``_kernels`` selects one of the two.
 """
 
 from __future__ import annotations

@@ -1,16 +1,12 @@
-"""A socket's bytes as a future of asyncio: in C if that was built, else in Python.
-
-``ANYIO_WEBSOCKET_PURE=1`` in the environment selects Python.
-"""
+"""A socket's bytes as a future of asyncio: in C if that was built, else in Python."""
 
 from __future__ import annotations
 
-import os
+from .._pure import raise_if_pure
 
 try:
-    if os.environ.get("ANYIO_WEBSOCKET_PURE", "0") != "0":
-        raise ImportError
-    from ._waiting import SocketFuture
+    raise_if_pure()
+    from ._readiness_future_c import SocketFuture
 except ImportError:
     from ._readiness_future_py import SocketFuture
 

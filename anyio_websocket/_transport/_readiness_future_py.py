@@ -1,7 +1,7 @@
 """A socket's bytes as a future of asyncio, in Python.
 
-``_waiting.c`` does the same in C, and ``_readiness_future`` selects one of the two.
-What this is for, and what a task asks of it, is in ``_readiness_asyncio``.
+``_readiness_future_c.c`` does the same in C, and ``_readiness_future`` selects one of
+the two. What this is for, and what a task asks of it, is in ``_readiness_asyncio``.
 """
 
 from __future__ import annotations

@@ -1,16 +1,12 @@
-"""Sending the same bytes over many sockets: in C if that was built, else in Python.
-
-``ANYIO_WEBSOCKET_PURE=1`` in the environment selects Python.
-"""
+"""Sending the same bytes over many sockets: in C if that was built, else in Python."""
 
 from __future__ import annotations
 
-import os
+from .._pure import raise_if_pure
 
 try:
-    if os.environ.get("ANYIO_WEBSOCKET_PURE", "0") != "0":
-        raise ImportError
-    from ._fan_out import send_each
+    raise_if_pure()
+    from ._send_each_c import send_each
 except ImportError:
     from ._send_each_py import send_each
 

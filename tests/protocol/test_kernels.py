@@ -10,17 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyio_websocket._protocol import _kernels, _kernels_py
+from anyio_websocket._protocol import _kernels_py
 from anyio_websocket._protocol._kernels_py import MASKED, WHOLE_BINARY, WHOLE_TEXT
 
-from ..support.modules import imported_anew
-
 try:
-    from anyio_websocket._protocol import _speedups
+    from anyio_websocket._protocol import _kernels_c
 except ImportError:
     speedups: ModuleType | None = None
 else:
-    speedups = _speedups
+    speedups = _kernels_c
 
 KEY = b"\x01\x80\xff\x7e"
 SIZES = [0, 1, 3, 7, 8, 9, 125, 126, 127, 2047, 2048, 65535, 65536, 200_001]
@@ -31,7 +29,7 @@ def kernels(request: pytest.FixtureRequest) -> ModuleType:
     if request.param == "python":
         return _kernels_py
     if speedups is None:
-        pytest.skip("_speedups is not built")
+        pytest.skip("_kernels_c is not built")
     return speedups
 
 
@@ -174,7 +172,7 @@ def test_c_and_python_take_the_same(
     buffer: bytes, start: int, mask_bit: int, max_size: int, max_count: int
 ) -> None:
     if speedups is None:
-        pytest.skip("_speedups is not built")
+        pytest.skip("_kernels_c is not built")
     start = min(start, len(buffer))
     # Mostly frames: hardly any random bytes are a message.
     for data in (buffer, b"\x81\x80" + buffer, b"\x82\x05" + buffer):
@@ -243,7 +241,7 @@ def test_c_functions_check_their_arguments(
 ) -> None:
     # No caller does this, but C must not read outside its buffers if one did.
     if speedups is None:
-        pytest.skip("_speedups is not built")
+        pytest.skip("_kernels_c is not built")
     with pytest.raises((TypeError, ValueError, OverflowError)):
         getattr(speedups, function)(*arguments)
 
@@ -266,17 +264,6 @@ def test_no_memory_is_lost(kernels: ModuleType) -> None:
     for _ in range(1000):
         call_each()
     assert sys.getallocatedblocks() - before < 500
-
-
-@pytest.mark.parametrize("pure", ["0", "1"])
-def test_the_environment_selects_python(
-    pure: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wanted = _kernels_py if pure == "1" else speedups
-    if wanted is None:
-        pytest.skip("_speedups is not built")
-    monkeypatch.setenv("ANYIO_WEBSOCKET_PURE", pure)
-    assert imported_anew(_kernels).mask is wanted.mask
 
 
 @pytest.mark.parametrize("mask_bit", [0, MASKED])
@@ -319,7 +306,7 @@ def test_nothing_else_is_taken_for_a_compressed_message(
 
 def test_what_take_compressed_in_c_rejects() -> None:
     if speedups is None:
-        pytest.skip("_speedups is not built")
+        pytest.skip("_kernels_c is not built")
     take = speedups.take_compressed
     for arguments in (
         (b"", 0, 0),
@@ -336,7 +323,7 @@ def test_what_take_compressed_in_c_rejects() -> None:
 
 def test_what_mask_into_in_c_rejects() -> None:
     if speedups is None:
-        pytest.skip("_speedups is not built")
+        pytest.skip("_kernels_c is not built")
     mask_into = speedups.mask_into
     target = bytearray(8)
     for at, start, size in (

@@ -31,7 +31,7 @@ from ..support.sockets import pair, reset
 IN_PYTHON = _readiness_future_py.SocketFuture
 IN_C: type | None
 try:
-    from anyio_websocket._transport._waiting import SocketFuture as IN_C
+    from anyio_websocket._transport._readiness_future_c import SocketFuture as IN_C
 except ImportError:  # not built, or on Windows
     IN_C = None
 
@@ -41,7 +41,7 @@ def readiness_type(request: pytest.FixtureRequest, monkeypatch: Any) -> type[Any
     """Have connections use the future in C, or that in Python; return the class."""
     future = IN_C if request.param == "C" else IN_PYTHON
     if future is None:
-        pytest.skip("_waiting is not built")
+        pytest.skip("_readiness_future_c is not built")
     monkeypatch.setattr(_readiness_future, "SocketFuture", future)
     new = imported_anew(_readiness_asyncio)
     for name in ("AsyncioReadiness", "UvloopReadiness"):
@@ -275,17 +275,6 @@ def test_G1_a_selector_that_fails_once_is_asked_again() -> None:
     for loop in loops:
         with asyncio.Runner(loop_factory=loop) as runner:
             runner.run(main())
-
-
-@pytest.mark.parametrize("pure", ["0", "1"])
-def test_the_environment_selects_python(
-    pure: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wanted = IN_PYTHON if pure == "1" else IN_C
-    if wanted is None:
-        pytest.skip("_waiting is not built")
-    monkeypatch.setenv("ANYIO_WEBSOCKET_PURE", pure)
-    assert imported_anew(_readiness_future).SocketFuture is wanted
 
 
 @under_asyncio

@@ -9,16 +9,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from anyio_websocket._transport import SocketTransport, _send_each, _send_each_py
-
-from ..support.modules import imported_anew
+from anyio_websocket._transport import SocketTransport, _send_each_py
 
 try:
-    from anyio_websocket._transport import _fan_out
+    from anyio_websocket._transport import _send_each_c
 except ImportError:
     in_c = None
 else:
-    in_c = getattr(_fan_out, "send_each", None)  # not on Windows
+    in_c = getattr(_send_each_c, "send_each", None)  # not on Windows
 
 SendEach = Callable[[list[SocketTransport], bytes], list[tuple[int, int]]]
 
@@ -27,7 +25,7 @@ SendEach = Callable[[list[SocketTransport], bytes], list[tuple[int, int]]]
 def send_each(request: pytest.FixtureRequest) -> SendEach:
     function = in_c if request.param == "C" else _send_each_py.send_each
     if function is None:
-        pytest.skip("_fan_out is not built")
+        pytest.skip("_send_each_c is not built")
     return function
 
 
@@ -68,7 +66,7 @@ async def test_those_that_do_not_take_all_are_named(
 
 def test_it_takes_what_it_says() -> None:
     if in_c is None:
-        pytest.skip("_fan_out is not built")
+        pytest.skip("_send_each_c is not built")
     call: Callable[..., object] = in_c
     for args, error in (
         ((), TypeError),
@@ -78,17 +76,6 @@ def test_it_takes_what_it_says() -> None:
     ):
         with pytest.raises(error):
             call(*args)
-
-
-@pytest.mark.parametrize("pure", ["0", "1"])
-def test_the_environment_selects_python(
-    pure: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wanted = _send_each_py.send_each if pure == "1" else in_c
-    if wanted is None:
-        pytest.skip("_fan_out is not built")
-    monkeypatch.setenv("ANYIO_WEBSOCKET_PURE", pure)
-    assert imported_anew(_send_each).send_each is wanted
 
 
 @pytest.mark.skipif(

@@ -1,4 +1,4 @@
-/* Waiting for the next message in C. _receive_kernels_py.py does without.
+/* Waiting for the next message in C. _reader_fields_py.py does without.
 
    A message that comes alone is waited for in two coroutines, Reader.message() and
    Reader.receive(), whose frames take longer than the message. next_message() returns an
@@ -416,7 +416,7 @@ static PyType_Slot waiting_slots[] = {
 };
 
 static PyType_Spec waiting_spec = {
-    .name = "anyio_websocket._connection._receiving.Waiting",
+    .name = "anyio_websocket._connection._reader_fields_c.Waiting",
     .basicsize = sizeof(Waiting),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = waiting_slots,
@@ -499,7 +499,7 @@ static PyType_Slot fields_slots[] = {
 };
 
 static PyType_Spec fields_spec = {
-    .name = "anyio_websocket._connection._receiving.ReaderFields",
+    .name = "anyio_websocket._connection._reader_fields_c.ReaderFields",
     .basicsize = sizeof(Reader),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = fields_slots,
@@ -558,7 +558,7 @@ static PyModuleDef_Slot slots[] = {{Py_mod_exec, receiving_exec}, {0, NULL}};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
-    .m_name = "_receiving",
+    .m_name = "_reader_fields_c",
     .m_doc = "Waiting for the next message in C.",
     .m_size = sizeof(State),
     .m_slots = slots,
@@ -567,7 +567,7 @@ static struct PyModuleDef definition = {
 };
 
 PyMODINIT_FUNC
-PyInit__receiving(void)
+PyInit__reader_fields_c(void)
 {
     return PyModuleDef_Init(&definition);
 }

@@ -63,7 +63,7 @@ incomplete(const target *targets, Py_ssize_t count, Py_ssize_t size)
 }
 
 static PyObject *
-fan_out_send_each(PyObject *module, PyObject *const *args, Py_ssize_t count)
+send_each_in_c(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     char *data;
     Py_ssize_t i, size, number;
@@ -95,7 +95,7 @@ fan_out_send_each(PyObject *module, PyObject *const *args, Py_ssize_t count)
 }
 
 static PyMethodDef methods[] = {
-    {"send_each", (PyCFunction)(void (*)(void))fan_out_send_each, METH_FASTCALL,
+    {"send_each", (PyCFunction)(void (*)(void))send_each_in_c, METH_FASTCALL,
      "Send the same bytes over many sockets, as far as they take them at once."},
     {NULL, NULL, 0, NULL},
 };
@@ -110,7 +110,7 @@ static PyModuleDef_Slot slots[] = {{0, NULL}};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
-    .m_name = "_fan_out",
+    .m_name = "_send_each_c",
     .m_doc = "Sending the same bytes over many sockets in C.",
     .m_size = 0,
     .m_methods = methods,
@@ -118,7 +118,7 @@ static struct PyModuleDef definition = {
 };
 
 PyMODINIT_FUNC
-PyInit__fan_out(void)
+PyInit__send_each_c(void)
 {
     return PyModuleDef_Init(&definition);
 }

@@ -15,15 +15,11 @@ from typing import Any
 import pytest
 
 from anyio_websocket import ConnectionClosed, WebSocketConnection
-from anyio_websocket._connection import (
-    _receive_kernels,
-    _receive_kernels_py,
-)
+from anyio_websocket._connection import _reader_fields
 from anyio_websocket._transport import SocketTransport
 
 from ..support.backends import under_asyncio
 from ..support.frames import BINARY, PING, frame
-from ..support.modules import imported_anew
 from ..support.peer import linked_by_sockets
 from ..support.sockets import reset
 
@@ -31,20 +27,9 @@ _LINGER = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 IN_C: type | None
 try:
-    from anyio_websocket._connection._receiving import ReaderFields as IN_C
+    from anyio_websocket._connection._reader_fields_c import ReaderFields as IN_C
 except ImportError:  # not built
     IN_C = None
-
-
-@pytest.mark.parametrize("pure", ["0", "1"])
-def test_the_environment_selects_python(
-    pure: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wanted = _receive_kernels_py.ReaderFields if pure == "1" else IN_C
-    if wanted is None:
-        pytest.skip("_receiving is not built")
-    monkeypatch.setenv("ANYIO_WEBSOCKET_PURE", pure)
-    assert imported_anew(_receive_kernels).ReaderFields is wanted
 
 
 Pair = tuple[WebSocketConnection, Callable[[bytes], None], WebSocketConnection]
@@ -237,7 +222,7 @@ async def test_a_bug_comes_out_and_leaves_the_reader_free() -> None:
     async with waiting_pair() as (ours, send, _):
         for name in ("_inbox", "_state", "_outbox", "reads_begun"):
             await _broken_at(ours, send, name)
-        if _receive_kernels.ReaderFields is IN_C:
+        if _reader_fields.ReaderFields is IN_C:
             for name in ("_future", "_receive_size"):
                 await _broken_at(ours, send, name)
         task = await begun(ours)
@@ -305,7 +290,7 @@ async def test_the_connection_is_told_that_no_task_reads() -> None:
 
 
 @pytest.mark.skipif(
-    _receive_kernels.ReaderFields is not IN_C, reason="_receiving is not used"
+    _reader_fields.ReaderFields is not IN_C, reason="_reader_fields_c is not used"
 )
 @under_asyncio
 async def test_it_cannot_be_awaited_twice() -> None:
@@ -325,7 +310,7 @@ async def test_it_cannot_be_awaited_twice() -> None:
 
 
 @pytest.mark.skipif(
-    _receive_kernels.ReaderFields is not IN_C, reason="_receiving is not used"
+    _reader_fields.ReaderFields is not IN_C, reason="_reader_fields_c is not used"
 )
 @under_asyncio
 async def test_the_garbage_collector_sees_what_it_refers_to() -> None:

@@ -1,4 +1,4 @@
-"""What ``_receiving.c`` adds to the reader, where it is not built: nothing."""
+"""What ``_reader_fields_c.c`` adds to the reader, where it is not built: nothing."""
 
 from __future__ import annotations
 

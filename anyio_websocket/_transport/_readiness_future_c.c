@@ -381,7 +381,7 @@ static PyType_Slot future_slots[] = {
 };
 
 static PyType_Spec future_spec = {
-    .name = "anyio_websocket._transport._waiting.SocketFuture",
+    .name = "anyio_websocket._transport._readiness_future_c.SocketFuture",
     .basicsize = sizeof(Future),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = future_slots,
@@ -562,7 +562,7 @@ static PyType_Slot receiving_slots[] = {
 };
 
 static PyType_Spec receiving_spec = {
-    .name = "anyio_websocket._transport._waiting.Receiving",
+    .name = "anyio_websocket._transport._readiness_future_c.Receiving",
     .basicsize = sizeof(Receiving),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
              Py_TPFLAGS_DISALLOW_INSTANTIATION,
@@ -648,14 +648,14 @@ static PyModuleDef_Slot slots[] = {{0, NULL}};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
-    .m_name = "_waiting",
+    .m_name = "_readiness_future_c",
     .m_doc = "A socket's bytes as a future of asyncio in C.",
     .m_size = 0,
     .m_slots = slots,
 };
 
 PyMODINIT_FUNC
-PyInit__waiting(void)
+PyInit__readiness_future_c(void)
 {
     return PyModuleDef_Init(&definition);
 }

@@ -377,7 +377,7 @@ static PyModuleDef_Slot slots[] = {{0, NULL}};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
-    .m_name = "_speedups",
+    .m_name = "_kernels_c",
     .m_doc = "Masking, parsing and building frames in C.",
     .m_size = 0,
     .m_methods = methods,
@@ -385,7 +385,7 @@ static struct PyModuleDef definition = {
 };
 
 PyMODINIT_FUNC
-PyInit__speedups(void)
+PyInit__kernels_c(void)
 {
     return PyModuleDef_Init(&definition);
 }

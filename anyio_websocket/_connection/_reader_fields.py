@@ -1,0 +1,13 @@
+"""Waiting for the next message: in C if that was built, else in Python."""
+
+from __future__ import annotations
+
+from .._pure import raise_if_pure
+
+try:
+    raise_if_pure()
+    from ._reader_fields_c import ReaderFields
+except ImportError:
+    from ._reader_fields_py import ReaderFields
+
+__all__ = ["ReaderFields"]

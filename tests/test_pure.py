@@ -1,0 +1,55 @@
+"""Modules that take their names from C if that was built, else from Python."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+import anyio_websocket
+from anyio_websocket._pure import raise_if_pure
+
+from .support.modules import imported_anew
+
+ROOT = Path(anyio_websocket.__file__).parent
+CHOOSE = sorted(
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix("_c")
+    for path in ROOT.rglob("*_c.pyi")
+)
+
+
+def test_all_are_found() -> None:
+    assert len({name.rpartition(".")[0] for name in CHOOSE}) == 3  # folders
+    assert [name for name in CHOOSE if name.endswith("._kernels")]
+
+
+@pytest.mark.parametrize("name", CHOOSE)
+@pytest.mark.parametrize("pure", ["0", "1"])
+def test_the_environment_selects_python(
+    name: str, pure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chooser = importlib.import_module(name)
+    wanted = importlib.import_module(f"{name}_py")
+    monkeypatch.setenv("ANYIO_WEBSOCKET_PURE", pure)
+    if pure == "0":
+        found = importlib.util.find_spec(f"{name}_c")
+        in_c = importlib.import_module(f"{name}_c") if found else wanted
+        if hasattr(in_c, chooser.__all__[0]):  # it has none where it cannot work
+            wanted = in_c
+    new = imported_anew(chooser)
+    for public in chooser.__all__:
+        assert getattr(new, public) is getattr(wanted, public)
+
+
+def test_the_environment_is_asked_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYIO_WEBSOCKET_PURE", "1")
+    with pytest.raises(ImportError, match="ANYIO_WEBSOCKET_PURE"):
+        raise_if_pure()
+    for value in ("0", None):
+        if value is None:
+            monkeypatch.delenv("ANYIO_WEBSOCKET_PURE")
+        else:
+            monkeypatch.setenv("ANYIO_WEBSOCKET_PURE", value)
+        raise_if_pure()
