@@ -25,10 +25,8 @@ from ._codec import TURN, ProtocolViolation
 from ._deflate import INPUT_STEP
 from ._frames import EXPANSION, EXPANSION_BYTES, FrameCodec
 from ._kernels import take_compressed
-from ._kernels_py import WHOLE_TEXT
+from ._kernels_py import COMPRESSED_TEXT
 from ._undecoded import UndecodedCodec
-
-_COMPRESSED_TEXT: Final = WHOLE_TEXT | 0x40  # RSV1; RFC 7692 section 6
 
 # Units of work (see `TURN`), and bits by which a size in bytes is shifted; in sum not
 # less than in `FrameCodec`.
@@ -94,7 +92,7 @@ class DeflateCodec(FrameCodec):
                     + (len(part) >> _MESSAGE_BYTES)
                 )
                 if is_all:
-                    message = self._text(part) if first == _COMPRESSED_TEXT else part
+                    message = self._text(part) if first == COMPRESSED_TEXT else part
                     inflater.end_message()
                     messages.append(message)
                     continue

@@ -14,7 +14,7 @@ BLOCK: Final = 65536
 
 WHOLE_TEXT: Final = 0x81  # first byte of a frame: FIN, no reserved bits, opcode
 WHOLE_BINARY: Final = 0x82
-_COMPRESSED_TEXT: Final = WHOLE_TEXT | 0x40  # RSV1; RFC 7692 section 6
+COMPRESSED_TEXT: Final = WHOLE_TEXT | 0x40  # RSV1; RFC 7692 section 6
 _COMPRESSED_BINARY: Final = WHOLE_BINARY | 0x40
 MASKED: Final = 0x80  # a bit of the second byte, whose other bits are the length
 
@@ -145,7 +145,7 @@ def take_compressed(
 
     """
     available = len(buffer) - start
-    if available < 2 or buffer[start] not in (_COMPRESSED_TEXT, _COMPRESSED_BINARY):
+    if available < 2 or buffer[start] not in (COMPRESSED_TEXT, _COMPRESSED_BINARY):
         return None
     length = buffer[start + 1] ^ mask_bit  # over 127 if the mask bit is wrong
     begin = start + 2
