@@ -115,17 +115,34 @@ class Unread:
                 waited = waited + 1 if reader.reads_begun == begun else 0
                 reads += reader.reads_begun - begun
                 continue
-            received = b""  # if it is cancelled
-            async with create_task_group() as tasks:
-                tasks.start_soon(cancel_later, tasks.cancel_scope)
-                received = await reader.receive()
-                tasks.cancel_scope.cancel()
-            if not received:
+            if not (received := await self._receive_and_decode()):
                 break
-            reader.feed(received)
             reads += 1
-            size += len(received)
-            reader.decode_last()
+            size += received
+
+    async def _receive_and_decode(self) -> int:
+        """Attempt to receive, and decode what came; return how many bytes came."""
+        size = 0
+        error: Exception | None = None
+        async with create_task_group() as tasks:
+            tasks.start_soon(cancel_later, tasks.cancel_scope)
+            received = await self._reader.receive()
+            size = len(received)
+            # Not when the group has ended, which takes a moment. Another task may
+            # receive what follows meanwhile, and this one may be cancelled.
+            try:
+                if received:
+                    self._reader.feed(received)
+                    self._reader.decode_last()
+            except Exception as exc:  # the group would wrap it
+                error = exc
+            tasks.cancel_scope.cancel()
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # a cycle: its traceback refers to this frame
+        return size
 
     async def receive_last(self) -> None:
         """Do whichever of the two the transport can."""
