@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import anyio_websocket
+from anyio_websocket._connection import _reader
+from anyio_websocket._protocol import _kernels_py
 from anyio_websocket._pure import raise_if_pure
+from anyio_websocket._transport import _adaptive_reads
 
 from .support.modules import imported_anew
 
 ROOT = Path(anyio_websocket.__file__).parent
+SOURCES = Path(__file__).parents[1] / "anyio_websocket"  # those in C are not installed
 CHOOSE = sorted(
     ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix("_c")
     for path in ROOT.rglob("*_c.pyi")
@@ -53,3 +59,30 @@ def test_the_environment_is_asked_each_time(monkeypatch: pytest.MonkeyPatch) -> 
         else:
             monkeypatch.setenv("ANYIO_WEBSOCKET_PURE", value)
         raise_if_pure()
+
+
+@pytest.mark.parametrize(
+    ("source", "module", "names"),
+    [
+        ("_protocol/_kernels_c.c", _kernels_py, "WHOLE_TEXT WHOLE_BINARY MASKED"),
+        (
+            "_transport/_readiness_future_c.c",
+            _adaptive_reads,
+            "MAX_FULL_READS SMALL_READ_SIZE",
+        ),
+        ("_connection/_reader_fields_c.c", _reader, "FULL_READ"),
+    ],
+)
+def test_what_is_in_both_is_the_same(
+    source: str, module: ModuleType, names: str
+) -> None:
+    text = (SOURCES / source).read_text("utf-8")
+    for name in names.split():
+        values = re.findall(rf"^#define {name} (\w+)", text, re.MULTILINE)
+        assert [int(value, 0) for value in values] == [getattr(module, name)]
+
+
+def test_wheels_are_tested_with_every_module_in_c() -> None:
+    config = (SOURCES.parent / "pyproject.toml").read_text("utf-8")
+    for name in CHOOSE:
+        assert f'"import {name}_c"' in config

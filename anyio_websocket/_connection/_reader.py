@@ -323,12 +323,14 @@ class Reader(Decoding):
         """Forget the connection, which is closed."""
         self._connection = None
 
-    # -- for what does the same as `message` in C ------------------------------
+    # -- for `next_message` in C -----------------------------------------------
 
     def _go_on(self) -> Coroutine[Any, Any, Message]:
+        """Wait on as `message` does once it has received something."""
         return self.message(True, True)
 
     def _gave_up(self) -> None:
+        """Do what `message` does when it is cancelled."""
         if self._undecoded:
             self._on_left()
         if self._receivers or self._others:

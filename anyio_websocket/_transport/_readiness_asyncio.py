@@ -136,7 +136,7 @@ class AsyncioReadiness(SocketFuture):
     """
 
     __slots__ = ("_look_is_scheduled", "_watcher", "_writer")
-    is_in_c: ClassVar[bool] = not hasattr(SocketFuture, "_read")
+    is_in_c: ClassVar[bool] = not hasattr(SocketFuture, "_read")  # of `AdaptiveReads`
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         super().__init__(loop, sock)
