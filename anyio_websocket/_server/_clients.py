@@ -33,15 +33,11 @@ from __future__ import annotations
 import logging
 import math
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any, Final
 
-from anyio import (
-    CancelScope,
-    create_task_group,
-    current_time,
-    move_on_after,
-)
+from anyio import CancelScope, create_task_group, current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
 from .._connection import BackgroundTask, Observer, Totals, WebSocketConnection
@@ -49,7 +45,7 @@ from .._errors import ConnectionTimeout, HandshakeError
 from .._log import LogThrottle
 from .._protocol import PlainRequest, ServerHandshake, name_of
 from .._settings import ServerSettings
-from .._transport import SocketTransport, Transport, transport_of
+from .._transport import Transport
 from .._types import Nursery
 from ._admission import Slot
 from ._cancellations import (
@@ -64,9 +60,11 @@ from ._handshake import (
     WARNING_INTERVAL,
     handshake_of,
     is_tls_failure,
+    log,
     read_request,
     respond_and_close,
     start_tls,
+    transport_of_accepted,
 )
 from ._http_handler import PendingHTTP
 from ._request import PendingRequest, WebSocketRequest
@@ -137,7 +135,19 @@ class ClientTasks:
         :raises RuntimeError: if the nursery takes no tasks
 
         """
-        self._nursery.start(self._handle, stream, context, slot)
+        undo = partial(self._undo_start, stream, slot)
+        self._nursery.start(self._handle, stream, context, slot, on_ended=undo)
+
+    def _undo_start(self, stream: Any, slot: Slot) -> Coroutine[Any, Any, None] | None:
+        """Forget a client whose task has ended, if the task has never begun."""
+        if not slot.is_taken:
+            return None  # it has ended after `_handle`
+        slot.release()
+        self._nursery.leave()
+        _logger.error("a client's new task was cancelled, but not by the server")
+        transport = transport_of_accepted(stream)
+        self._failed(None, ConnectionTimeout(_INCOMPLETE), transport)
+        return transport.abort()
 
     async def handle(
         self, stream: Any, context: ssl.SSLContext | None, slot: Slot
@@ -150,9 +160,7 @@ class ClientTasks:
         self, stream: Any, context: ssl.SSLContext | None, slot: Slot
     ) -> None:
         try:
-            transport = (
-                stream if isinstance(stream, SocketTransport) else transport_of(stream)
-            )
+            transport = transport_of_accepted(stream)
             deadline = current_time() + self._settings.connect_seconds
             with CancelScope(deadline=deadline, shield=True) as scope:
                 self._tasks[scope] = scope
@@ -274,7 +282,7 @@ class ClientTasks:
                 # it does not trust, and the operator sees it nowhere else.
                 is_warning = is_tls_failure(exc) and self._tls_warnings.allows()
                 level = logging.WARNING if is_warning else logging.DEBUG
-                _log(level, transport, exc)
+                log(level, transport, exc)
                 self._failed(handshake, exc, transport)
         except Exception as exc:  # no memory left, or a bug: it is this client's alone
             _logger.exception("%s: reading its request failed", name_of(transport))
@@ -294,7 +302,7 @@ class ClientTasks:
     ) -> None:
         """Tell a client, if that makes sense, that its request is not read."""
         if handshake is None or not self._stopped:
-            _log(logging.DEBUG, transport, "sent no complete request, was dropped")
+            log(logging.DEBUG, transport, "sent no complete request, was dropped")
             self._failed(handshake, ConnectionTimeout(_INCOMPLETE), transport)
         elif not handshake.rejected:
             response = handshake.reject(503)
@@ -434,12 +442,6 @@ class ClientTasks:
                 state.cancel()
             else:
                 await state.abort()
-
-
-def _log(level: int, transport: Transport, what: object) -> None:
-    # There may be thousands of these each second, and the name costs 15 us.
-    if _logger.isEnabledFor(level):
-        _logger.log(level, "%s: %s", name_of(transport.remote), what)
 
 
 def _log_raised(pending: Pending, error: BaseException) -> None:

@@ -52,10 +52,10 @@ class HandlerNursery:
         self._background = background
         self._tasks = 0
         self._empty: Event | None = None
-        loop: Any = current_token().native_token
+        self._loop: Any = current_token().native_token
         # ``None`` on trio
-        self._create_task: Callable[..., object] | None
-        self._create_task = getattr(loop, "create_task", None)
+        self._create_task: Callable[..., Any] | None
+        self._create_task = getattr(self._loop, "create_task", None)
         self._start_soon: Callable[..., object] = nursery.start_soon
         if self._create_task is None and is_own:
             trio: Any = sys.modules["trio"]
@@ -63,22 +63,39 @@ class HandlerNursery:
             self._start_soon = partial(inner.start_soon, name=NAME)
 
     def start(
-        self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any
+        self,
+        function: Callable[..., Coroutine[Any, Any, None]],
+        *args: Any,
+        on_ended: Callable[[], Coroutine[Any, Any, None] | None] | None = None,
     ) -> None:
         """Start a task, which must `leave` in the end.
 
+        :param function: what runs in it
+        :param on_ended: called if the task has ended where its first step should be
+            behind it: on asyncio, a task that is cancelled before that never begins.
+            What this returns is awaited in another task; ``None`` is not
         :raises RuntimeError: if the nursery takes no tasks
 
         """
         self.enter()
+        task: Any = None
         try:
             if self._create_task is None:
                 self._start_soon(function, *args)
             else:
-                self._create_task(function(*args), name=NAME)
+                task = self._create_task(function(*args), name=NAME)
         except BaseException:  # no memory left
             self.leave()
             raise
+        if task is not None and on_ended is not None:
+            # What is scheduled later is called later, so the first step goes before.
+            self._loop.call_soon(self._call_if_ended, task, on_ended)
+
+    def _call_if_ended(
+        self, task: Any, on_ended: Callable[[], Coroutine[Any, Any, None] | None]
+    ) -> None:
+        if task.done() and (rest := on_ended()) is not None:
+            self._loop.create_task(rest)
 
     def enter(self) -> None:
         """Count a task of the nursery that was not started here.

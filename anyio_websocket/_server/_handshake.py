@@ -41,6 +41,18 @@ OnReject = Callable[[Transport, int], object]
 _of_single_streams: Final = LogThrottle(WARNING_INTERVAL, time.monotonic)
 
 
+def transport_of_accepted(stream: Any) -> Transport:
+    """Return the transport over a stream that a listener has accepted."""
+    return stream if isinstance(stream, SocketTransport) else transport_of(stream)
+
+
+def log(level: int, transport: Transport, what: object) -> None:
+    """Log what becomes of a handshake."""
+    # There may be thousands of these each second, and the name costs 15 us.
+    if _logger.isEnabledFor(level):
+        _logger.log(level, "%s: %s", name_of(transport.remote), what)
+
+
 async def start_tls(stream: Any, context: ssl.SSLContext) -> Transport:
     """Do the TLS handshake with a client.
 

@@ -25,16 +25,14 @@ from anyio.streams.tls import TLSListener
 from .._endpoint import Endpoint, endpoint_of
 from .._log import LogThrottle
 from .._transport import (
-    SocketTransport,
     SocketTransportListener,
-    Transport,
     check_ssl_context,
     socket_listener,
-    transport_of,
 )
 from .._types import Nursery
 from ._addresses import TooManyError
 from ._admission import Admission, Slot
+from ._handshake import transport_of_accepted
 
 _logger = logging.getLogger("anyio_websocket")
 
@@ -242,16 +240,12 @@ class Acceptor:
         return handle_stream
 
 
-def _transport_of(stream: Any) -> Transport:
-    return stream if isinstance(stream, SocketTransport) else transport_of(stream)
-
-
 def _remote_of(stream: Any) -> Endpoint | str:
-    return _transport_of(stream).remote
+    return transport_of_accepted(stream).remote
 
 
 async def _abort(stream: Any) -> None:
-    await _transport_of(stream).abort()
+    await transport_of_accepted(stream).abort()
 
 
 def acceptors_of(listener: Any) -> Iterator[Acceptor]:

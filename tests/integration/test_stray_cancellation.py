@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -104,6 +105,52 @@ async def test_G9_one_handler_is_cancelled(
             assert "cancelled, but not by the server" in record.message
             assert record.exc_info
         handlers.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("own_nursery", [False, True])
+async def test_G9_a_task_is_cancelled_before_its_first_step(
+    own_nursery: bool, anyio_backend_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if anyio_backend_name == "trio":
+        pytest.skip("trio cancels scopes, not tasks")
+    cancelled: list[object] = []
+
+    def make_task(loop: Any, coroutine: Any, **options: Any) -> Any:
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        if coroutine.__name__ == "_handle" and not cancelled:
+            cancelled.append(task)
+            task.cancel()
+        return task
+
+    loop = asyncio.get_running_loop()
+    async with anyio.create_task_group() as handlers:
+        options: dict[str, Any] = {"handler_nursery": handlers} if own_nursery else {}
+        # One slot: this client has to release it.
+        async with serving(echo, max_connections=1, **options) as port:
+            loop.set_task_factory(make_task)
+            try:
+                async with connected(port, handshake_request()) as bad:
+                    assert await bad.receive_all() == b""
+            finally:
+                loop.set_task_factory(None)
+            async with connected(port, handshake_request()) as good:
+                assert await is_answered(good)
+        handlers.cancel_scope.cancel()
+    assert len(cancelled) == 1
+    # The next client may have to wait for the slot, which is a warning.
+    [record] = [record for record in said(caplog) if record.levelname == "ERROR"]
+    assert "cancelled, but not by the server" in record.message
+
+
+async def test_G9_a_task_ends_with_its_first_step(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving(echo, max_connections=1) as port:
+        # All in the kernel, before the server accepts it.
+        socket.create_connection(("127.0.0.1", port)).close()
+        async with connected(port, handshake_request()) as good:
+            assert await is_answered(good)
+    assert not [record for record in said(caplog) if record.levelname == "ERROR"]
 
 
 async def _hears(bad: ScriptedPeer, when: str) -> None:

@@ -122,6 +122,49 @@ async def test_what_cannot_be_started_does_not_count() -> None:
         await nursery.wait_empty()
 
 
+@pytest.mark.parametrize("has_rest", [False, True])
+async def test_a_task_that_never_begins(
+    has_rest: bool, anyio_backend_name: str
+) -> None:
+    if anyio_backend_name == "trio":
+        pytest.skip("on trio each task begins")
+    happened: list[str] = []
+
+    async def client() -> None:
+        happened.append("client")
+
+    async def rest() -> None:
+        happened.append("rest")
+
+    async with anyio.create_task_group() as group:
+        nursery = nursery_in(group)
+
+        def on_ended() -> Any:
+            happened.append("ended")
+            nursery.leave()
+            return rest() if has_rest else None
+
+        nursery.start(client, on_ended=on_ended)
+        [task] = (task for task in asyncio.all_tasks() if task.get_name() == NAME)
+        task.cancel()
+        await nursery.wait_empty()
+    await anyio.wait_all_tasks_blocked()
+    assert happened == (["ended", "rest"] if has_rest else ["ended"])
+
+
+async def test_a_task_that_begins_is_not_undone() -> None:
+    ended: list[None] = []
+
+    async def client(nursery: HandlerNursery) -> None:
+        await anyio.sleep(1)
+        nursery.leave()
+
+    async with anyio.create_task_group() as group:
+        nursery = nursery_in(group)
+        nursery.start(client, nursery, on_ended=lambda: ended.append(None))
+    assert not ended
+
+
 async def test_asyncio_shows_the_name(anyio_backend_name: str) -> None:
     if anyio_backend_name == "trio":
         pytest.skip("asks asyncio")
