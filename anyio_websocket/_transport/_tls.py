@@ -10,7 +10,7 @@ completed later.
 
 What is received is decrypted in ``_tls_records``.
 
-A large payload is encrypted and passed on in pieces, since a ``MemoryBIO`` never gives
+A large message is encrypted and passed on in pieces, since a ``MemoryBIO`` never gives
 memory back: it would keep as much as the largest message of its connection.
 
 Users' TLS streams (``anyio.streams.tls.TLSStream``, ``trio.SSLStream``) cannot promise
@@ -35,7 +35,7 @@ from ._tls_contexts import check_alpn
 from ._tls_records import MAX_PLAINTEXT, MAX_RECORDS, TlsRecords
 from ._tls_sessions import keep_session, session_key, take_session
 
-# Bytes of a payload that are encrypted at once.
+# Bytes of a message that are encrypted at once.
 PIECE: Final = 131_072
 
 
@@ -192,6 +192,8 @@ class TlsTransport(TlsRecords):
 
     def write(self, data: bytes, payload: bytes = b"") -> bool:
         try:
+            if len(data) > PIECE:  # a masked message, whose payload is not by itself
+                return self._write_in_pieces(data)
             self._tls.write(data)
             if payload:  # which is large
                 return self._write_in_pieces(payload)

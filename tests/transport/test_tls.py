@@ -83,15 +83,22 @@ class _Below:
         return len(self.writes) <= self.takes
 
 
+@pytest.mark.parametrize("is_masked", [False, True])
 @pytest.mark.parametrize(("takes", "writes"), [(3, 3), (1, 3), (0, 2)])
 async def test_F3_a_large_payload_leaves_in_pieces(
-    takes: int, writes: int, client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+    takes: int,
+    writes: int,
+    is_masked: bool,
+    client_tls: ssl.SSLContext,
+    server_tls: ssl.SSLContext,
 ) -> None:
     async with pair(client_tls, server_tls) as ends:
         payload = BIG[: 2 * PIECE + 1]
         below = _Below(takes)
         ends.client._below = below  # type: ignore[assignment]
-        assert ends.client.write(b"head", payload) is (takes == 3)
+        # A client masks the payload, and passes it in one piece with the header.
+        parts = (b"head" + payload,) if is_masked else (b"head", payload)
+        assert ends.client.write(*parts) is (takes == 3)
         ends.client._below = ends.client_socket
         # What the socket does not take is kept in one piece, behind what it took.
         assert len(below.writes) == writes
