@@ -10,6 +10,12 @@ by itself. The block's exception comes out as it is, never in a group. And the t
 enters the block has no cancel scope of it, so another task may leave it: that is what
 happens to fixtures, and to generators that are not exhausted. So the background task is
 a plain task of asyncio, or a system task of trio.
+
+A plain task that is cancelled before its first step never runs its coroutine, so it
+would never end for whoever leaves the block. asyncio.run() does that in the end to the
+tasks that were just started. So in the pass of the event loop in which a task begins,
+the nursery looks whether it did, and starts it again if not. It waits a moment, because
+who cancels all tasks until there are none must come to an end.
 """
 
 from __future__ import annotations
@@ -19,10 +25,13 @@ from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from anyio import CancelScope, Event, get_cancelled_exc_class
 from anyio.lowlevel import current_token
+
+# Seconds until a task is started again that was cancelled before its first step.
+RESTART_DELAY: Final = 0.01
 
 
 def _has_plain_tasks(loop: object) -> bool:
@@ -106,10 +115,30 @@ class PrivateNursery:
         run = partial(self._run, func, args, ended)
         loop: Any = current_token().native_token
         if _has_plain_tasks(loop):
-            self._tasks.add(loop.create_task(run()))
+            self._start_plain_task(loop, run, ended)
         else:
             trio: Any = sys.modules["trio"]
             trio.lowlevel.spawn_system_task(run, context=copy_context())
+
+    def _start_plain_task(
+        self, loop: Any, run: Callable[[], Coroutine[Any, Any, None]], ended: Event
+    ) -> None:
+        task = loop.create_task(run())
+        self._tasks.add(task)
+        # Called after the task's first step.
+        loop.call_soon(self._look, loop, task, run, ended)
+
+    def _look(
+        self,
+        loop: Any,
+        task: Any,
+        run: Callable[[], Coroutine[Any, Any, None]],
+        ended: Event,
+    ) -> None:
+        """Start a task again if it was cancelled before its first step."""
+        if task.done() and not ended.is_set():
+            self._tasks.remove(task)
+            loop.call_later(RESTART_DELAY, self._start_plain_task, loop, run, ended)
 
     async def _run(
         self,

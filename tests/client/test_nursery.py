@@ -21,8 +21,8 @@ from anyio_websocket import (
 )
 from anyio_websocket._client._nursery import Interruption, PrivateNursery
 
-from ..support.backends import under_asyncio
-from ..support.servers import serving
+from ..support.backends import begins_tasks_later, cancel_unbegun, under_asyncio
+from ..support.servers import echo, serving
 
 T = TypeVar("T")
 
@@ -293,6 +293,36 @@ async def test_F6_an_error_of_the_background_task_is_not_lost_by_a_cancellation(
                 scope.cancel()
                 await anyio.sleep_forever()
     assert [str(exc) for exc in caught.value.exceptions] == ["a bug"]
+
+
+async def test_a_task_that_is_cancelled_before_its_first_step_is_started_again() -> (
+    None
+):
+    async def task() -> None:
+        begun.append(passes)
+
+    begun: list[int] = []
+    passes = 0
+    with anyio.fail_after(1):
+        async with PrivateNursery() as nursery:
+            nursery.start_soon(task)
+            # Who cancels all tasks until there are none comes to an end.
+            while cancel_unbegun():
+                passes += 1
+                assert passes < 10
+                await anyio.lowlevel.checkpoint()
+    assert passes == begins_tasks_later()
+    assert begun == [passes]
+
+
+async def test_F14_a_connection_whose_background_task_never_began() -> None:
+    async with serving(echo) as port:
+        with anyio.fail_after(2):
+            async with open_websocket_url(f"ws://127.0.0.1:{port}") as ws:
+                assert cancel_unbegun() == begins_tasks_later()
+                await ws.send_message("hello")
+                assert await ws.get_message() == "hello"
+            assert ws.closed == CloseReason(1000, None)
 
 
 async def test_an_interruption_cancels_its_block_and_nothing_else() -> None:

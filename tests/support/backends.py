@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import inspect
 import selectors
 import sys
 from collections.abc import Awaitable, Callable
@@ -140,6 +141,35 @@ def tasks_now() -> int:
             system = sum(len(group.child_tasks) for group in root.child_nurseries[:-1])
             return trio.lowlevel.current_statistics().tasks_living - system
     return len(asyncio.all_tasks())
+
+
+def begins_tasks_later() -> bool:
+    """Say whether a task begins after it was started: on asyncio if it is not eager."""
+    if "trio" in sys.modules:
+        import trio
+
+        if trio.lowlevel.in_trio_run():
+            return False
+    return asyncio.get_running_loop().get_task_factory() is None
+
+
+def cancel_unbegun() -> bool:
+    """Cancel the tasks of asyncio that have not begun, as asyncio.run() may in the end.
+
+    :return: whether there were any; never on trio, which begins each task
+
+    """
+    if not begins_tasks_later():
+        return False
+    unbegun = [
+        task
+        for task in asyncio.all_tasks()
+        if inspect.iscoroutine(coroutine := task.get_coro())
+        and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
+    ]
+    for task in unbegun:
+        task.cancel()
+    return bool(unbegun)
 
 
 def _installed(name: str) -> bool:
