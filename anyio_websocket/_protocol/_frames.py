@@ -337,6 +337,7 @@ class FrameCodec(FrameWriter):
         assert self._message is not None
         if self._opcode == _BINARY and not self._compressed:
             self._size += size  # the header's length was checked
+            self._make_room(self._message, size)
             store(self._message, buffer, start, size, key)
         else:
             raw = buffer[start : start + size]
@@ -348,12 +349,20 @@ class FrameCodec(FrameWriter):
                 self._parts = self._inflater.inflate(piece, budget)
                 return True
             self._store(piece)
-        # Once an eighth of a large frame was received. Not at the header, because
-        # announcing a length costs the peer nothing, while the memory costs us.
-        if not self._preallocated and BLOCK < self._remaining < 8 * self._size:
-            self._preallocated = True
-            allocate(self._message, min(self._remaining, _MAX_PREALLOCATED))
+            self._make_room(self._message, 0)
         return True
+
+    def _make_room(self, message: io.BytesIO, size: int) -> None:
+        """Allocate memory for a large frame, once an eighth of it was received.
+
+        Not at the header: announcing a length costs the peer nothing.
+
+        :param size: bytes of a piece that is not in the message yet
+        """
+        received = self._size + len(self._buffer) - self._offset
+        if not self._preallocated and BLOCK < self._remaining < 8 * received:
+            self._preallocated = True
+            allocate(message, size + min(self._remaining, _MAX_PREALLOCATED))
 
     def _store_parts(self, parts: Iterator[bytes]) -> None:
         """Decompress a piece until it ends, or enough work was done."""

@@ -44,7 +44,10 @@ class AdaptiveReads:
     def _read(self, size: int) -> bytes:
         asked = size if self._is_bulk else min(size, SMALL_READ_SIZE)
         data = self._socket.recv(asked)
+        # The rest of what came in full reads tells nothing of what comes next.
+        self._is_bulk = len(data) >= SMALL_READ_SIZE or (
+            self._is_bulk and self._full_reads > 0
+        )
         self._full_reads = self._full_reads + 1 if len(data) == asked else 0
-        self._is_bulk = len(data) >= SMALL_READ_SIZE
         self.may_be_reset = True
         return data

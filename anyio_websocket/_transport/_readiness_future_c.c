@@ -133,7 +133,7 @@ read_now(Future *self, Py_ssize_t size)
 
     if (!self->is_bulk && asked > SMALL_READ_SIZE)
         asked = SMALL_READ_SIZE;
-    if (self->last_size > SHORT_SIZE)
+    if (self->is_bulk || self->last_size > SHORT_SIZE)
         data = receive_long(self->socket, asked);
     else
         data = receive_short(self->socket, asked);
@@ -143,8 +143,9 @@ read_now(Future *self, Py_ssize_t size)
         return NULL;
     }
     got = PyBytes_Size(data);
+    /* As in _adaptive_reads.py: the rest of full reads tells nothing of what follows. */
+    self->is_bulk = got >= SMALL_READ_SIZE || (self->is_bulk && self->full_reads);
     self->full_reads = got == asked ? self->full_reads + 1 : 0;
-    self->is_bulk = got >= SMALL_READ_SIZE;
     self->last_size = got;
     set(&self->may_be_reset, Py_True);
     return data;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import random
 import struct
@@ -13,7 +14,7 @@ from itertools import pairwise
 import pytest
 
 from anyio_websocket import PerMessageDeflate
-from anyio_websocket._protocol import Close, Ping, Pong
+from anyio_websocket._protocol import Close, Ping, Pong, _frames
 from anyio_websocket._protocol._codec import ProtocolViolation, Received
 from anyio_websocket._protocol._frames import FrameCodec
 from anyio_websocket._protocol._kernels_py import BLOCK
@@ -387,6 +388,23 @@ def test_D11_the_texts_that_take_the_most_memory(
     assert got == start + "a" * size + end
     assert peak <= (while_decoding + 0.2) * limit
     assert after <= (held + 0.1) * limit
+
+
+def test_an_eighth_of_a_large_frame_makes_room_for_all_of_it(
+    is_client: bool, peer: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any of it is stored, so that no piece is copied when memory grows."""
+    size, made = 2**20, []
+
+    def allocate(message: io.BytesIO, size: int) -> None:
+        made.append((message.tell(), size))
+
+    monkeypatch.setattr(_frames, "allocate", allocate)
+    data = peer(2, bytes(size))
+    start = len(data) - size
+    for come, expected in ((size // 10, []), (size // 8 + 1, [(0, size)])):
+        assert feed(codec_of(is_client, size), data[: start + come]) == []
+        assert made == expected
 
 
 @pytest.mark.measured

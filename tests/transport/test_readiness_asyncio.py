@@ -300,6 +300,20 @@ async def test_reads_grow_with_what_comes() -> None:
             got += len(await transport.receive(131_072) or b"")
             is_bulk = readiness._is_bulk
         assert isinstance(is_bulk, bool)
+        # A read of 10 bytes is the rest of a large message, or a message by itself.
+        readiness._is_bulk, readiness._full_reads = True, 1
+        for after in (True, False):
+            theirs.send(bytes(10))
+            select.select([transport._socket], [], [])
+            assert await transport.receive(131_072) == bytes(10)
+            assert readiness._is_bulk is after
+            if after:
+                message, came = bytes(range(250)) * 400, b""
+                theirs.send(message)
+                while len(came) < len(message):
+                    came += await transport.receive(131_072) or b""
+                assert came == message
+                readiness._full_reads = 0
 
 
 @under_asyncio
