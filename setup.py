@@ -42,6 +42,7 @@ def extensions() -> list[Extension]:
         Extension(
             ".".join(path.with_suffix("").parts),
             [path.as_posix()],
+            depends=["anyio_websocket/_protocol/_frame.h"],
             extra_compile_args=REPRODUCIBLE,
             extra_link_args=REPRODUCIBLE if sys.platform == "win32" else [],
             optional=True,

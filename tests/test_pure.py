@@ -64,7 +64,7 @@ def test_the_environment_is_asked_each_time(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("source", "module", "names"),
     [
-        ("_protocol/_kernels_c.c", _kernels_py, "WHOLE_TEXT WHOLE_BINARY MASKED"),
+        ("_protocol/_frame.h", _kernels_py, "WHOLE_TEXT WHOLE_BINARY MASKED"),
         (
             "_transport/_readiness_future_c.c",
             _adaptive_reads,

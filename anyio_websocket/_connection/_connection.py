@@ -26,6 +26,7 @@ from .._protocol import (
 from ._facts import ConnectionFacts
 from ._json import encoded, json_dumps, json_loads
 from ._payloads import Buffer, control_payload, payload_of
+from ._quick_sends import sends_quickly
 from ._received_fragments import ReceivedFragments
 from ._sent_fragments import Parts, is_in_parts
 
@@ -56,6 +57,7 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
 
     # -- messages --------------------------------------------------------------
 
+    @sends_quickly
     async def send_message(
         self,
         message: str | Buffer | Parts,

@@ -116,11 +116,11 @@ class ConnectionCore:
         self.close_state: CloseState = CloseState(transport, self)
         outbox = TimedOutbox if settings.count_messages else Outbox
         self.outbox: Outbox = outbox(transport, self.close_state, background, fairness)
-        if (
-            engine.frame_message is frame_unmasked
-            and type(transport) is SocketTransport
-        ):
-            self.outbox.direct = transport
+        if type(transport) is SocketTransport:
+            if engine.frame_message is frame_unmasked:
+                self.outbox.direct = transport
+            elif (keys := engine.mask_keys) is not None:
+                self.outbox.masked = (transport, keys)
         parts = (transport, engine, self.outbox, self.close_state, fairness, self)
         self.reader: Reader = (
             Reader(*parts, settings)
@@ -320,7 +320,7 @@ class ConnectionCore:
         self.transport.look_soon()
 
     def on_closing(self) -> None:
-        self.outbox.direct = None
+        self.outbox.direct = self.outbox.masked = None
         self.reader.on_closing()
         if not self.close_state.by_us:
             self.transport.call_soon(self._close_if_nobody_does)

@@ -8,9 +8,13 @@ meanwhile.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Coroutine
+from typing import Any
+
 from anyio import CancelScope, Lock
 
-from .._transport import Transport, TransportLost
+from .._transport import SocketTransport, Transport, TransportLost
 from ._background import BackgroundTask
 from ._close_state import CloseState
 from ._fairness import FairnessBudget
@@ -27,7 +31,7 @@ class Flushing(QueuedMessages):
 
     """
 
-    __slots__ = ("_fairness",)
+    __slots__ = ()
     # Of the classes above, said again for pyright's --verifytypes.
     bytes_sent: int
     has_job: bool
@@ -65,6 +69,31 @@ class Flushing(QueuedMessages):
                     await self._drain_or_fail(with_queue=True)
             finally:
                 self._unlock(lock)
+
+    def sent_in_part(
+        self, frame: bytes, sent: int, error: int
+    ) -> Coroutine[Any, Any, None]:
+        """Go on with a message of which `sends_quickly` could not send all.
+
+        :param frame: the whole of it
+        :param sent: bytes of it
+        :param error: the number of the operating system's error; 0 for none
+        :return: what its sender must await
+
+        """
+        try:
+            if error:
+                self._state.write_failed(OSError(error, os.strerror(error)))
+                return self._state.raise_closed(nothing_sent=True)
+            assert isinstance(self._transport, SocketTransport)
+            self._transport.keep_rest(frame, sent)
+            self.bytes_sent += len(frame)
+            lock = self._get_lock()
+            lock.acquire_nowait()
+            return self._finish_write(lock)
+        except Exception as exc:
+            self._state.sending_failed(exc)
+            raise
 
     async def _finish_write(self, lock: Lock) -> None:
         try:

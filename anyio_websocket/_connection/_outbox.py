@@ -78,14 +78,7 @@ class Outbox(Flushing):
 
     """
 
-    __slots__ = (
-        "_batch_is_scheduled",
-        "_quick_replies_needed",
-        "checked_since_receive",
-        "last_yield",
-        "more_expected",
-        "reply_due",
-    )
+    __slots__ = ()
     # Of the classes above, said again for pyright's --verifytypes.
     bytes_sent: int
     has_job: bool

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .._transport import Transport
+from ._send_kernels import OutboxFields
 
 
-class Pending:
+class Pending(OutboxFields):
     """Frames that are made and not yet written: the part of `Outbox` that keeps them.
 
     The batch goes first, because it was sent first. Then come a Ping and a Pong, and
@@ -15,16 +16,7 @@ class Pending:
 
     """
 
-    __slots__ = (
-        "_batch",
-        "_batch_size",
-        "_close",
-        "_ping",
-        "_pong",
-        "_transport",
-        "bytes_sent",
-        "pings_sent",
-    )
+    __slots__ = ("_close", "_transport", "pings_sent")  # and `OutboxFields`
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

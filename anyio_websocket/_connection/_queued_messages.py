@@ -25,7 +25,7 @@ message before those that go out before it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -51,7 +51,6 @@ class QueuedMessages(Turns, ABC):
         "_queue",
         "_queue_size",
         "_state",
-        "direct",
         "has_job",
         "mid_message",
     )
@@ -65,9 +64,11 @@ class QueuedMessages(Turns, ABC):
         self._background = background
         #: whether a job of the background task will flush
         self.has_job: bool = False
-        #: the transport, if frames made for many may be sent by `direct_transports`;
+        #: the transport, if a frame needs nothing but a header before it is sent there;
         #: set by `ConnectionCore`, and removed when the connection ends
         self.direct: SocketTransport | None = None
+        #: the same of a client, with the mask keys that are to be used
+        self.masked: tuple[SocketTransport, Iterator[bytes]] | None = None
         # A list while there is something: an empty one takes 56 bytes.
         self._queue: list[tuple[Callable[[Any], bytes], Any]] | tuple[()] = ()
         self._queue_size = 0  # bytes, without headers

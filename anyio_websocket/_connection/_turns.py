@@ -28,7 +28,7 @@ _P = ParamSpec("_P")
 class Turns(Pending):
     """The part of `Outbox` that keeps the lock and the turn."""
 
-    __slots__ = ("_lock", "_turn")
+    __slots__ = ()
 
     def __init__(self, transport: Transport) -> None:
         super().__init__(transport)

@@ -23,7 +23,7 @@ receiver has slots for. The others wait in the codec as bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -98,6 +98,12 @@ class Engine:
         if len(message) < NO_COPY_SIZE:
             return self.frame_message(message)
         return self._codec.frame_large(message)
+
+    @property
+    def mask_keys(self) -> Iterator[bytes] | None:
+        """The mask keys, if `frame_message` adds a header and masks, and no more."""
+        codec = self._codec
+        return codec.plain_keys if isinstance(codec, FrameCodec) else None
 
     @property
     def counts(self) -> MessageCounts | None:

@@ -6,7 +6,7 @@ Messages and control frames become bytes. It keeps no state but what RFC 6455 an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ._close import serialize_close
@@ -111,6 +111,11 @@ class FrameWriter:
             return frame_header(first, len(piece)), piece
 
         return frame
+
+    @property
+    def plain_keys(self) -> Iterator[bytes] | None:
+        """The mask keys, if a message needs nothing but a header and a mask."""
+        return self._keys if self._deflater is None else None
 
     def frame_ping(self, payload: bytes) -> bytes:
         return self._frame(_FIN | _PING, payload)

@@ -6,34 +6,10 @@
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <stdint.h>
-#include <string.h>
 
-#define WHOLE_TEXT 0x81
-#define WHOLE_BINARY 0x82
+#include "_frame.h"
+
 #define RSV1 0x40
-#define MASKED 0x80
-#define KEY_SIZE 4
-
-/* RFC 6455 section 5.3. Eight bytes at a time, which compilers can vectorize. */
-static void
-apply_mask(char *out, const char *in, Py_ssize_t size, const char *key)
-{
-    char twice[8];
-    uint64_t mask, word;
-    Py_ssize_t i;
-
-    memcpy(twice, key, KEY_SIZE);
-    memcpy(twice + KEY_SIZE, key, KEY_SIZE);
-    memcpy(&mask, twice, 8);
-    for (i = 0; i + 8 <= size; i += 8) {
-        memcpy(&word, in + i, 8);
-        word ^= mask;
-        memcpy(out + i, &word, 8);
-    }
-    for (; i < size; i++)
-        out[i] = in[i] ^ key[i % KEY_SIZE];
-}
 
 /* Return the bytes of a mask key, or NULL with an exception set. */
 static const char *
@@ -296,9 +272,8 @@ static PyObject *
 build_frame(long first, PyObject *message, const char *key)
 {
     const char *payload;
-    char *bytes, *out;
+    char *bytes;
     Py_ssize_t length;
-    int size, i;
     PyObject *result;
 
     if (PyUnicode_Check(message)) {
@@ -311,22 +286,9 @@ build_frame(long first, PyObject *message, const char *key)
             return NULL;
         payload = bytes;
     }
-    size = length < 126 ? 0 : length < 65536 ? 2 : 8;
-    result = PyBytes_FromStringAndSize(NULL, 2 + size + (key ? KEY_SIZE : 0) + length);
-    if (result == NULL)
-        return NULL;
-    out = PyBytes_AsString(result);
-    *out++ = (char)first;
-    *out++ = (char)((key ? MASKED : 0) | (size == 0 ? length : size == 2 ? 126 : 127));
-    for (i = size; i-- > 0;)
-        *out++ = (char)((uint64_t)length >> 8 * i);
-    if (key) {
-        memcpy(out, key, KEY_SIZE);
-        apply_mask(out + KEY_SIZE, payload, length, key);
-    }
-    else {
-        memcpy(out, payload, length);
-    }
+    result = PyBytes_FromStringAndSize(NULL, header_size(length, key != NULL) + length);
+    if (result != NULL)
+        write_frame(PyBytes_AsString(result), (int)first, payload, length, key);
     return result;
 }
 

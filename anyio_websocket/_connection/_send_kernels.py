@@ -1,0 +1,19 @@
+"""What sends a message in one step if nothing waits: in C, if that was built.
+
+In Python there is no such step.
+"""
+
+from __future__ import annotations
+
+from .._pure import raise_if_pure
+
+try:
+    raise_if_pure()
+    from ._send_kernels_c import OutboxFields, quick_sends
+except ImportError:
+    from ._send_kernels_py import (  # type: ignore[assignment]
+        OutboxFields,
+        quick_sends,
+    )
+
+__all__ = ["OutboxFields", "quick_sends"]
