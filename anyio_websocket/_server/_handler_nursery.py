@@ -52,10 +52,9 @@ class HandlerNursery:
         self._background = background
         self._tasks = 0
         self._empty: Event | None = None
+        self._rests: set[object] = set()  # tasks, to which asyncio keeps no references
         self._loop: Any = current_token().native_token
-        # ``None`` on trio
-        self._create_task: Callable[..., Any] | None
-        self._create_task = getattr(self._loop, "create_task", None)
+        self._create_task: Callable[..., Any] | None = _creator_of_tasks(self._loop)
         self._start_soon: Callable[..., object] = nursery.start_soon
         if self._create_task is None and is_own:
             trio: Any = sys.modules["trio"]
@@ -95,7 +94,9 @@ class HandlerNursery:
         self, task: Any, on_ended: Callable[[], Coroutine[Any, Any, None] | None]
     ) -> None:
         if task.done() and (rest := on_ended()) is not None:
-            self._loop.create_task(rest)
+            ending = self._loop.create_task(rest)
+            self._rests.add(ending)
+            ending.add_done_callback(self._rests.discard)
 
     def enter(self) -> None:
         """Count a task of the nursery that was not started here.
@@ -130,6 +131,22 @@ class HandlerNursery:
             if self._empty is None or self._empty.is_set():
                 self._empty = Event()
             await self._empty.wait()
+
+
+def _creator_of_tasks(loop: Any) -> Callable[..., Any] | None:
+    """Return what makes a task whose first step is later; ``None`` on trio.
+
+    An eager task factory (CPython 3.12) would run the first step here, inside of the
+    accept loop. So it is left out, as in anyio's task groups.
+    """
+    if not hasattr(loop, "create_task"):
+        return None
+    asyncio: Any = sys.modules["asyncio"]
+    eager: Any = getattr(asyncio, "eager_task_factory", None)
+    # The functions that create_eager_task_factory() returns have its code, too.
+    code = getattr(loop.get_task_factory(), "__code__", None)
+    is_eager = code is not None and code is getattr(eager, "__code__", None)
+    return partial(asyncio.Task, loop=loop) if is_eager else loop.create_task
 
 
 async def _raise(error: BaseException) -> None:

@@ -48,7 +48,7 @@ def compare(packed: set[str], *patterns: str) -> None:
 
     The patterns are git's; without any, it is the package without its sources in C.
     """
-    package = ("anyio_websocket", "_anyio_websocket_pytest.py", ":!*.c")
+    package = ("anyio_websocket", "_anyio_websocket_pytest.py", ":!*.[ch]")
     chosen = ("--", *(patterns or package))
     tracked = git("ls-files", "-z", *chosen)
     assert tracked <= packed, tracked - packed

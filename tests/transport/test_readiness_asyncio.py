@@ -376,6 +376,8 @@ async def test_an_exception_that_is_no_error_of_the_socket() -> None:
     assert not readiness.done()
 
 
+# From CPython 3.12 on, that of a coroutine in Python warns of a class and a value.
+@pytest.mark.filterwarnings("ignore:the .* signature of throw:DeprecationWarning")
 @under_asyncio
 async def test_what_receives_is_a_coroutine() -> None:
     async with pair() as (transport, theirs):
