@@ -29,7 +29,10 @@ _NOT_IN_NAME: Final = re.compile(r"[\x00-,/:-@\[-^`{-\x7f]")
 _LABEL: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 # These are only for errors, so they are compiled when they are needed.
 _HOST_AND_PORT: Final = r"(?:[^:\[\]]+|\[[^\[\]]*\]?)(?::[0-9]*)?"
-_NAMED_HOST: Final = r"(?:localhost|[\w-]{1,63}(?:\.[\w-]{1,63})+)(?::[0-9]*)?"
+# Not a token of several parts with dots between, which ends with a long one.
+_NAMED_HOST: Final = (
+    r"(?:localhost|(?:[\w-]{1,63}\.)+(?:[A-Za-z]{2,24}|[0-9]{1,3}))(?::[0-9]*)?"
+)
 
 
 class Target(NamedTuple):

@@ -283,6 +283,7 @@ def test_B8_a_user_name_is_not_taken_for_a_scheme() -> None:
         ("some.body:secret@example.org/path?token=secret", ""),
         ("example.org/path?secret@", ""),
         (f"example.org.{'secret' * 11}", ""),
+        (f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{'secret' * 7}", ""),
         ("ws://secret place/", ""),
     ],
 )
