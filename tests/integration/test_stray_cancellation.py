@@ -123,19 +123,22 @@ async def test_G9_a_task_is_cancelled_before_its_first_step(
         return task
 
     loop = asyncio.get_running_loop()
-    async with anyio.create_task_group() as handlers:
-        options: dict[str, Any] = {"handler_nursery": handlers} if own_nursery else {}
-        # One slot: this client has to release it.
-        async with serving(echo, max_connections=1, **options) as port:
-            loop.set_task_factory(make_task)
-            try:
+    factory = loop.get_task_factory()
+    loop.set_task_factory(make_task)
+    try:
+        async with anyio.create_task_group() as handlers:
+            options: dict[str, Any] = {}
+            if own_nursery:
+                options["handler_nursery"] = handlers
+            # One slot: this client has to release it.
+            async with serving(echo, max_connections=1, **options) as port:
                 async with connected(port, handshake_request()) as bad:
                     assert await bad.receive_all() == b""
-            finally:
-                loop.set_task_factory(None)
-            async with connected(port, handshake_request()) as good:
-                assert await is_answered(good)
-        handlers.cancel_scope.cancel()
+                async with connected(port, handshake_request()) as good:
+                    assert await is_answered(good)
+            handlers.cancel_scope.cancel()
+    finally:
+        loop.set_task_factory(factory)
     assert len(cancelled) == 1
     # The next client may have to wait for the slot, which is a warning.
     [record] = [record for record in said(caplog) if record.levelname == "ERROR"]
