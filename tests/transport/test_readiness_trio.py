@@ -9,7 +9,10 @@ import pytest
 trio = pytest.importorskip("trio")
 trio_testing = pytest.importorskip("trio.testing")
 
-from anyio_websocket._transport._readiness_trio import TrioReadiness  # noqa: E402
+from anyio_websocket._transport._readiness_trio import (  # noqa: E402
+    TrioReadiness,
+    _next_pass,
+)
 
 
 def test_calls_while_trio_ends_its_system_tasks() -> None:
@@ -41,6 +44,17 @@ def test_calls_while_trio_ends_its_system_tasks() -> None:
     with ours, theirs:
         trio.run(main)
     assert called == 1 + added
+
+
+def test_calls_when_the_run_has_ended() -> None:
+    async def main() -> object:
+        assert TrioReadiness(ours).call_soon(lambda: None)
+        return _next_pass.get()
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        next_pass = trio.run(main)
+    assert not next_pass.call(lambda: None)
 
 
 def test_a_call_that_asks_for_another_one() -> None:
