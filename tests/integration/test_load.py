@@ -253,8 +253,8 @@ async def test_G4_an_idle_connection_takes_little(anyio_backend_name: str) -> No
                 sock.close()
         # A full collection looks at each of them, and takes 1 us for it.
         found = len(gc.get_objects()) - before
-        if asyncio_debugs():  # it keeps tracebacks
-            kib, objects = kib + 6, objects + 50
+        if asyncio_debugs():  # it keeps tracebacks, most on CPython 3.13
+            kib, objects = kib + 9, objects + 50
         assert found < size * objects
         assert used < size * kib * 1024
 
