@@ -8,7 +8,6 @@ selects Python everywhere, for comparison and for tests.
 from __future__ import annotations
 
 import os
-import sys
 
 
 def raise_if_pure() -> None:
@@ -17,9 +16,5 @@ def raise_if_pure() -> None:
     :raises ImportError: if the environment selects Python
 
     """
-    # On CPython 3.11 a program has ended with "deallocating None", which later versions
-    # cannot. Until the cause is found, there is no C on it.
-    if sys.version_info < (3, 12):
-        raise ImportError("C is not used on CPython 3.11")
     if os.environ.get("ANYIO_WEBSOCKET_PURE", "0") != "0":
         raise ImportError("ANYIO_WEBSOCKET_PURE is set")
