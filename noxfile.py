@@ -96,6 +96,8 @@ def _dist(
     folder = Path(session.cache_dir, name).resolve()
     python = str(Path(session.bin, "python"))
     if session.venv_backend == "uv":
+        # The newest, so that the oldest has to run what later headers compile.
+        python = shutil.which(f"python{_newest()}") or python
         command = ["uv", "build", "-q", "--python", python, "--out-dir"]
     else:
         session.install("build")

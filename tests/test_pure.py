@@ -86,3 +86,13 @@ def test_wheels_are_tested_with_every_module_in_c() -> None:
     config = (SOURCES.parent / "pyproject.toml").read_text("utf-8")
     for name in CHOOSE:
         assert f'"import {name}_c"' in config
+
+
+@pytest.mark.parametrize("name", ["NONE", "TRUE", "FALSE"])
+def test_no_macro_counts_for_a_later_version(name: str) -> None:
+    # In the headers of CPython 3.12 and 3.13 it returns no new reference, even for the
+    # limited API of 3.11. What they compile then ends a program there: "deallocating
+    # None".
+    sources = sorted(SOURCES.rglob("*_c.c"))
+    assert sources
+    assert not [path for path in sources if f"Py_RETURN_{name}" in path.read_text()]

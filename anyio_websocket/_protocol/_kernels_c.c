@@ -77,7 +77,7 @@ speedups_mask_into(PyObject *module, PyObject *const *args, Py_ssize_t count)
     PyBuffer_Release(&target);
     if (PyErr_Occurred())
         return NULL;
-    Py_RETURN_NONE;
+    return Py_NewRef(Py_None);
 }
 
 /* Return whether `in` starts with a complete message in a single frame, whose reserved
@@ -250,7 +250,7 @@ speedups_take_compressed(PyObject *module, PyObject *const *args, Py_ssize_t cou
     buffer += offset;
     if (!is_whole_message((unsigned char *)buffer, size - offset, RSV1, (int)mask_bit,
                           max_size, &start, &length))
-        Py_RETURN_NONE;
+        return Py_NewRef(Py_None);
     payload = PyBytes_FromStringAndSize(NULL, length);
     if (payload == NULL)
         return NULL;

@@ -195,7 +195,7 @@ future_on_readable(Future *self, PyObject *Py_UNUSED(ignored))
     data = self->size ? read_now(self, self->size) : Py_NewRef(the.nothing);
     if (data == NULL) {
         if (!PyErr_Occurred())
-            Py_RETURN_NONE;
+            return Py_NewRef(Py_None);
         if (!PyErr_ExceptionMatches(PyExc_OSError))
             return NULL;
         Py_DECREF(self->error);
@@ -231,7 +231,7 @@ future_add_done_callback(Future *self, PyObject *const *args, Py_ssize_t count,
     }
     set(&self->wakeup, args[0]);
     set(&self->context, args[1]);
-    Py_RETURN_NONE;
+    return Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -246,7 +246,7 @@ future_result(Future *self, PyObject *Py_UNUSED(ignored))
     PyObject *error = self->error;
 
     if (error == Py_None)
-        Py_RETURN_NONE;
+        return Py_NewRef(Py_None);
     self->error = Py_NewRef(Py_None);
     PyErr_SetObject((PyObject *)Py_TYPE(error), error);
     Py_DECREF(error);
@@ -514,7 +514,7 @@ static PyObject *
 receiving_close(Receiving *self, PyObject *Py_UNUSED(ignored))
 {
     receiving_end(self);
-    Py_RETURN_NONE;
+    return Py_NewRef(Py_None);
 }
 
 static int
