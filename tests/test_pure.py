@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -96,3 +99,47 @@ def test_no_macro_counts_for_a_later_version(name: str) -> None:
     sources = sorted(SOURCES.rglob("*_c.c"))
     assert sources
     assert not [path for path in sources if f"Py_RETURN_{name}" in path.read_text()]
+
+
+ECHOES = """
+import sys
+import anyio
+import anyio_websocket
+
+async def echo(request):
+    connection = await request.accept()
+    async for message in connection:
+        await connection.send_message(message)
+
+async def main():
+    async with anyio.create_task_group() as tasks:
+        serve = anyio_websocket.serve_websocket
+        server = await tasks.start(serve, echo, "127.0.0.1", 0, None)
+        url = f"ws://127.0.0.1:{server.port}"
+        async with anyio_websocket.open_websocket_url(url) as client:
+            for count in range(400):
+                if count == 100:
+                    before = sys.getrefcount(None)
+                await client.send_message("message")
+                await client.get_message()
+            print(before - sys.getrefcount(None))
+        tasks.cancel_scope.cancel()
+
+anyio.run(main, backend="asyncio")
+"""
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is not counted there")
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="nothing is counted")
+@pytest.mark.parametrize("pure", ["0", "1"])
+def test_no_reference_to_none_is_given_away(pure: str) -> None:
+    # In a process of its own: what a tracer, or a test before this one, keeps counts.
+    done = subprocess.run(
+        [sys.executable, "-c", ECHOES],
+        env={**os.environ, "ANYIO_WEBSOCKET_PURE": pure},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert abs(int(done.stdout)) < 100

@@ -171,7 +171,8 @@ async def test_plain_messages_of_any_size(by_client: bool) -> None:
 
 
 @needs_c
-async def test_keys_are_used_once() -> None:
+async def test_keys_are_used_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_max_stretch(monkeypatch, 100)
     async with linked_by_sockets() as (client, server):
         outbox = make_ready(client)
         assert outbox.masked is not None

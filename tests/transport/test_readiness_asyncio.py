@@ -494,18 +494,3 @@ async def test_it_keeps_nothing() -> None:
         before = sys.getallocatedblocks()
         await exchange(500)
         assert sys.getallocatedblocks() - before < 250
-
-
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is not counted there")
-@under_asyncio
-async def test_no_reference_to_none_is_given_away() -> None:
-    # A wheel that a later Python built is used here, too: see tests/test_pure.py.
-    async with pair() as (transport, theirs):
-        for count in range(400):
-            if count == 100:
-                before = sys.getrefcount(None)
-            task = asyncio.create_task(transport.receive(10))
-            await asyncio.sleep(0)
-            theirs.send(b"bytes")
-            assert await task == b"bytes"
-        assert abs(sys.getrefcount(None) - before) < 100
