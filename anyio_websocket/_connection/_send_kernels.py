@@ -11,9 +11,6 @@ try:
     raise_if_pure()
     from ._send_kernels_c import OutboxFields, quick_sends
 except ImportError:
-    from ._send_kernels_py import (  # type: ignore[assignment]
-        OutboxFields,
-        quick_sends,
-    )
+    from ._send_kernels_py import OutboxFields, quick_sends
 
 __all__ = ["OutboxFields", "quick_sends"]

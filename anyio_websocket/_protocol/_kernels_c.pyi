@@ -1,17 +1,9 @@
 # The functions of _kernels_py.py, which documents them.
 
-def mask(data: bytes, key: bytes, /) -> bytes | bytearray: ...
-def mask_into(
-    target: memoryview, at: int, data: bytes, start: int, size: int, key: bytes, /
-) -> None: ...
-def take_messages(
-    buffer: bytes, start: int, mask_bit: int, max_size: int, max_count: int, /
-) -> tuple[list[str | bytes], int]: ...
-def take_undecoded(
-    buffer: bytes, start: int, mask_bit: int, max_size: int, max_count: int, /
-) -> tuple[list[str | bytes], int]: ...
-def frame_unmasked(message: bytes | str, /) -> bytes: ...
-def make_frame(first: int, payload: bytes | str, key: bytes | None, /) -> bytes: ...
-def take_compressed(
-    buffer: bytes, start: int, mask_bit: int, max_size: int, /
-) -> tuple[int, bytes, int] | None: ...
+from ._kernels_py import frame_unmasked as frame_unmasked
+from ._kernels_py import make_frame as make_frame
+from ._kernels_py import mask as mask
+from ._kernels_py import mask_into as mask_into
+from ._kernels_py import take_compressed as take_compressed
+from ._kernels_py import take_messages as take_messages
+from ._kernels_py import take_undecoded as take_undecoded

@@ -37,7 +37,7 @@ _XOR_TABLES: Final = [
 ]
 
 
-def mask(data: bytes, key: bytes) -> bytes | bytearray:
+def mask(data: bytes, key: bytes, /) -> bytes | bytearray:
     """Mask or unmask a piece of a payload.
 
     :param data: the piece, preferably of at most ``BLOCK`` bytes
@@ -54,7 +54,7 @@ def mask(data: bytes, key: bytes) -> bytes | bytearray:
 
 
 def mask_into(
-    target: memoryview, at: int, data: bytes, start: int, size: int, key: bytes
+    target: memoryview, at: int, data: bytes, start: int, size: int, key: bytes, /
 ) -> None:
     """Mask or unmask a piece of a payload, and write it to where it belongs.
 
@@ -75,7 +75,7 @@ def _xor(data: bytes, mask: bytes) -> bytes:
 
 
 def take_messages(
-    buffer: bytes, start: int, mask_bit: int, max_size: int, max_count: int
+    buffer: bytes, start: int, mask_bit: int, max_size: int, max_count: int, /
 ) -> tuple[list[str | bytes], int]:
     """Take messages out of a buffer while they are complete and in a single frame.
 
@@ -124,7 +124,7 @@ def take_messages(
 
 
 def take_undecoded(
-    buffer: bytes, start: int, mask_bit: int, max_size: int, max_count: int
+    buffer: bytes, start: int, mask_bit: int, max_size: int, max_count: int, /
 ) -> tuple[list[str | bytes], int]:
     """Do what `take_messages` does, and return texts as bytes."""
     messages, end = take_messages(buffer, start, mask_bit, max_size, max_count)
@@ -132,7 +132,7 @@ def take_undecoded(
 
 
 def take_compressed(
-    buffer: bytes, start: int, mask_bit: int, max_size: int
+    buffer: bytes, start: int, mask_bit: int, max_size: int, /
 ) -> tuple[int, bytes, int] | None:
     """Take the payload of a compressed message that is complete, in a single frame.
 
@@ -167,7 +167,7 @@ def take_compressed(
     return buffer[start], payload, end
 
 
-def frame_unmasked(message: bytes | str) -> bytes:
+def frame_unmasked(message: bytes | str, /) -> bytes:
     """Frame a message without a mask.
 
     :param message: the message
@@ -199,7 +199,7 @@ def frame_header(first: int, length: int, mask_bit: int = 0) -> bytes:
     return bytes((first, mask_bit | 127)) + length.to_bytes(8, "big")
 
 
-def make_frame(first: int, payload: bytes | str, key: bytes | None) -> bytes:
+def make_frame(first: int, payload: bytes | str, key: bytes | None, /) -> bytes:
     """Build a frame.
 
     :param first: the first byte of the frame

@@ -1,7 +1,3 @@
 # The function of _send_each_py.py, which documents it.
 
-from ._sockets import SocketTransport
-
-def send_each(
-    transports: list[SocketTransport], data: bytes, /
-) -> list[tuple[int, int]]: ...
+from ._send_each_py import send_each as send_each

@@ -5,7 +5,9 @@ from __future__ import annotations
 from ._sockets import SocketTransport
 
 
-def send_each(transports: list[SocketTransport], data: bytes) -> list[tuple[int, int]]:
+def send_each(
+    transports: list[SocketTransport], data: bytes, /
+) -> list[tuple[int, int]]:
     """Send the same bytes over many sockets, as far as they take them at once.
 
     :param transports: of the sockets; nothing is unsent in any of them
