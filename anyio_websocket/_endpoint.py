@@ -1,6 +1,7 @@
 """The addresses of connections and listeners, as users see them."""
 
-from __future__ import annotations
+# Without lazy annotations, which typing.get_type_hints() would look up in the public
+# module that the class is shown to be of.
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, cast

@@ -1,6 +1,7 @@
 """`WebSocketEvent`: what ``on_event`` is called with."""
 
-from __future__ import annotations
+# Without lazy annotations, which typing.get_type_hints() would look up in the public
+# module that the class is shown to be of.
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,6 +1,7 @@
 """ASGI applications: their type, what they send, and what their mistakes raise."""
 
-from __future__ import annotations
+# Without lazy annotations, which typing.get_type_hints() would look up in the public
+# module that the class is shown to be of.
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final

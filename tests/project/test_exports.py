@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import typing
 from importlib import metadata, resources
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,7 @@ from types import ModuleType
 import pytest
 
 import anyio_websocket
+from anyio_websocket import asgi, streams, testing
 
 # Set by the sessions of noxfile.py, which install the package.
 installed = pytest.mark.skipif(
@@ -35,6 +37,16 @@ def test_names_have_one_home(name: str) -> None:
     assert thing.__module__ == "anyio_websocket"
     assert thing.__doc__
     assert pickle.loads(pickle.dumps(thing)) is thing
+
+
+@pytest.mark.parametrize("module", [anyio_websocket, asgi, streams, testing])
+def test_annotations_are_resolved(module: ModuleType) -> None:
+    resolved = {
+        name: typing.get_type_hints(thing)
+        for name in module.__all__
+        if callable(thing := getattr(module, name))
+    }
+    assert any(resolved.values())
 
 
 def test_what_is_not_there() -> None:
