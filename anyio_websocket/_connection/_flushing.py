@@ -14,37 +14,19 @@ from typing import Any
 
 from anyio import CancelScope, Lock
 
-from .._transport import SocketTransport, Transport, TransportLost
-from ._background import BackgroundTask
-from ._close_state import CloseState
+from .._transport import SocketTransport, TransportLost
 from ._fairness import FairnessBudget
 from ._queued_messages import QueuedMessages
 
 
 class Flushing(QueuedMessages):
-    """The part of `Outbox` that waits until what is pending is written.
-
-    :param transport: where the bytes go
-    :param state: says whether anything may still be sent
-    :param background: runs the jobs that write what no other task writes
-    :param fairness: counts the sends that did not wait
-
-    """
+    """The part of `Outbox` that waits until what is pending is written."""
 
     __slots__ = ()
     # Of the classes above, said again for pyright's --verifytypes.
     bytes_sent: int
     has_job: bool
-
-    def __init__(
-        self,
-        transport: Transport,
-        state: CloseState,
-        background: BackgroundTask,
-        fairness: FairnessBudget,
-    ) -> None:
-        super().__init__(transport, state, background)
-        self._fairness = fairness
+    _fairness: FairnessBudget  # set by `Outbox`
 
     def is_idle(self) -> bool:
         """Return whether nothing is pending, and no task writes."""

@@ -90,7 +90,8 @@ class Outbox(Flushing):
         background: BackgroundTask,
         fairness: FairnessBudget,
     ) -> None:
-        super().__init__(transport, state, background, fairness)
+        super().__init__(transport, state, background)
+        self._fairness = fairness
         self._batch_is_scheduled = False  # whether the next pass writes it
         #: what the connections of this thread share
         self.last_yield: LastYield = last_yield()
