@@ -28,7 +28,7 @@ key_bytes(PyObject *key)
 }
 
 static PyObject *
-speedups_mask(PyObject *module, PyObject *const *args, Py_ssize_t count)
+kernels_mask(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     const char *key;
     PyObject *result = NULL;
@@ -49,7 +49,7 @@ speedups_mask(PyObject *module, PyObject *const *args, Py_ssize_t count)
 }
 
 static PyObject *
-speedups_mask_into(PyObject *module, PyObject *const *args, Py_ssize_t count)
+kernels_mask_into(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     const char *key;
     char *data;
@@ -127,6 +127,23 @@ is_ascii(const char *in, Py_ssize_t size)
     return !(all & 0x8080808080808080u);
 }
 
+/* Return the payload of a frame at `in` for which is_whole_message() returned `start`
+   and `length`, without its mask. */
+static PyObject *
+unmasked_payload(const char *in, int mask_bit, Py_ssize_t start, Py_ssize_t length)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, length);
+
+    if (bytes == NULL)
+        return NULL;
+    in += start;
+    if (mask_bit)
+        apply_mask(PyBytes_AsString(bytes), in + KEY_SIZE, length, in);
+    else
+        memcpy(PyBytes_AsString(bytes), in, (size_t)length);
+    return bytes;
+}
+
 /* Return the message in a frame at `in` for which is_whole_message() returned `start`
    and `length`; a text as bytes if `undecoded`. Return NULL without an exception if it
    is a text that is not UTF-8. */
@@ -138,13 +155,9 @@ decode_message(const char *in, int mask_bit, Py_ssize_t start, Py_ssize_t length
     PyObject *bytes = NULL, *text;
 
     if (mask_bit || undecoded || in[0] != (char)WHOLE_TEXT) {
-        bytes = PyBytes_FromStringAndSize(NULL, length);
+        bytes = unmasked_payload(in, mask_bit, start, length);
         if (bytes == NULL)
             return NULL;
-        if (mask_bit)
-            apply_mask(PyBytes_AsString(bytes), payload + KEY_SIZE, length, payload);
-        else
-            memcpy(PyBytes_AsString(bytes), payload, length);
         payload = PyBytes_AsString(bytes);
     }
     if (in[0] != (char)WHOLE_TEXT || (undecoded && is_ascii(payload, length)))
@@ -160,12 +173,39 @@ decode_message(const char *in, int mask_bit, Py_ssize_t start, Py_ssize_t length
     return text;
 }
 
+/* What the functions that take messages begin with, see _kernels_py.py. */
+typedef struct {
+    char *buffer;
+    Py_ssize_t size;
+    Py_ssize_t start;
+    int mask_bit;
+    Py_ssize_t max_size;
+} Received;
+
+/* Parse the first four arguments. Return 0 with an exception set if they are wrong. */
+static int
+parse_received(PyObject *const *args, Received *in)
+{
+    if (PyBytes_AsStringAndSize(args[0], &in->buffer, &in->size) < 0)
+        return 0;
+    in->start = PyLong_AsSsize_t(args[1]);
+    in->mask_bit = (int)PyLong_AsLong(args[2]);
+    in->max_size = PyLong_AsSsize_t(args[3]);
+    if (PyErr_Occurred())
+        return 0;
+    if (in->start < 0 || in->start > in->size || in->max_size < 0) {
+        PyErr_SetString(PyExc_ValueError, "start must be inside the buffer");
+        return 0;
+    }
+    return 1;
+}
+
 static PyObject *
 take(PyObject *const *args, Py_ssize_t count, int undecoded)
 {
-    char *buffer;
-    Py_ssize_t size, offset, max_size, max_count, start, length;
-    long mask_bit;
+    Received in;
+    char *frame;
+    Py_ssize_t max_count, start, length;
     PyObject *messages, *message;
 
     if (count != 5) {
@@ -173,26 +213,20 @@ take(PyObject *const *args, Py_ssize_t count, int undecoded)
                         "it takes buffer, start, mask_bit, max_size and max_count");
         return NULL;
     }
-    if (PyBytes_AsStringAndSize(args[0], &buffer, &size) < 0)
+    if (!parse_received(args, &in))
         return NULL;
-    offset = PyLong_AsSsize_t(args[1]);
-    mask_bit = PyLong_AsLong(args[2]);
-    max_size = PyLong_AsSsize_t(args[3]);
     max_count = PyLong_AsSsize_t(args[4]);
     if (PyErr_Occurred())
         return NULL;
-    if (offset < 0 || offset > size || max_size < 0) {
-        PyErr_SetString(PyExc_ValueError, "start must be inside the buffer");
-        return NULL;
-    }
     messages = PyList_New(0);
     if (messages == NULL)
         return NULL;
-    while (max_count-- > 0 &&
-           is_whole_message((unsigned char *)buffer + offset, size - offset, 0,
-                            (int)mask_bit, max_size, &start, &length)) {
-        message = decode_message(buffer + offset, (int)mask_bit, start, length,
-                                 undecoded);
+    while (max_count-- > 0) {
+        frame = in.buffer + in.start;
+        if (!is_whole_message((unsigned char *)frame, in.size - in.start, 0,
+                              in.mask_bit, in.max_size, &start, &length))
+            break;
+        message = decode_message(frame, in.mask_bit, start, length, undecoded);
         if (message == NULL) {
             if (PyErr_Occurred())
                 goto error;
@@ -203,32 +237,32 @@ take(PyObject *const *args, Py_ssize_t count, int undecoded)
             goto error;
         }
         Py_DECREF(message);
-        offset += start + (mask_bit ? KEY_SIZE : 0) + length;
+        in.start += start + (in.mask_bit ? KEY_SIZE : 0) + length;
     }
-    return Py_BuildValue("Nn", messages, offset);
+    return Py_BuildValue("Nn", messages, in.start);
 error:
     Py_DECREF(messages);
     return NULL;
 }
 
 static PyObject *
-speedups_take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count)
+kernels_take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     return take(args, count, 0);
 }
 
 static PyObject *
-speedups_take_undecoded(PyObject *module, PyObject *const *args, Py_ssize_t count)
+kernels_take_undecoded(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     return take(args, count, 1);
 }
 
 static PyObject *
-speedups_take_compressed(PyObject *module, PyObject *const *args, Py_ssize_t count)
+kernels_take_compressed(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    char *buffer;
-    Py_ssize_t size, offset, max_size, start, length;
-    long mask_bit;
+    Received in;
+    char *frame;
+    Py_ssize_t start, length;
     PyObject *payload;
 
     if (count != 4) {
@@ -236,34 +270,17 @@ speedups_take_compressed(PyObject *module, PyObject *const *args, Py_ssize_t cou
                         "it takes buffer, start, mask_bit and max_size");
         return NULL;
     }
-    if (PyBytes_AsStringAndSize(args[0], &buffer, &size) < 0)
+    if (!parse_received(args, &in))
         return NULL;
-    offset = PyLong_AsSsize_t(args[1]);
-    mask_bit = PyLong_AsLong(args[2]);
-    max_size = PyLong_AsSsize_t(args[3]);
-    if (PyErr_Occurred())
-        return NULL;
-    if (offset < 0 || offset > size || max_size < 0) {
-        PyErr_SetString(PyExc_ValueError, "start must be inside the buffer");
-        return NULL;
-    }
-    buffer += offset;
-    if (!is_whole_message((unsigned char *)buffer, size - offset, RSV1, (int)mask_bit,
-                          max_size, &start, &length))
+    frame = in.buffer + in.start;
+    if (!is_whole_message((unsigned char *)frame, in.size - in.start, RSV1, in.mask_bit,
+                          in.max_size, &start, &length))
         return Py_NewRef(Py_None);
-    payload = PyBytes_FromStringAndSize(NULL, length);
+    payload = unmasked_payload(frame, in.mask_bit, start, length);
     if (payload == NULL)
         return NULL;
-    if (mask_bit) {
-        apply_mask(PyBytes_AsString(payload), buffer + start + KEY_SIZE, length,
-                   buffer + start);
-        start += KEY_SIZE;
-    }
-    else {
-        memcpy(PyBytes_AsString(payload), buffer + start, length);
-    }
-    return Py_BuildValue("iNn", (unsigned char)buffer[0], payload,
-                         offset + start + length);
+    in.start += start + (in.mask_bit ? KEY_SIZE : 0) + length;
+    return Py_BuildValue("iNn", (unsigned char)frame[0], payload, in.start);
 }
 
 /* Build a frame around bytes, or around a text, which is encoded as UTF-8. NULL as `key`
@@ -293,7 +310,7 @@ build_frame(long first, PyObject *message, const char *key)
 }
 
 static PyObject *
-speedups_make_frame(PyObject *module, PyObject *const *args, Py_ssize_t count)
+kernels_make_frame(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     const char *key = NULL;
     long first;
@@ -311,7 +328,7 @@ speedups_make_frame(PyObject *module, PyObject *const *args, Py_ssize_t count)
 }
 
 static PyObject *
-speedups_frame_unmasked(PyObject *module, PyObject *message)
+kernels_frame_unmasked(PyObject *module, PyObject *message)
 {
     long first = PyUnicode_Check(message) ? WHOLE_TEXT : WHOLE_BINARY;
 
@@ -319,19 +336,19 @@ speedups_frame_unmasked(PyObject *module, PyObject *message)
 }
 
 static PyMethodDef methods[] = {
-    {"mask", (PyCFunction)(void (*)(void))speedups_mask, METH_FASTCALL,
+    {"mask", (PyCFunction)(void (*)(void))kernels_mask, METH_FASTCALL,
      "Mask or unmask a piece of a payload."},
-    {"mask_into", (PyCFunction)(void (*)(void))speedups_mask_into, METH_FASTCALL,
+    {"mask_into", (PyCFunction)(void (*)(void))kernels_mask_into, METH_FASTCALL,
      "Mask or unmask a piece of a payload, and write it to where it belongs."},
-    {"take_messages", (PyCFunction)(void (*)(void))speedups_take_messages, METH_FASTCALL,
+    {"take_messages", (PyCFunction)(void (*)(void))kernels_take_messages, METH_FASTCALL,
      "Take messages out of a buffer while they are complete and in a single frame."},
-    {"take_undecoded", (PyCFunction)(void (*)(void))speedups_take_undecoded,
+    {"take_undecoded", (PyCFunction)(void (*)(void))kernels_take_undecoded,
      METH_FASTCALL, "Do the same, and return texts as bytes."},
-    {"take_compressed", (PyCFunction)(void (*)(void))speedups_take_compressed,
+    {"take_compressed", (PyCFunction)(void (*)(void))kernels_take_compressed,
      METH_FASTCALL, "Take the payload of a compressed message in a single frame."},
-    {"make_frame", (PyCFunction)(void (*)(void))speedups_make_frame, METH_FASTCALL,
+    {"make_frame", (PyCFunction)(void (*)(void))kernels_make_frame, METH_FASTCALL,
      "Build a frame."},
-    {"frame_unmasked", speedups_frame_unmasked, METH_O, "Frame a message without a mask."},
+    {"frame_unmasked", kernels_frame_unmasked, METH_O, "Frame a message without a mask."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -16,9 +16,9 @@ from anyio_websocket._protocol._kernels_py import MASKED, WHOLE_BINARY, WHOLE_TE
 try:
     from anyio_websocket._protocol import _kernels_c
 except ImportError:
-    speedups: ModuleType | None = None
+    in_c: ModuleType | None = None
 else:
-    speedups = _kernels_c
+    in_c = _kernels_c
 
 KEY = b"\x01\x80\xff\x7e"
 SIZES = [0, 1, 3, 7, 8, 9, 125, 126, 127, 2047, 2048, 65535, 65536, 200_001]
@@ -28,9 +28,9 @@ SIZES = [0, 1, 3, 7, 8, 9, 125, 126, 127, 2047, 2048, 65535, 65536, 200_001]
 def kernels(request: pytest.FixtureRequest) -> ModuleType:
     if request.param == "python":
         return _kernels_py
-    if speedups is None:
+    if in_c is None:
         pytest.skip("_kernels_c is not built")
-    return speedups
+    return in_c
 
 
 def xor(data: bytes, key: bytes) -> bytes:
@@ -171,13 +171,13 @@ def test_invalid_and_incomplete_frames_are_not_taken(
 def test_c_and_python_take_the_same(
     buffer: bytes, start: int, mask_bit: int, max_size: int, max_count: int
 ) -> None:
-    if speedups is None:
+    if in_c is None:
         pytest.skip("_kernels_c is not built")
     start = min(start, len(buffer))
     # Mostly frames: hardly any random bytes are a message.
     for data in (buffer, b"\x81\x80" + buffer, b"\x82\x05" + buffer):
         while True:
-            messages, end = speedups.take_messages(
+            messages, end = in_c.take_messages(
                 data, start, mask_bit, max_size, max_count
             )
             found = _kernels_py.take_messages(
@@ -204,7 +204,7 @@ def test_undecoded_texts_are_the_same_in_bytes(
         for message in messages
     )
     expected = [m.encode() if isinstance(m, str) else m for m in messages]
-    for kernels in (_kernels_py, speedups):
+    for kernels in (_kernels_py, in_c):
         if kernels is not None:
             for behind in (b"", _kernels_py.make_frame(WHOLE_TEXT, b"ab\xff", key)):
                 assert kernels.take_undecoded(buffer + behind, 0, mask_bit, 99, 99) == (
@@ -240,10 +240,10 @@ def test_c_functions_check_their_arguments(
     function: str, arguments: tuple[object, ...]
 ) -> None:
     # No caller does this, but C must not read outside its buffers if one did.
-    if speedups is None:
+    if in_c is None:
         pytest.skip("_kernels_c is not built")
     with pytest.raises((TypeError, ValueError, OverflowError)):
-        getattr(speedups, function)(*arguments)
+        getattr(in_c, function)(*arguments)
 
 
 def test_no_memory_is_lost(kernels: ModuleType) -> None:
@@ -305,9 +305,9 @@ def test_nothing_else_is_taken_for_a_compressed_message(
 
 
 def test_what_take_compressed_in_c_rejects() -> None:
-    if speedups is None:
+    if in_c is None:
         pytest.skip("_kernels_c is not built")
-    take = speedups.take_compressed
+    take = in_c.take_compressed
     for arguments in (
         (b"", 0, 0),
         ("", 0, 0, 9),
@@ -322,9 +322,9 @@ def test_what_take_compressed_in_c_rejects() -> None:
 
 
 def test_what_mask_into_in_c_rejects() -> None:
-    if speedups is None:
+    if in_c is None:
         pytest.skip("_kernels_c is not built")
-    mask_into = speedups.mask_into
+    mask_into = in_c.mask_into
     target = bytearray(8)
     for at, start, size in (
         *((-1, 0, 1), (0, -1, 1), (0, 0, -1)),
