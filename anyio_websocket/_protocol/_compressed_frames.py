@@ -43,32 +43,11 @@ class DeflateCodec(FrameCodec):
     def has_more(self) -> bool:
         return self._offset < len(self._buffer) or self._parts is not None
 
-    def take_messages(self, max_count: int) -> list[str | bytes]:
-        if self._opcode:
-            return []  # a message in pieces has to be completed first
-        buffer, start = self._buffer, self._offset
-        messages, end = self._take_any(buffer, start, max_count)
-        if end == len(buffer):  # an idle connection keeps none of it
-            self._buffer, end = b"", 0
-        self._offset = end
-        return messages
-
-    def take_received(
-        self, data: bytes, max_count: int
-    ) -> tuple[list[str | bytes], bool]:
-        if self._opcode or self._offset < len(self._buffer):
-            self.feed(data)
-            return self.take_messages(max_count), True
-        messages, end = self._take_any(data, 0, max_count)
-        has_more = end < len(data)
-        self._buffer, self._offset = (data, end) if has_more else (b"", 0)
-        return messages, has_more or self._opcode != 0
-
-    def _take_any(
-        self, buffer: bytes, start: int, max_count: int
+    def _take(
+        self, buffer: bytes, start: int, mask_bit: int, limit: int, max_count: int
     ) -> tuple[list[str | bytes], int]:
-        """Take messages as `_take` does, and compressed ones as well."""
-        inflater, limit, mask_bit = self._inflater, self._limit, self._mask_bit
+        """Take messages as the other codecs do, and compressed ones as well."""
+        inflater = self._inflater
         assert inflater is not None
         longest = min(INPUT_STEP, EXPANSION * limit + EXPANSION_BYTES)
         messages: list[str | bytes] = []
@@ -77,7 +56,7 @@ class DeflateCodec(FrameCodec):
             frame = take_compressed(buffer, start, mask_bit, longest)
             if frame is None:
                 count = max_count - len(messages)
-                others, start = self._take(buffer, start, mask_bit, limit, count)
+                others, start = super()._take(buffer, start, mask_bit, limit, count)
                 if not others:
                     break
                 messages += others
