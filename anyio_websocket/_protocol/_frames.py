@@ -188,11 +188,9 @@ class FrameCodec(FrameWriter):
             self.feed(data)
             return self.take_messages(max_count), True
         messages, end = self._take(data, 0, self._mask_bit, self._limit, max_count)
-        if end < len(data):
-            self._buffer, self._offset = data, end
-            return messages, True
-        self._buffer, self._offset = b"", 0
-        return messages, self._opcode != 0  # `DeflateCodec` may have begun a message
+        has_more = end < len(data)
+        self._buffer, self._offset = (data, end) if has_more else (b"", 0)
+        return messages, has_more or self._opcode != 0  # `DeflateCodec` may begin one
 
     def next(self) -> Received | Paused | None:
         while True:
