@@ -1,6 +1,6 @@
 """A server's clients: a task for each, from the accepted stream to the closed one.
 
-The task does the TLS handshake, reads the request, and calls the handler.
+The task reads the request (``_request_reader``), and calls the handler.
 
 Theory of operation
 -------------------
@@ -21,9 +21,8 @@ the handler's task, or a handler that awaits a future that was cancelled. If it 
 to the nursery, asyncio would end the whole server without a word.
 
 What a client can be sent depends on how far it is. So `_tasks` maps the cancel scope of
-each task to its state: that scope itself while the request is read, and after that the
-`PendingRequest`, or the `PendingHTTP` of a client that wants no WebSocket. If the
-server stopped while the request was read, it is the scope in which a 503 is written.
+each task to its request: ``None`` while that is read, and after that the
+`PendingRequest`, or the `PendingHTTP` of a client that wants no WebSocket.
 
 While the request is read, the task's scope has the deadline of ``connect_timeout``.
 """
@@ -31,7 +30,6 @@ While the request is read, the task's scope has the deadline of ``connect_timeou
 from __future__ import annotations
 
 import logging
-import math
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
@@ -41,11 +39,8 @@ from anyio import CancelScope, create_task_group, current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
 from .._connection import BackgroundTask, Observer, Totals, WebSocketConnection
-from .._errors import ConnectionTimeout, HandshakeError
-from .._log import LogThrottle
-from .._protocol import PlainRequest, ServerHandshake, name_of
+from .._protocol import name_of
 from .._settings import ServerSettings
-from .._transport import Transport
 from .._types import Nursery
 from ._admission import Slot
 from ._cancellations import (
@@ -56,29 +51,17 @@ from ._cancellations import (
 )
 from ._check_handler import name_of_handler
 from ._handler_nursery import HandlerNursery
-from ._handshake import (
-    WARNING_INTERVAL,
-    handshake_of,
-    is_tls_failure,
-    log,
-    read_request,
-    respond_and_close,
-    start_tls,
-    transport_of_accepted,
-)
-from ._http_handler import PendingHTTP
+from ._handshake import transport_of_accepted
 from ._request import PendingRequest, WebSocketRequest
+from ._request_reader import Pending, RequestReader
 
 _logger = logging.getLogger("anyio_websocket")
 
 # Passes of the scheduler in which a stream can be written to without waiting for the
 # peer: each layer of a stream may take one or two before it writes.
 PASSES_TO_WRITE: Final = 8
-_INCOMPLETE: Final = "the client's request was not complete when it was dropped"
 
 Handler = Callable[[WebSocketRequest], Awaitable[object]]
-Pending = PendingRequest | PendingHTTP
-_Handshake = ServerHandshake | None  # None until it begins, because TLS goes first
 
 
 class ClientTasks:
@@ -103,11 +86,7 @@ class ClientTasks:
     ) -> None:
         self._handler = handler
         self._settings = settings
-        self._origin_warnings = LogThrottle(WARNING_INTERVAL, current_time)
-        self._tls_warnings = LogThrottle(WARNING_INTERVAL, current_time)
-        self._tasks: dict[CancelScope, CancelScope | Pending] = {}
-        self._stopped = False
-        self._observer = observer
+        self._tasks: dict[CancelScope, Pending | None] = {}
         #: knows all connections, and the sums of them
         self.background: BackgroundTask = BackgroundTask(
             nursery,
@@ -116,6 +95,7 @@ class ClientTasks:
             observer=observer,
             totals=Totals(),
         )
+        self._reader = RequestReader(settings, observer, self.background)
         self._nursery = HandlerNursery(nursery, self.background, is_own=is_own)
 
     def __enter__(self) -> None:
@@ -146,7 +126,7 @@ class ClientTasks:
         self._nursery.leave()
         _logger.error("a client's new task was cancelled, but not by the server")
         transport = transport_of_accepted(stream)
-        self._failed(None, ConnectionTimeout(_INCOMPLETE), transport)
+        self._reader.dropped(transport)
         return transport.abort()
 
     async def handle(
@@ -163,9 +143,9 @@ class ClientTasks:
             transport = transport_of_accepted(stream)
             deadline = current_time() + self._settings.connect_seconds
             with CancelScope(deadline=deadline, shield=True) as scope:
-                self._tasks[scope] = scope
+                self._tasks[scope] = None
                 try:
-                    pending = await self._read_request(
+                    pending = await self._reader.read(
                         *(scope, stream, transport, context, slot)
                     )
                     if pending is not None:
@@ -231,9 +211,9 @@ class ClientTasks:
 
     def accepted(self) -> Iterator[WebSocketConnection]:
         """Give the connections whose handlers have not ended; they may be closed."""
-        for state in list(self._tasks.values()):
-            if isinstance(state, PendingRequest) and state.connection is not None:
-                yield state.connection
+        for pending in list(self._tasks.values()):
+            if isinstance(pending, PendingRequest) and pending.connection is not None:
+                yield pending.connection
 
     async def wait_empty(self) -> None:
         """Wait until the last client's task has ended."""
@@ -241,96 +221,13 @@ class ClientTasks:
 
     # -- a client --------------------------------------------------------------
 
-    async def _read_request(
-        self,
-        scope: CancelScope,
-        stream: Any,
-        transport: Transport,
-        context: ssl.SSLContext | None,
-        slot: Slot,
-    ) -> Pending | None:
-        """Read a request within the time limit; ``None`` if there is none."""
-        handshake: _Handshake = None
-        try:
-            slot.allow_drop(scope)
-            if self._stopped:  # accepted while `_close_all` was running
-                scope.cancel()
-            if context is not None:
-                transport = await start_tls(stream, context)
-            handshake = handshake_of(transport, self._settings)
-            request = await read_request(
-                transport, handshake, self._rejected, self._origin_warnings
-            )
-            if not (self._stopped or scope.cancel_called):
-                slot.forbid_drop()
-                scope.deadline = math.inf
-                if isinstance(request, PlainRequest):
-                    http_handler = self._settings.http_handler
-                    assert http_handler is not None
-                    return PendingHTTP(
-                        *(transport, request, http_handler, self._settings, slot)
-                    )
-                return PendingRequest(
-                    *(transport, handshake, request),
-                    *(self.background, self._settings, self._observer),
-                    slot,
-                )
-            await self._drop(scope, transport, handshake)
-        except HandshakeError as exc:
-            if handshake is None or not handshake.rejected:  # which was logged
-                # Each client may fail for the same reason, such as a certificate that
-                # it does not trust, and the operator sees it nowhere else.
-                is_warning = is_tls_failure(exc) and self._tls_warnings.allows()
-                level = logging.WARNING if is_warning else logging.DEBUG
-                log(level, transport, exc)
-                self._failed(handshake, exc, transport)
-        except Exception as exc:  # no memory left, or a bug: it is this client's alone
-            _logger.exception("%s: reading its request failed", name_of(transport))
-            self._failed(handshake, exc, transport)
-        except BaseException as exc:
-            if scope.cancel_called and consists_of(is_cancellation, exc):
-                await self._drop(scope, transport, handshake)
-            else:
-                self._failed(handshake, ConnectionTimeout(_INCOMPLETE), transport)
-            await transport.abort()
-            raise
-        await transport.abort()
-        return None
-
-    async def _drop(
-        self, scope: CancelScope, transport: Transport, handshake: _Handshake
-    ) -> None:
-        """Tell a client, if that makes sense, that its request is not read."""
-        if handshake is None or not self._stopped:
-            log(logging.DEBUG, transport, "sent no complete request, was dropped")
-            self._failed(handshake, ConnectionTimeout(_INCOMPLETE), transport)
-        elif not handshake.rejected:
-            response = handshake.reject(503)
-            self._rejected(transport, 503)
-            deadline = current_time() + self._settings.disconnect_seconds
-            with CancelScope(deadline=deadline, shield=True) as responding:
-                self._tasks[scope] = responding
-                await respond_and_close(transport, response)
-
-    def _rejected(self, transport: Transport, status_code: int) -> None:
-        self.background.totals.rejected += 1
-        self._observer.rejected(transport, status_code)
-
-    def _failed(
-        self, handshake: _Handshake, error: Exception, transport: Transport
-    ) -> None:
-        """Count and tell that a client got no answer, unless it did."""
-        if handshake is None or not handshake.rejected:
-            self.background.totals.failed += 1
-            self._observer.failed(error, transport)
-
     def _call_handler(self, pending: Pending) -> Awaitable[object]:
         if isinstance(pending, PendingRequest):
             return self._handler(WebSocketRequest(pending))
         return pending.answer()
 
     async def _on_returned(self, pending: Pending) -> None:
-        if not (pending.has_response or self._stopped):
+        if not (pending.has_response or self._reader.stopped):
             handler = name_of_handler(self._handler)
             _logger.error(
                 "%s: the handler %s returned without calling request.accept() or "
@@ -398,8 +295,8 @@ class ClientTasks:
         The background task calls this when the nursery is cancelled.
         """
         await self._close_all(1001, "")
-        for scope, state in list(self._tasks.items()):
-            if not isinstance(state, CancelScope):  # which writes a 503
+        for scope, pending in list(self._tasks.items()):
+            if pending is not None:
                 scope.cancel()
         await self.wait_empty()
 
@@ -418,13 +315,9 @@ class ClientTasks:
             only sent a Close, as far as its stream takes it at once
 
         """
-        self._stopped = True
-        for scope, state in list(self._tasks.items()):
-            if state is scope or (
-                not isinstance(state, CancelScope)
-                and state.core is None
-                and state is not spared
-            ):
+        self._reader.stopped = True
+        for scope, pending in list(self._tasks.items()):
+            if pending is None or (pending.core is None and pending is not spared):
                 scope.cancel()
         async with create_task_group() as group:
             for connection in self.background.connections:
@@ -436,12 +329,11 @@ class ClientTasks:
                 group.cancel_scope.cancel()
 
     async def _cancel_all(self) -> None:
-        for scope, state in list(self._tasks.items()):
+        self._reader.cancel_responses()
+        for scope, pending in list(self._tasks.items()):
             scope.cancel()
-            if isinstance(state, CancelScope):
-                state.cancel()
-            else:
-                await state.abort()
+            if pending is not None:
+                await pending.abort()
 
 
 def _log_raised(pending: Pending, error: BaseException) -> None:

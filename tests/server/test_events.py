@@ -201,7 +201,7 @@ async def test_single_streams(upgrade: bool) -> None:
 async def test_a_bug_while_a_request_is_read(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from anyio_websocket._server import _clients
+    from anyio_websocket._server import _request_reader
 
     async def fail(*args: object) -> None:
         raise MemoryError
@@ -209,7 +209,7 @@ async def test_a_bug_while_a_request_is_read(
     async def handler(request: WebSocketRequest) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(_clients, "read_request", fail)
+    monkeypatch.setattr(_request_reader, "read_request", fail)
     caplog.set_level(logging.CRITICAL, "anyio_websocket")
     events: list[WebSocketEvent] = []
     async with serving(handler, on_event=events.append) as (listener, _):
