@@ -140,7 +140,7 @@ class Identity:
         self._is_authorized = auth is not None or b"authorization" in given
 
     def headers(self, from_url: Credentials | None = None) -> list[Field]:
-        """Return all headers, for the server that the user named in the URL.
+        """Return all headers for the server in the user's URL, before any redirect.
 
         :param from_url: the credentials in the server's URL, which are used if the
             user passed no others
