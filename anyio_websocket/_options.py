@@ -349,7 +349,7 @@ class ServerStreamOptions(_LifeOptions, total=False):
 
     It prevents cross-site WebSocket hijacking (RFC 6455 section 10.2): browsers send a
     user's cookies along, whichever page connects. A list also prevents DNS rebinding,
-    which the default cannot see: an attacker lets the name of his own page resolve to
+    which the default cannot see: an attacker lets the name of their own page resolve to
     your server's address, so that the page is of the same host.
     """
 
@@ -421,7 +421,7 @@ class ServerOptions(_BufferOptions, ServerStreamOptions, total=False):
     or 405. `healthz` is one that answers health checks.
 
     Any method will do, except ``CONNECT``, and HTTP/1.0 too. A request for a WebSocket
-    that is not valid is rejected as ever. If the function raises, the client gets a
+    that is not valid is rejected as usual. If the function raises, the client gets a
     response with status 500, and ``handler_errors`` says what else happens. Until the
     response is written, the client counts as in its handshake, for
     ``max_pending_handshakes`` and if the server stops. Nothing else limits how long the

@@ -1,7 +1,7 @@
 """Types of what users pass in: nurseries, task statuses, headers.
 
-They are for annotations. What is no nursery, or takes no tasks, is found by a check at
-the call, because it would fail only when the first task is to be started.
+They are for annotations. An object that is not a nursery, or one that takes no tasks,
+is found by a check at the call. Otherwise it would fail when the first task is started.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def _add_client(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--insecure",
         action="store_true",
-        help="trust any certificate: whoever is on the way can read and change all",
+        help="trust any certificate: anybody on the way can read and change everything",
     )
     parser.add_argument(
         "--proxy",

@@ -21,7 +21,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """What a command asks to know whether it shall end.
+    """What a command asks to know whether it should end.
 
     Its work is done within `scope`. After it, the connection is closed properly, within
     `closing`, which has no deadline until somebody waits for the end.

@@ -162,7 +162,7 @@ class Dialer:
         """Make the dialer for what a redirect leads to.
 
         :param rejected: what the server responded
-        :raises ConnectionRejected: if it is no redirect, or is not followed
+        :raises ConnectionRejected: if it is not a redirect, or is not followed
 
         """
         from ._redirects import REDIRECTS, is_same_origin
@@ -273,7 +273,7 @@ class ConnectedStream:
         self._transport = transport
 
     def follow(self, rejected: ConnectionRejected) -> NoReturn:
-        """Follow no redirect: there is no way to connect to another place."""
+        """Follow no redirect: there is no way to connect to another server."""
         raise rejected
 
     def what_is_late(self) -> str:

@@ -11,11 +11,11 @@ enters the block has no cancel scope of it, so another task may leave it: that i
 happens to fixtures, and to generators that are not exhausted. So the background task is
 a plain task of asyncio, or a system task of trio.
 
-A plain task that is cancelled before its first step never runs its coroutine, so it
-would never end for whoever leaves the block. asyncio.run() does that in the end to the
-tasks that were just started. So in the pass of the event loop in which a task begins,
-the nursery looks whether it did, and starts it again if not. It waits a moment, because
-who cancels all tasks until there are none must come to an end.
+A plain task that is cancelled before its first step never runs its coroutine, and
+leaving the block would wait for it for ever. asyncio.run() cancels, in the end, tasks
+that were just started. So in the pass of the event loop in which a task begins, the
+nursery checks that it did, and if not, starts it again. It waits a moment before that,
+because a program that cancels all tasks until there are none must come to an end.
 """
 
 from __future__ import annotations

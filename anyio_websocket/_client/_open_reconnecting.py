@@ -123,7 +123,7 @@ class ReconnectingConnection:
 
         While there is no connection, this waits for the next one, or raises, as
         ``while_disconnected`` says. If a connection is lost before the first byte of
-        the message has left, that is no different. If it is lost later, nobody knows
+        the message has left, it does the same. If it is lost later, nobody knows
         whether the message arrived, so it is not sent again, and this raises. When this
         returns, the message has left, and may still be lost.
 

@@ -88,7 +88,7 @@ async def reconnecting(
 
     After an error that is worth another attempt, it waits. The wait is the next one of
     ``delays``, or what the server asks for if that is longer: ``Retry-After`` of a
-    rejection, an hour at most, and up to 5 seconds by chance; 5 to 30 seconds after
+    rejection, an hour at most, and up to 5 seconds at random; 5 to 30 seconds after
     close code 1012 (service restart); 30 to 90 after 1013 (try again later). After a
     connection that was of use, ``delays`` is called again and attempts are counted from
     1. It was of use if the server sent a message, or answered a Ping; a server that
@@ -96,9 +96,9 @@ async def reconnecting(
 
     Each wait is logged with its reason on level INFO. If this is cancelled, the
     connection is closed at once, and nothing is left behind. What the session raises
-    comes out as it is, also if it is an exception group: ``retry`` is asked about each
+    comes out as it is, even if it is an exception group: ``retry`` is asked about each
     exception in a group, and all of them must be worth another attempt. Exceptions
-    that are no `Exception`, such as `KeyboardInterrupt`, always come out.
+    that are not an `Exception`, such as `KeyboardInterrupt`, always come out.
 
     Several calls may run at the same time.
 

@@ -47,7 +47,7 @@ class Redirects:
 
         :param rejected: what the server responded
         :param last: what was requested
-        :raises ConnectionRejected: if it is no redirect, or is not followed
+        :raises ConnectionRejected: if it is not a redirect, or is not followed
 
         """
         if not self.is_followed(rejected.status_code):

@@ -19,7 +19,7 @@ def json_dumps(obj: Any) -> str:
 def encoded(obj: Any, dumps: Callable[[Any], str | bytes]) -> str | bytes:
     """Make a message of an object.
 
-    :raises ValueError: if ``dumps`` returns what is no message
+    :raises ValueError: if ``dumps`` returns something else than a message
 
     """
     message = dumps(obj)

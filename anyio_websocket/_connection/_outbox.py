@@ -264,7 +264,7 @@ class Outbox(Flushing):
         return self._finish_write(lock)
 
     async def send(self, frame: Callable[[_T], Frame], payload: _T) -> None:
-        """Send what is no quick reply, or has to wait, or is no message.
+        """Send what is not a quick reply, has to wait, or is not a message.
 
         Control frames, and the fragments of the message whose turn it is, come here.
 

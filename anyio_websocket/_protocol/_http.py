@@ -154,7 +154,7 @@ def header_pairs(headers: object, argument: str) -> Iterator[tuple[object, objec
     """Take apart what a user passed as headers: names and values, not checked.
 
     :param argument: its name, for errors
-    :raises TypeError: if it is no mapping and not made of pairs
+    :raises TypeError: if it is neither a mapping nor made of pairs
 
     """
     if isinstance(headers, Mapping):

@@ -162,7 +162,7 @@ def _checked(head: RequestHead, fields: Fields) -> PlainRequest:
     if head.http_version not in (b"1.0", b"1.1"):
         raise BadHead(505, "the version of HTTP must be 1.0 or 1.1")
     if head.method == b"CONNECT":  # a proxy would take a 200 for a tunnel
-        raise BadHead(501, "there is no CONNECT, because this is no proxy")
+        raise BadHead(501, "there is no CONNECT, because this is not a proxy")
     for host in fields.get(b"host", ()):  # HTTP/1.0 need not have it
         check_host(host.decode("ascii"))
     headers = head.headers

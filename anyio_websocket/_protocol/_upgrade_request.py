@@ -61,7 +61,7 @@ def check_upgrade(head: RequestHead, origins: Origins, *, is_ssl: bool) -> Upgra
     :param head: the parts of its head
     :param origins: which web pages may connect
     :param is_ssl: whether the client speaks TLS with this server, not with a proxy
-    :raises BadHead: if it is no valid request for a WebSocket
+    :raises BadHead: if it is not a valid request for a WebSocket
     :raises UnicodeDecodeError: if a header that is checked is not ASCII
 
     """

@@ -272,8 +272,8 @@ def _acceptors_of(
         yield from _acceptors_of(listener.listener, listener.ssl_context)
     elif isinstance(listener, socket.socket):  # whose accept() would block
         raise TypeError(
-            "a socket is no listener: pass await SocketListener.from_socket(sock), of "
-            "anyio.abc, which makes one of it"
+            "a socket is not a listener: pass await SocketListener.from_socket(sock), "
+            "of anyio.abc, which makes one of it"
         )
     elif hasattr(listener, "accept") or hasattr(listener, "serve"):
         yield Acceptor(listener, ssl_context)

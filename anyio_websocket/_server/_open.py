@@ -128,8 +128,8 @@ async def serve_websocket_unix(
     :param handler_nursery: see `serve_websocket`
     :param task_status: passed by ``nursery.start()``
     :raises OSError: if the path cannot be listened on, because another server listens
-        there, there is a file that is no socket, or its directory does not exist; the
-        text says which it is
+        there, there is a file that is not a socket, or its directory does not exist;
+        the text says which it is
     :raises ValueError: if an argument has a value that cannot work, for example a path
         that is too long, or if the system has no UNIX sockets (Windows)
     :raises TypeError: if an argument has the wrong type, or does not exist

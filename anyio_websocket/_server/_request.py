@@ -196,7 +196,7 @@ class PendingRequest:
     def is_own(self, exc: BaseException) -> bool:
         """Say whether an exception says only that this connection was closed.
 
-        A handler need not catch it: it is no error of the handler. Whether it is this
+        A handler need not catch it: it is not its mistake. Whether it is this
         connection's is told by the identity of its reason, because a handler may use
         other connections too, and they may have ended for an equal reason.
         """
@@ -427,8 +427,8 @@ class WebSocketRequest(TypedAttributeProvider):
 
         It waits until the client has taken the response, and then up to two seconds
         until the client has closed its side; in all, ``connect_timeout`` at most. A
-        client that has disconnected, or that does not read, is no error. If the call is
-        cancelled, the stream is closed at once.
+        client that has disconnected, or that does not read, is not an error. If the
+        call is cancelled, the stream is closed at once.
 
         :param status_code: the HTTP status, from 200 to 999
         :param extra_headers: headers to send in addition to ``Content-Length`` and

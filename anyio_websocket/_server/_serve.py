@@ -73,7 +73,7 @@ async def wrap_server_stream(
     """Read a client's request from a stream that is already connected.
 
     From now on the stream belongs to the request and its connection: it is closed
-    with them, and also if there is no valid request; a client that sent an invalid one
+    with them, or if there is no valid request; a client that sent an invalid one
     is told so first. Once the request is accepted, one task is started in the nursery;
     it ends when the connection is closed.
 

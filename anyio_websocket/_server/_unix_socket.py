@@ -52,7 +52,7 @@ def check_path(path: str | os.PathLike[str]) -> str:
     """Check the path of a UNIX socket that a user passed.
 
     :raises ValueError: if it cannot be one on this system
-    :raises TypeError: if it is no path
+    :raises TypeError: if it is not a path
 
     """
     text = os.fspath(path)
@@ -112,7 +112,7 @@ def _remove_what_was_left(path: str) -> None:
     if file is None:
         return
     if not stat.S_ISSOCK(file.st_mode):
-        why = "there is a file that is no socket; remove it, or choose another path"
+        why = "there is a file that is not a socket; remove it, or choose another path"
         raise OSError(errno.EADDRINUSE, why, path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)

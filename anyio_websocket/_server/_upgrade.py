@@ -54,8 +54,8 @@ async def accept_upgrade(
 
     The request is checked as if it had been read here. If it is not valid, the client
     is sent the same response as by `serve_websocket`. From then on the stream belongs
-    to the request and its connection: it is closed with them, and also if the request
-    is not valid. Once the request is accepted, one task is started in the nursery; it
+    to the request and its connection: it is closed with them, or if the request is
+    not valid. Once the request is accepted, one task is started in the nursery; it
     ends when the connection is closed. Until you accept or reject the request, nothing
     is read.
 

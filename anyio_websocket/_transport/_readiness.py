@@ -29,10 +29,11 @@ class Readiness(Protocol):
     #: whether `receive` is in C, and what it returns may be sent to from there
     is_in_c: ClassVar[bool]
 
-    def of(self, sock: socket.socket) -> Readiness:
-        """Return what another non-blocking socket has on the same event loop.
+    def for_socket(self, sock: socket.socket) -> Readiness:
+        """Return the readiness of another non-blocking socket, on the same event loop.
 
-        To find out again which event loop runs would take 2 % of a connection.
+        To find out again which event loop runs would take 2 % of the CPU time of a
+        connection that opens and closes.
         """
         ...
 

@@ -144,7 +144,7 @@ class AsyncioReadiness(SocketFuture):
         self._look_is_scheduled = False
         self._writer: asyncio.Future[bool] | None = None  # of the task that waits
 
-    def of(self, sock: socket.socket) -> AsyncioReadiness:
+    def for_socket(self, sock: socket.socket) -> AsyncioReadiness:
         return type(self)(self._loop, sock)
 
     def expect_end(self) -> None:

@@ -73,7 +73,7 @@ class TrioReadiness(AdaptiveReads):
         self._watch: SocketWatch | None = None
         self._watcher: Watcher | None = None  # is called while no task waits
 
-    def of(self, sock: socket.socket) -> TrioReadiness:
+    def for_socket(self, sock: socket.socket) -> TrioReadiness:
         return TrioReadiness(sock)
 
     def expect_end(self) -> None:

@@ -79,7 +79,7 @@ class SocketTransportListener:
         except BlockingIOError:
             return None
         configure_socket(sock)
-        return SocketTransport(sock, address, self._readiness.of(sock))
+        return SocketTransport(sock, address, self._readiness.for_socket(sock))
 
     async def aclose(self) -> None:
         """Stop listening; tasks in `accept` get a `ClosedResourceError`."""

@@ -248,7 +248,7 @@ class WebSocketStream(AsyncResource):
         :param compress: ignored: the server decides
         :raises ConnectionClosed: if the connection is closed, or the server says that
             the client has disconnected
-        :raises ValueError: if it is no message that can be sent; nothing is sent then
+        :raises ValueError: if the message cannot be sent; nothing is sent then
 
         """
         data = payload_of(message, text)

@@ -47,7 +47,7 @@ class PlainExchange:
         """Add received bytes; return the response once it is complete.
 
         :param data: what was received; ``b""`` at the end of the stream
-        :raises HandshakeError: if that is no complete response
+        :raises HandshakeError: if that is not a complete response
 
         """
         if not data and self._head is None:

@@ -190,7 +190,7 @@ async def _serving(
         if of_block is not None:
             raise of_block
     elif of_block is None or isinstance(of_block, WebSocketError):
-        # That a client loses its connection to a server that fails is no news.
+        # That a client loses its connection to a server that fails says nothing new.
         raise of_server from of_block
     else:
         raise ExceptionGroup("the block and a handler failed", [of_block, of_server])

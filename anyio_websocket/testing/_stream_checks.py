@@ -206,7 +206,7 @@ async def _run(
 async def it_is_a_stream_of_anyio(ends: Ends) -> None:
     expected = ends.kind.stream_type
     if not isinstance(ends.near, expected):
-        fail(f"{type(ends.near).__name__} is no subclass of {expected.__name__}")
+        fail(f"{type(ends.near).__name__} is not a subclass of {expected.__name__}")
 
 
 async def what_is_sent_arrives_in_order(ends: Ends) -> None:
@@ -394,7 +394,7 @@ async def attributes_can_be_asked_for(ends: Ends) -> None:
     attribute = object()
     for name, value in dict(ends.near.extra_attributes).items():
         if not callable(value):
-            fail(f"the value of {shown(name)} in extra_attributes is no function")
+            fail(f"the value of {shown(name)} in extra_attributes is not a function")
     if ends.near.extra(attribute, 7) != 7:
         fail("extra() did not return the default for an attribute that nobody has")
 

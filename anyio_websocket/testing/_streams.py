@@ -53,7 +53,7 @@ class MemoryStream(ByteStream):
         self._sending = anyio.ResourceGuard("sending to")
         #: whether this end was closed
         self.closed: bool = False
-        #: called before each operation; may wait, or raise what the operation shall
+        #: called before each operation; may wait, or raise what the operation should
         self.before_receive: Hook | None = None
         self.before_send: Hook | None = None
         self.before_eof: Hook | None = None

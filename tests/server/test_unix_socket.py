@@ -68,11 +68,11 @@ async def test_what_cannot_be_listened_on(
 ) -> None:
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(OSError, match="a file that is no socket; remove it"):
+    with pytest.raises(OSError, match="a file that is not a socket; remove it"):
         listen(file)
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(OSError, match="a file that is no socket; remove it"):
+    with pytest.raises(OSError, match="a file that is not a socket; remove it"):
         listen(link)
     with pytest.raises(OSError, match="its directory does not exist; make it"):
         listen(tmp_path / "nowhere" / "socket")

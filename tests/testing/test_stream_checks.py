@@ -301,7 +301,7 @@ class HasEverything(MemoryStream):
         (
             HasValues,
             checks.attributes_can_be_asked_for,
-            "the value of 'name' in extra_attributes is no function",
+            "the value of 'name' in extra_attributes is not a function",
         ),
         (
             HasEverything,
@@ -322,7 +322,7 @@ async def test_a_stream_of_another_kind() -> None:
     class Objects(_Bytes):
         stream_type = anyio.abc.ObjectStream
 
-    with pytest.raises(AssertionError, match="MemoryStream is no subclass of Object"):
+    with pytest.raises(AssertionError, match="MemoryStream is not a subclass"):
         await checks.run_checks(
             [checks.it_is_a_stream_of_anyio], make_pair, Objects(), 1
         )
