@@ -182,7 +182,7 @@ async def test_tasks_of_it() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(METHOD, server, "2")
             tasks.cancel_scope.cancel()
-        if "asyncio" in sys.modules and is_asyncio():
+        if is_asyncio():
             make_ready(server)
             await asyncio.create_task(server.send_message("3"))
             await asyncio.wait_for(server.send_message("4"), 10)
