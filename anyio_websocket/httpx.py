@@ -26,8 +26,9 @@ from anyio.streams.tls import TLSAttribute
 from ._client import Opening, Upgrade, mistake, refusal, system_error
 from ._connection import WebSocketConnection, observer_of
 from ._errors import ConnectionTimeout, HandshakeError, ProxyError
+from ._keywords import checked, with_options
 from ._options import ClientStreamOptions
-from ._settings import ClientStreamSettings, checked, with_options
+from ._settings import ClientStreamSettings
 
 __all__ = ["open_websocket"]
 

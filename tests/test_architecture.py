@@ -35,8 +35,9 @@ MAY_USE: dict[str, set[str]] = {
 }
 # A shared module imports nothing of ours, except that options are of the protocol's
 # types and of those that users pass or are passed, and settings and responses are
-# checked by the protocol.
+# checked by the protocol. Keyword arguments become settings.
 SHARED_MAY_USE = {
+    "_keywords": {"_settings"},
     "_options": {"_connection", "_plain_http", "_protocol", "_types"},
     "_plain_http": {"_endpoint", "_protocol", "_types"},
     "_settings": {"_plain_http", "_protocol", "_types", "_version"},

@@ -1,15 +1,12 @@
-"""Options: their defaults and checks, and how public functions show and take them."""
+"""Options: their defaults, their checks, and the classes that describe them."""
 
 from __future__ import annotations
 
 import ast
-import inspect
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 import anyio_websocket
@@ -21,13 +18,7 @@ from anyio_websocket import (
     ServerStreamOptions,
     WebSocketServer,
     _options,
-    connect_websocket,
-    connect_websocket_url,
-    open_websocket,
     open_websocket_url,
-    serve_websocket,
-    wrap_client_stream,
-    wrap_server_stream,
 )
 from anyio_websocket._settings import (
     ClientSettings,
@@ -35,6 +26,8 @@ from anyio_websocket._settings import (
     ConnectionSettings,
     ServerSettings,
 )
+
+from .support.options import FUNCTIONS, call, fields_of
 
 # -- settings ------------------------------------------------------------------
 
@@ -147,24 +140,6 @@ def test_compression_is_negotiable() -> None:
 
 # -- the public classes --------------------------------------------------------
 
-FUNCTIONS: list[tuple[Callable[..., Any], Any, type[ConnectionSettings]]] = [
-    (open_websocket, ClientOptions, ClientSettings),
-    (open_websocket_url, ClientOptions, ClientSettings),
-    (connect_websocket, ClientOptions, ClientSettings),
-    (connect_websocket_url, ClientOptions, ClientSettings),
-    (wrap_client_stream, ClientStreamOptions, ClientStreamSettings),
-    (serve_websocket, ServerOptions, ServerSettings),
-    (WebSocketServer, ServerOptions, ServerSettings),
-    (wrap_server_stream, ServerStreamOptions, ServerSettings),
-]
-
-
-def fields_of(settings: type[ConnectionSettings]) -> dict[str, Any]:
-    """Give the default of each option by its name."""
-    classes = [kind for kind in settings.__mro__ if kind is not object]
-    names = {name for kind in classes for name in inspect.get_annotations(kind)}
-    return {name: getattr(settings, name) for name in names if hasattr(settings, name)}
-
 
 def test_keys_are_the_fields_of_the_settings() -> None:
     assert ClientOptions.__optional_keys__ == fields_of(ClientSettings).keys()
@@ -182,22 +157,6 @@ def test_the_classes_name_the_page_that_describes_their_keys() -> None:
     for options in (anyio_websocket.ConnectionOptions, *(row[1] for row in FUNCTIONS)):
         assert name in str(options.__doc__)
         assert f".. autoclass:: {options.__name__}()" in page
-
-
-@pytest.mark.parametrize(("function", "options", "settings"), FUNCTIONS)
-def test_signatures_show_every_option(
-    function: Callable[..., Any], options: Any, settings: type[ConnectionSettings]
-) -> None:
-    parameters = inspect.signature(function).parameters
-    assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    defaults = fields_of(settings)
-    for name, hint in options.__annotations__.items():
-        parameter = parameters[name]
-        assert parameter.kind is parameter.KEYWORD_ONLY
-        assert parameter.default == defaults[name]
-        assert parameter.annotation == hint.__forward_arg__
-    for name in parameters.keys() & defaults.keys():
-        assert parameters[name].default == defaults[name]
 
 
 def test_every_option_is_described() -> None:
@@ -225,90 +184,6 @@ def test_every_option_is_described() -> None:
 
 
 # -- errors at the call --------------------------------------------------------
-
-
-class StubNursery:
-    def start_soon(self, func: Any, /) -> None: ...
-
-
-def call(function: Callable[..., Any], **options: Any) -> None:
-    """Call a public function with options, which are checked before all else."""
-    arguments: dict[Any, tuple[Any, ...]] = {
-        open_websocket: ("x.invalid", 80, "/"),
-        open_websocket_url: ("ws://x.invalid",),
-        connect_websocket: (StubNursery(), "x.invalid", 80, "/"),
-        connect_websocket_url: (StubNursery(), "ws://x.invalid"),
-        wrap_client_stream: (StubNursery(), None, "x", "/"),
-        serve_websocket: (None, "x.invalid", 0, None),
-        WebSocketServer: (None, [None]),
-        wrap_server_stream: (StubNursery(), None),
-    }
-    if function in (open_websocket, connect_websocket):
-        options["use_ssl"] = False
-    result = function(*arguments[function], **options)
-    if inspect.iscoroutine(result):
-
-        async def run() -> None:
-            await result
-
-        anyio.run(run)
-
-
-@pytest.mark.parametrize("function", [function for function, *_ in FUNCTIONS])
-def test_errors_name_the_function_and_the_option(function: Callable[..., Any]) -> None:
-    name = function.__name__
-    with pytest.raises(TypeError) as unknown:
-        call(function, conect_timeout=5)  # disconnect_timeout is near, too
-    assert str(unknown.value) == (
-        f"{name}() got an unexpected keyword argument 'conect_timeout'. "
-        "Did you mean 'connect_timeout'?"
-    )
-    with pytest.raises(TypeError, match=rf"^{name}\(\) got .* 'xyzzy'$"):
-        call(function, xyzzy=5)
-    with pytest.raises(ValueError) as value:  # noqa: PT011 - compared below
-        call(function, ping_timeout=-5)
-    assert str(value.value) == (
-        f"{name}(): ping_timeout must be more than zero or None, not -5"
-    )
-    with pytest.raises(TypeError) as kind:
-        call(function, connect_timeout="5")
-    assert str(kind.value) == (
-        f"{name}(): connect_timeout must be a number or None, not '5'"
-    )
-    with pytest.raises(ValueError, match=rf"^{name}\(\): max_message_size .* not 0$"):
-        call(function, max_message_size=0)
-
-
-def test_options_of_the_other_side_do_not_exist() -> None:
-    with pytest.raises(TypeError, match="unexpected keyword argument 'origins'"):
-        call(open_websocket_url, origins="*")
-    with pytest.raises(TypeError, match="unexpected keyword argument 'subprotocols'"):
-        call(WebSocketServer, subprotocols=[])
-    with pytest.raises(TypeError, match="argument 'max_connections'"):
-        call(wrap_server_stream, max_connections=5)
-    # A stream is connected already.
-    for option in (
-        *(ClientOptions.__annotations__.keys() - fields_of(ClientStreamSettings)),
-        *("ssl_context", "use_ssl"),
-    ):
-        with pytest.raises(
-            TypeError,
-            match=rf"^wrap_client_stream\(\) got .* '{option}'\. The stream or the H",
-        ):
-            call(wrap_client_stream, **{option: None})
-
-
-def test_names_that_other_libraries_have() -> None:
-    for function, name, ours in (
-        (open_websocket_url, "ssl", "ssl_context"),
-        (connect_websocket_url, "ssl", "ssl_context"),
-        (open_websocket, "ssl", "use_ssl"),
-        (open_websocket_url, "additional_headers", "extra_headers"),
-        (open_websocket_url, "timeout", "connect_timeout"),
-        (open_websocket_url, "max_size", "max_message_size"),
-    ):
-        with pytest.raises(TypeError, match=rf"'{name}'\. Did you mean '{ours}'\?$"):
-            call(function, **{name: None})
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from typing import Unpack
 
 from .._connection import WebSocketConnection
 from .._errors import HandshakeError
+from .._keywords import checked, with_options
 from .._options import ClientOptions, ClientStreamOptions
-from .._settings import ClientSettings, ClientStreamSettings, checked, with_options
+from .._settings import ClientSettings, ClientStreamSettings
 from .._transport import AnyStream, transport_of
 from .._types import Nursery, in_a_nursery
 from . import _url

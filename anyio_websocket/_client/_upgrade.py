@@ -16,9 +16,10 @@ from typing import Unpack
 
 from .._connection import ConnectionCore, WebSocketConnection, observer_of
 from .._errors import HandshakeError
+from .._keywords import checked, with_options
 from .._options import ClientStreamOptions
 from .._protocol import ClientHandshake, HandshakeFailure, Rejected
-from .._settings import ClientStreamSettings, checked, with_options
+from .._settings import ClientStreamSettings
 from .._transport import AnyStream, transport_of
 from .._types import Header, Nursery, bytes_of, check_is_nursery
 from . import _url

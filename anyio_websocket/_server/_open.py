@@ -14,8 +14,9 @@ import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.streams.tls import TLSListener
 
+from .._keywords import checked, with_options
 from .._options import ServerOptions
-from .._settings import ServerSettings, check, check_flag, checked, with_options
+from .._settings import ServerSettings, check, check_flag
 from .._transport import check_ssl_context
 from .._types import Nursery, TaskStatus
 from ._check_handler import check_handlers

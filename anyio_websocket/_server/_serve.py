@@ -24,6 +24,7 @@ from anyio.lowlevel import checkpoint
 from .._connection import BackgroundTask, WebSocketConnection, observer_of
 from .._endpoint import Endpoint
 from .._errors import ConnectionTimeout, HandshakeError
+from .._keywords import checked, with_options
 from .._options import ServerOptions, ServerStreamOptions
 from .._protocol import Request, close_code_to_send, close_reason_to_send
 from .._settings import (
@@ -33,8 +34,6 @@ from .._settings import (
     RECEIVE_BUFFER_SIZE,
     ServerSettings,
     check,
-    checked,
-    with_options,
 )
 from .._transport import (
     AnyStream,

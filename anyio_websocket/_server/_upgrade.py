@@ -16,6 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from .._connection import BackgroundTask, observer_of
 from .._errors import ConnectionTimeout
+from .._keywords import checked, with_options
 from .._options import ServerStreamOptions
 from .._protocol import RequestHead, parsed_head
 from .._settings import (
@@ -23,8 +24,6 @@ from .._settings import (
     MESSAGE_QUEUE_SIZE,
     RECEIVE_BUFFER_SIZE,
     ServerSettings,
-    checked,
-    with_options,
 )
 from .._transport import AnyStream, Transport, transport_of
 from .._types import Header, Nursery, bytes_of, in_a_nursery

@@ -8,9 +8,10 @@ from typing import Unpack
 
 from .._client import open_over
 from .._connection import WebSocketConnection
+from .._keywords import checked, with_options
 from .._options import ClientStreamOptions, ConnectionOptions, ServerOptions
 from .._server import WebSocketRequest
-from .._settings import ClientStreamSettings, ConnectionSettings, checked, with_options
+from .._settings import ClientStreamSettings, ConnectionSettings
 from ._serve import HOST, InMemoryClient, serve_in_memory
 
 

@@ -21,10 +21,11 @@ from anyio import (
 from .._client import open_over
 from .._connection import WebSocketConnection
 from .._errors import HandshakeError, WebSocketError
+from .._keywords import checked, with_options
 from .._options import ClientStreamOptions, ServerOptions
 from .._plain_http import HTTPResponse
 from .._server import WebSocketRequest, WebSocketServer, server_of
-from .._settings import ClientStreamSettings, ServerSettings, checked, with_options
+from .._settings import ClientStreamSettings, ServerSettings
 from .._types import Headers, TaskStatus
 from ._plain_exchange import PlainExchange
 from ._streams import MemoryListener, MemoryStream
