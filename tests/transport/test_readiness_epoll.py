@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import anyio
 import pytest
@@ -52,6 +53,13 @@ def sockets() -> Generator[tuple[socket.socket, socket.socket]]:
 Pair = tuple[socket.socket, socket.socket]
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something is so, however long the machine has no time for us."""
+    with trio.fail_after(30):
+        while not condition():
+            await trio.sleep(0.001)
+
+
 def test_E18_a_socket_is_watched_until_the_watcher_wants_no_more(sockets: Pair) -> None:
     ours, theirs = sockets
 
@@ -59,13 +67,12 @@ def test_E18_a_socket_is_watched_until_the_watcher_wants_no_more(sockets: Pair) 
         readiness, watcher = TrioReadiness(ours), Counter()
         assert readiness.watch(watcher)
         theirs.send(b"x")
-        await trio.sleep(0.05)
-        assert watcher.calls > 2  # nothing was read
+        await until(lambda: watcher.calls > 2)  # nothing was read
         watcher.goes_on = False
-        await trio.sleep(0.02)
         calls = watcher.calls
+        await until(lambda: watcher.calls > calls)
         await trio.sleep(0.02)
-        assert watcher.calls == calls
+        assert watcher.calls == calls + 1
         assert await readiness.receive(10) == b"x"
         readiness.close()
 
@@ -78,7 +85,7 @@ def test_E18_a_socket_that_a_task_reads_is_left_to_it(sockets: Pair) -> None:
     async def main() -> None:
         readiness, watcher = TrioReadiness(ours), Counter()
         assert readiness.watch(watcher)
-        await trio.sleep(0.02)
+        await until(lambda: watcher.calls)
         calls = watcher.calls
         received: list[bytes | None] = []
 
@@ -88,11 +95,10 @@ def test_E18_a_socket_that_a_task_reads_is_left_to_it(sockets: Pair) -> None:
         async with trio.open_nursery() as nursery:
             readiness._full_reads = 0
             nursery.start_soon(receive)
-            await trio.sleep(0.02)
+            await trio.testing.wait_all_tasks_blocked()
             theirs.send(b"x")
-            await trio.sleep(0.02)
-            nursery.cancel_scope.cancel()
         assert received == [b"x"]
+        await trio.sleep(0.02)
         assert watcher.calls <= calls + 2  # looked at after the task went
         readiness.close()
 
@@ -106,20 +112,20 @@ def test_F16_a_descriptor_of_a_socket_that_was_closed(sockets: Pair) -> None:
     async def main() -> None:
         first, unused = TrioReadiness(ours), Counter()
         first.watch(unused)
-        await trio.sleep(0.02)
-        number = ours.fileno()
-        ours.close()
-        again, peer = socket.socketpair()
-        with again, peer:
-            assert again.fileno() == number
+        await until(lambda: unused.calls)  # it was looked at, and entered
+        other, peer = socket.socketpair()
+        number = os.dup2(other.fileno(), ours.detach())  # closes what had it
+        again = socket.socket(fileno=number)
+        with again, other, peer:
             again.setblocking(False)
-            second, watcher = TrioReadiness(again), Counter(goes_on=False)
+            second, watcher = TrioReadiness(again), Counter()
             second.watch(watcher)
-            calls = unused.calls
+            await until(lambda: watcher.calls)
+            calls = watcher.calls
+            unused_calls = unused.calls
             peer.send(b"x")
-            await trio.sleep(0.02)
-            assert watcher.calls > 0
-            assert unused.calls == calls
+            await until(lambda: watcher.calls > calls)
+            assert unused.calls == unused_calls
             second.close()
 
     trio.run(main)
@@ -133,8 +139,7 @@ def test_E18_a_socket_that_cannot_be_entered(sockets: Pair) -> None:
         readiness, watcher = TrioReadiness(ours), Counter()
         readiness.watch(watcher)
         ours.close()  # or the system allows no more entries
-        await trio.sleep(0.02)
-        assert watcher.is_unwatched
+        await until(lambda: watcher.is_unwatched)
         assert not readiness.watch(watcher)
 
     trio.run(main)
@@ -168,13 +173,15 @@ def test_E18_a_callback_closes_its_own_socket_and_the_next(
         for readiness, watcher in zip(both, watchers, strict=True):
             assert readiness.watch(watcher)
             readiness.look_soon()  # it is listed already
-        await trio.sleep(0.03)
+        await until(lambda: any(watcher.calls for watcher in watchers))
+        await trio.testing.wait_all_tasks_blocked()
         if when == "readable":
             for readiness, closer in zip(both, closers, strict=True):
                 readiness._watcher = closer
             theirs.send(b"x")
             peer.send(b"x")
-            await trio.sleep(0.03)
+            await until(lambda: any(closer.calls for closer in closers))
+            await trio.testing.wait_all_tasks_blocked()
         assert sum(closer.calls for closer in closers) == 1
 
     trio.run(main)
@@ -205,8 +212,9 @@ def test_E18_trio_ends_its_system_tasks(sockets: Pair) -> None:
     async def outlive() -> None:
         entered, listed = TrioReadiness(ours), TrioReadiness(other)
         entered.watch(watchers[0])
-        await trio.sleep(0.05)
+        await until(lambda: watchers[0].calls)
         listed.watch(watchers[1])
+        both_are_watched.set()
         try:
             await trio.sleep_forever()
         finally:
@@ -216,9 +224,11 @@ def test_E18_trio_ends_its_system_tasks(sockets: Pair) -> None:
                 seen.append(entered.watch(watchers[2]))
                 entered.close()
 
+    both_are_watched = trio.Event()
+
     async def main() -> None:
         trio.lowlevel.spawn_system_task(outlive)
-        await trio.sleep(0.051)
+        await both_are_watched.wait()
 
     trio.run(main)
     with other, peer:
