@@ -8,10 +8,8 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -29,7 +27,7 @@ from anyio_websocket import (
     open_websocket_url,
 )
 
-from ..support.examples import output_of
+from ..support.examples import output_of, wait_for_port
 from ..support.forward_proxies import Answer, http_proxy, proxying, saying
 from ..support.servers import serving
 
@@ -534,11 +532,7 @@ def test_readme(tmp_path: Path, port: int) -> None:
         (tmp_path / f"{name}.py").write_text(programs[name].replace("8765", str(port)))
     server = subprocess.Popen([sys.executable, str(tmp_path / "server.py")])
     try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)  # a process starts in real time
+        wait_for_port(port, server)
         client = subprocess.run(
             [sys.executable, str(tmp_path / "client.py")],
             capture_output=True,

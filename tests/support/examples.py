@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 _TRIES: Final = 400
@@ -40,15 +40,20 @@ def serving_example(
         text=True,
     ) as process:
         try:
-            for _ in range(_TRIES):
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                assert process.poll() is None, process.communicate()
-                time.sleep(0.05)  # a process starts in real time
+            wait_for_port(port, process)
             yield process
         finally:
             process.kill()
+
+
+def wait_for_port(port: int, process: subprocess.Popen[Any]) -> None:
+    """Wait until a process listens, which is to last for longer than that."""
+    for _ in range(_TRIES):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)  # a process starts in real time
 
 
 def copy_of_example(name: str, folder: Path, changes: Mapping[str, str]) -> Path:
