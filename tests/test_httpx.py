@@ -245,6 +245,7 @@ async def test_rejections(
             await ended.wait()
 
 
+@pytest.mark.virtual_time
 async def test_a_rejection_whose_body_never_ends(package: Any) -> None:
     async def endless() -> AsyncGenerator[bytes]:
         yield b"wait"

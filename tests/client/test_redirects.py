@@ -11,7 +11,6 @@ from anyio.abc import ByteStream
 
 from anyio_websocket import (
     ConnectionRejected,
-    ConnectionTimeout,
     HandshakeError,
     WebSocketRequest,
     connect_websocket_url,
@@ -24,7 +23,7 @@ from anyio_websocket._client._redirects import Redirects
 from anyio_websocket._settings import ClientSettings
 
 from ..support.forward_proxies import http_proxy, proxying
-from ..support.servers import answering, raw_server, serving, silent
+from ..support.servers import answering, raw_server, serving
 
 # -- where to ------------------------------------------------------------------
 
@@ -210,19 +209,19 @@ async def test_B5_credentials_stay_with_the_first_server(
     assert {r.proposed_subprotocols for r in there.requests} == {("chat",)}
 
 
-async def test_B5_to_tls() -> None:
+async def test_B5_to_tls(server_tls: ssl.SSLContext) -> None:
     """There was no context, so the system's certificates count."""
-    async with raw_server(silent) as tls_port:
+    async with serving(Site().handle, server_tls) as tls_port:
         site = Site(a=f"wss://127.0.0.1:{tls_port}/")
         async with serving(site.handle) as port:
-            with pytest.raises(ConnectionTimeout, match=f"127.0.0.1:{tls_port}"):
+            with pytest.raises(HandshakeError, match=f"127.0.0.1:{tls_port}") as caught:
                 async with open_websocket_url(
                     f"ws://127.0.0.1:{port}/a",
                     max_redirects=1,
                     cross_origin_redirects=True,
-                    connect_timeout=0.1,
                 ):
                     raise AssertionError
+    assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
 
 
 async def test_B5_the_body_of_a_redirect_is_not_waited_for() -> None:
