@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import signal
 import ssl
@@ -16,6 +17,7 @@ import trustme
 from .support import backends
 from .support.peer import Opener, client_of_raw_server, server_of_raw_client
 from .support.ports import own_port
+from .support.stretch import set_max_stretch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,6 +74,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param()  # made for each test: clocks have a state
+
+
+@pytest.fixture(autouse=True)
+def _time_is_not_short(request: pytest.FixtureRequest) -> Generator[None]:
+    """Have no task go through a checkpoint because the machine had no time for it.
+
+    A process that is preempted for a millisecond is taken for one that computed. Tests
+    of that set the time to 0, and what is measured is measured as it is.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("measured") is None:
+            set_max_stretch(patch, math.inf)
+        yield
 
 
 @pytest.fixture(params=[client_of_raw_server, server_of_raw_client], ids=["c", "s"])

@@ -30,7 +30,7 @@ from anyio_websocket import (
     wrap_client_stream,
 )
 from anyio_websocket._client import _connector
-from anyio_websocket._connection import ConnectionCore
+from anyio_websocket._connection import ConnectionCore, _closing
 from anyio_websocket._connection._close_state import CloseState
 from anyio_websocket.testing import ScriptedPeer, handshake_response, memory_stream_pair
 
@@ -276,8 +276,12 @@ async def test_F6_cancelled_while_leaving() -> None:
 
 @pytest.mark.parametrize("tls", [False, True])
 async def test_E19_a_server_that_answers_the_close_and_keeps_the_connection(
-    tls: bool, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+    tls: bool,
+    server_tls: ssl.SSLContext,
+    client_tls: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(_closing, "LINGER_TIMEOUT", 0.3)
     gone = anyio.Event()
 
     async def closes_late(stream: ByteStream) -> None:
@@ -292,11 +296,11 @@ async def test_E19_a_server_that_answers_the_close_and_keeps_the_connection(
         await gone.wait()
 
     async with raw_server(closes_late) as port:
-        with anyio.fail_after(2):
+        with anyio.fail_after(20):
             async with open_websocket(
                 *("127.0.0.1", port, "/"),
                 use_ssl=client_tls if tls else False,
-                disconnect_timeout=0.3,
+                disconnect_timeout=60,
             ) as ws:
                 pass
         assert ws.closed == CloseReason(1000, None)

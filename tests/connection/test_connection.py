@@ -418,6 +418,7 @@ async def test_F11_a_task_that_computes_after_full_reads(
         await client.send_messages(["x"] * 20)  # 7 bytes each
         assert await server.get_message() == "x"
         seconds = time.monotonic()
+        set_max_stretch(monkeypatch, 0.5)
         for module in (_fairness, _outbox, _reader):
             monkeypatch.setattr(module, "monotonic", lambda: seconds)
 

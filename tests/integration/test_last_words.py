@@ -501,7 +501,10 @@ async def test_E16_a_living_client_is_not_judged() -> None:
 # -- nothing that was sent waits --------------------------------------------------
 
 
-async def test_F9_an_application_that_computes_between_sends() -> None:
+async def test_F9_an_application_that_computes_between_sends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_max_stretch(monkeypatch, 0.001)
     # Each reply has left when send_message() returns, also those to pipelined requests.
     one, other = socket.socketpair()
     other.setblocking(False)

@@ -22,6 +22,7 @@ from anyio_websocket import (
     open_websocket,
     serve_websocket,
 )
+from anyio_websocket._connection import _closing
 from anyio_websocket.testing import (
     Frame,
     ScriptedPeer,
@@ -133,25 +134,28 @@ async def test_E1_a_client_that_never_answers() -> None:
 
 @pytest.mark.parametrize("tls", [False, True])
 async def test_E19_a_client_that_answers_the_close_and_keeps_the_connection(
-    tls: bool, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+    tls: bool,
+    server_tls: ssl.SSLContext,
+    client_tls: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(_closing, "LINGER_TIMEOUT", 0.3)
     closed: list[WebSocketConnection] = []
 
     async def handler(request: WebSocketRequest) -> None:
         ws = await request.accept()
-        with anyio.fail_after(2):
-            await ws.aclose(4000)
+        await ws.aclose(4000)
         closed.append(ws)
 
     context = server_tls if tls else None
     wrapping = {"tls": True, "ssl_context": client_tls} if tls else {}
-    async with serving(handler, context, disconnect_timeout=0.3) as port:
+    async with serving(handler, context, disconnect_timeout=60) as port:
         async with raw_client(port, **wrapping) as peer:
             assert await peer.receive_frame() == Frame(CLOSE, close_payload(4000))
             await peer.send_close(4001)
             with pytest.raises(anyio.EndOfStream):  # and no reset
                 await peer.stream.receive()
-            with anyio.fail_after(2):
+            with anyio.fail_after(20):
                 while not closed:
                     await anyio.sleep(0.01)
     assert closed[0].closed == CloseReason(4001, None)

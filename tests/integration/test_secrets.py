@@ -33,7 +33,6 @@ BASIC = base64.b64encode(f"me:{SECRET}".encode()).decode()
 TOLD: dict[str, Any] = {
     "extra_headers": {"X-Key": SECRET},
     "cookies": {"id": SECRET},
-    "connect_timeout": 0.2,
 }
 
 

@@ -196,7 +196,8 @@ def test_activated(backend: str, tmp_path: Path) -> None:
                     await visit(url)
 
         async def visit(url: str) -> None:
-            async with open_websocket_url(url) as ws:
+            # A process starts meanwhile, in real time.
+            async with open_websocket_url(url, connect_timeout=60) as ws:
                 await ws.send_message("hello")
                 assert await ws.get_message() == "hello"
 
@@ -255,7 +256,8 @@ def test_the_tutorial(tmp_path: Path, port: int) -> None:
         assert page == (EXAMPLES / "tutorial" / "poll.html").read_bytes()
         quick = {"anyio.sleep(1)": "anyio.sleep(0.1)"}
         assert '"tea": 1, "coffee": 1' in vote(tmp_path, port, quick, "tea", "coffee")
-        shown = vote(tmp_path, port, quick, "milk")
+        patient = {"anyio.sleep(1)": "anyio.sleep(60)"}  # until the server closes
+        shown = vote(tmp_path, port, patient, "milk")
         assert shown.splitlines()[-1] == (
             "CloseReason<code=4000, name=PRIVATE_RESERVED, "
             "reason='choose one of tea, coffee, water'>"

@@ -82,7 +82,6 @@ async def test_G3_a_slot_is_released_however_a_client_leaves(
 
     rude = [
         (b"", "close"),
-        (b"", "wait"),
         (b"nonsense\r\n\r\n", "read"),
         (handshake_request()[:-2], "close"),
         (handshake_request(line=b"GET /reject HTTP/1.1"), "read"),
@@ -93,8 +92,13 @@ async def test_G3_a_slot_is_released_however_a_client_leaves(
         (handshake_request(), "reset"),
     ]
     options: dict[str, Any] = {"max_connections": 1, "max_pending_handshakes": 1}
-    options |= {"connect_timeout": 0.3, "disconnect_timeout": 0.3}
     for tls in (None, server_tls):
+        # Whoever says nothing is disconnected. Here nobody else is in a hurry.
+        async with serving(tls=tls, connect_timeout=0.3, **options) as port:
+            for _ in range(2):
+                async with connected(port) as peer:
+                    with anyio.fail_after(5):
+                        await peer.receive_all()
         async with serving(handler, tls=tls, **options) as port:
             for data, how in rude:
                 with anyio.fail_after(5):
@@ -206,12 +210,16 @@ async def test_G3_stalled_tls_is_a_pending_handshake(
         async with connected(port), connected(port, b"\x16\x03\x01"):
             # Neither of them leaves; one is dropped when it has had its time.
             async with open_websocket("localhost", port, "/", use_ssl=client_tls) as ws:
-                assert 0.9 * GRACE < anyio.current_time() - started < 3
+                assert 0.9 * GRACE < anyio.current_time() - started < 9
                 await ws.send_message("hello")
                 assert await ws.get_message() == "hello"
 
 
-async def test_G3_a_crowd_is_served_within_the_limits() -> None:
+async def test_G3_a_crowd_is_served_within_the_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # On a slow machine no handshake shall make room for another one.
+    monkeypatch.setattr(_admission, "GRACE", 60)
     most = there = served = 0
 
     async def handler(request: WebSocketRequest) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
 import anyio
 import pytest
-from anyio.abc import ByteStream, SocketAttribute, SocketStream
+from anyio.abc import ByteStream, SocketStream
 
 from anyio_websocket import (
     WebSocketRequest,
@@ -49,17 +50,31 @@ async def serving(
 async def raw_server(
     handler: Callable[[ByteStream], Awaitable[None]],
 ) -> AsyncGenerator[int]:
-    """Serve bytes on a port of its own while the block lasts."""
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    """Serve bytes on a port of its own while the block lasts.
 
-    async def handle(stream: SocketStream) -> None:
+    It accepts by hand: asyncio and uvloop lose a client that comes in the moment in
+    which the task that accepts is cancelled, and complain of it.
+    """
+
+    async def handle(sock: socket.socket) -> None:
+        with anyio.CancelScope(shield=True):  # or nobody would close it
+            stream = await SocketStream.from_socket(sock)
         async with stream:
             await handler(stream)
 
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, handle)
-        yield listener.extra(SocketAttribute.local_port)
-        tasks.cancel_scope.cancel()
+    async def serve() -> None:
+        while True:
+            await anyio.wait_readable(listener)
+            with suppress(BlockingIOError):
+                sock, _ = listener.accept()
+                tasks.start_soon(handle, sock)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(serve)
+            yield listener.getsockname()[1]
+            tasks.cancel_scope.cancel()
 
 
 async def accepted(stream: ByteStream) -> ScriptedPeer:

@@ -147,6 +147,7 @@ async def test_F20_a_slow_handler_is_named_by_its_task() -> None:
         def emit(self, record: logging.LogRecord) -> None:
             records.append(record.getMessage())
 
+    asyncio.get_running_loop().slow_callback_duration = 0.1
     handler = Handler()
     logger = logging.getLogger("asyncio")
     logger.addHandler(handler)
