@@ -17,4 +17,4 @@ def main(url: str, backend: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(sys.argv[1], (sys.argv[2:] or ["asyncio"])[0])

@@ -10,7 +10,7 @@ from anyio_websocket import HandshakeError, accept_upgrade
 
 
 async def serve_client(stream: SocketStream) -> None:
-    async with stream, anyio.create_task_group() as nursery:
+    async with stream, anyio.create_task_group() as tasks:
         http = h11.Connection(h11.SERVER)
         try:
             while (event := http.next_event()) is h11.NEED_DATA:
@@ -20,7 +20,7 @@ async def serve_client(stream: SocketStream) -> None:
         assert isinstance(event, h11.Request)
         wanted = [value.lower() for name, value in event.headers if name == b"upgrade"]
         if any(b"websocket" in value for value in wanted):
-            await echo(nursery, stream, event, http.trailing_data[0])
+            await echo(tasks, stream, event, http.trailing_data[0])
         else:
             body = b"This is a page.\n"
             size = [("Content-Length", str(len(body))), ("Connection", "close")]
@@ -30,11 +30,11 @@ async def serve_client(stream: SocketStream) -> None:
 
 
 async def echo(
-    nursery: TaskGroup, stream: SocketStream, event: h11.Request, trailing: bytes
+    tasks: TaskGroup, stream: SocketStream, event: h11.Request, trailing: bytes
 ) -> None:
     try:
         request = await accept_upgrade(
-            nursery,
+            tasks,
             stream,
             method=event.method,
             target=event.target,
@@ -56,4 +56,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, backend=sys.argv[1])
+    anyio.run(main, backend=(sys.argv[1:] or ["asyncio"])[0])

@@ -56,4 +56,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, backend=sys.argv[1])
+    anyio.run(main, backend=(sys.argv[1:] or ["asyncio"])[0])

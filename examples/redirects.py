@@ -16,4 +16,4 @@ async def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, sys.argv[1], backend=sys.argv[2])
+    anyio.run(main, sys.argv[1], backend=(sys.argv[2:] or ["asyncio"])[0])
