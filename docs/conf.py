@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 import typing
 from pathlib import Path
 
 import wsproto.extensions
+from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 
 import anyio_websocket
@@ -123,3 +126,29 @@ nitpick_ignore_regex = [
         r"anyio_websocket(\._\w+)+\.(AnyStream|TrioStream|Nursery|TaskStatus|_T)",
     ),
 ]
+
+_EXAMPLES = Path(__file__).parents[1] / "examples"
+_PYPROJECT = tomllib.loads((_EXAMPLES.parent / "pyproject.toml").read_text("utf-8"))
+_SOURCE = _PYPROJECT["project"]["urls"]["Source"]
+
+
+def _link_programs(app: Sphinx, page: nodes.document) -> None:
+    """Add a link below an example, or a part of it, to the whole file.
+
+    A page shows what it is about, and often leaves out the imports.
+    """
+    seen = set[Path]()
+    for block in list(page.findall(nodes.literal_block)):
+        path = Path(block.get("source", ""))  # of a literalinclude
+        if path in seen or not path.is_relative_to(_EXAMPLES):
+            continue
+        seen.add(path)
+        name = path.relative_to(_EXAMPLES.parent).as_posix()
+        url = f"{_SOURCE}/blob/v{release}/{name}"
+        link = nodes.reference("", name, refuri=url, internal=False)
+        line = nodes.paragraph("", "The whole file: ", link, classes=["whole-program"])
+        block.parent.insert(block.parent.index(block) + 1, line)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("doctree-read", _link_programs)
