@@ -482,10 +482,13 @@ async def test_F6_a_task_of_asyncio_is_cancelled_while_closing() -> None:
 
         async def use() -> None:
             async with open_websocket("127.0.0.1", port, "/", use_ssl=False):
+                leaves.set()
                 raise KeyError
 
+        leaves = asyncio.Event()
         task = asyncio.create_task(use())
-        await asyncio.sleep(0.2)
+        await leaves.wait()
+        await anyio.wait_all_tasks_blocked()
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await task

@@ -14,6 +14,7 @@ from anyio import get_cancelled_exc_class
 from anyio.abc import TaskGroup
 
 from anyio_websocket import (
+    WebSocketConnection,
     WebSocketError,
     WebSocketRequest,
     wrap_client_stream,
@@ -172,20 +173,31 @@ async def test_G9_a_task_is_cancelled_outside_its_handler(
     if anyio_backend_name == "trio":
         pytest.skip("trio cancels scopes, not tasks")
 
+    opened: list[WebSocketConnection] = []
+
     async def handler(request: WebSocketRequest) -> None:
         connection = await request.accept()
-        if request.path != "/bad":
+        if request.path == "/bad":
+            opened.append(connection)
+        else:
             await connection.wait_closed()
+
+    def is_there() -> bool:
+        if when == "reading":
+            return asyncio.all_tasks() != before
+        return bool(opened) and opened[0]._core.close_state.by_us
 
     async with serving(handler) as port:
         before = asyncio.all_tasks()
         line = b"GET /bad HTTP/1.1"
         data = b"GET" if when == "reading" else handshake_request(line=line)
         async with connected(port, data) as bad:
-            await anyio.sleep(0.05)
+            while not is_there():
+                await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()
             [task] = asyncio.all_tasks() - before
             task.cancel()
-            with anyio.fail_after(2):
+            with anyio.fail_after(5):
                 answer = await bad.receive_all()
         assert (b" 101 " in answer) == (when == "closing")
         async with connected(port, handshake_request()) as new:

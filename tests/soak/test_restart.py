@@ -24,9 +24,10 @@ def test_E11_nobody_notices_a_restart(loop: str) -> None:
     it = anyio.run(partial(restart, at_once=True), loop, COUNT, 0.1, SPREAD)
     assert it.broken == []
     assert len(it.closed) == len(it.back) == COUNT
-    # One after another, as far as a busy machine lets them.
+    # One after another, which a busy machine can only make later. How evenly is in
+    # tests/server/test_drain.py, by a virtual clock.
     assert it.closed[-1] > SPREAD / 2
-    assert 0.2 < sum(time < SPREAD / 2 for time in it.closed) / COUNT < 0.9
+    assert sum(time < SPREAD / 2 for time in it.closed) / COUNT < 0.9
     assert f"| {loop} | at once | 0 |" in report([it])
 
 

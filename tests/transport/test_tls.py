@@ -116,7 +116,7 @@ async def test_a_caller_may_ask_for_more_than_there_can_be(
         ends.client.write(b"all of it")
         assert await ends.server.receive(10 * MAX_PLAINTEXT) == b"all of it"
         ends.client.write(b"again")
-        await anyio.sleep(0.01)
+        await anyio.wait_readable(ends.server_socket._socket)
         assert ends.server.receive_now(10 * MAX_PLAINTEXT) == b"again"
 
 
