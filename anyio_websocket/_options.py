@@ -5,8 +5,6 @@ A new option is a key of one of these classes, and a field of the settings in
 follow from these two.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, TypedDict
@@ -183,7 +181,7 @@ class ClientStreamOptions(ConnectionOptions, total=False):
     elsewhere cannot inject a header. Errors do not show values, which may be secrets.
     """
 
-    extensions: Iterable[Extension] | None
+    extensions: "Iterable[Extension] | None"
     """Extensions to offer instead of ``compression``, as objects of
     `wsproto.extensions.Extension`; default ``None``, none. They keep state, so each
     connection needs new ones. One that inflates has to bound that itself: only what it

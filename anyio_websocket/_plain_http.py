@@ -6,14 +6,14 @@ A server calls it for requests that want no WebSocket.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from ._endpoint import Endpoint
 from ._protocol import check_response, header_value, validate_headers
+from ._record import record
 from ._types import Headers
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record()
 class HTTPRequest:
     """A request for something else than a WebSocket, with its body.
 
@@ -57,7 +57,7 @@ class HTTPRequest:
         return f"{type(self).__name__}<method={self.method}, path={self.path}>"
 
 
-@dataclass(frozen=True, slots=True, repr=False, init=False)
+@record()
 class HTTPResponse:
     """The response to an `HTTPRequest`, after which the connection is closed.
 

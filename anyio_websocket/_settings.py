@@ -4,8 +4,6 @@ In: values for the options, which `_options` documents. Out: settings that hold 
 values that can work.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 import os
@@ -121,7 +119,7 @@ class PingCallbacks(NamedTuple):
         on_ping: Callable[[bytes], object] | None,
         on_pong: Callable[[bytes], object] | None,
         auto_pong: bool,
-    ) -> PingCallbacks | None:
+    ) -> "PingCallbacks | None":
         """Check what a user passed; see `ClientStreamOptions`.
 
         :return: ``None`` if it is nothing, as with most connections

@@ -4,8 +4,6 @@ In: a connection to the proxy. Out: the same connection, which is now one to the
 and what the server has sent already.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import h11

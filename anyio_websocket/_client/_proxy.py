@@ -4,8 +4,6 @@ In: a server's address and the options. Out: a connection to the server. The two
 of proxies are in `_http_proxy` and `_socks_proxy`.
 """
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from typing import Final, NamedTuple
 

@@ -7,8 +7,6 @@ Errors must not show secrets: a URL may have a password in front of the host, an
 resource a token in its query.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from ipaddress import ip_address

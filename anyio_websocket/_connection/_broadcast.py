@@ -17,12 +17,12 @@ and a function that the application has called for a Ping may change the set the
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from anyio.lowlevel import checkpoint
 
 from .._protocol import frame_unmasked
+from .._record import record
 from .._settings import check, check_flag
 from .._transport import send_each
 from ._connection import WebSocketConnection
@@ -34,7 +34,7 @@ from ._queued_messages import direct_transports
 BROADCAST_LIMIT: Final = 131_072  # bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class BroadcastReport:
     """What became of a broadcast. Each connection counts once.
 

@@ -3,15 +3,15 @@
 # Without lazy annotations, which typing.get_type_hints() would look up in the public
 # module that the class is shown to be of.
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from .._endpoint import Endpoint
 from .._errors import CloseReason
+from .._record import record
 from ._connection import WebSocketConnection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class WebSocketEvent:
     """Something that happened to a connection, or to one that was not to be.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from .._protocol import MessageCounts
+from .._record import record
 from ._core import ConnectionCore
 from ._totals import Backlog, Totals
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ConnectionStatistics:
     """The numbers of a connection, as `WebSocketConnection.statistics` returns them.
 

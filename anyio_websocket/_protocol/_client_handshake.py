@@ -3,8 +3,6 @@
 It makes the request, and parses and checks the server's response.
 """
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterable
 from typing import Final, NamedTuple
 

@@ -4,8 +4,6 @@
 connections with custom extensions, and is what the tests compare the first one with.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from enum import Enum
 from typing import Final, NamedTuple, Protocol

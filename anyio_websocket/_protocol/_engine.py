@@ -21,8 +21,6 @@ Events are pulled one at a time, so that no more messages exist as objects than 
 receiver has slots for. The others wait in the codec as bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, NamedTuple

@@ -4,8 +4,6 @@ Options and the peer's Sec-WebSocket-Extensions become our Sec-WebSocket-Extensi
 the extensions that both sides agreed on.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -54,7 +52,7 @@ class Extensions(NamedTuple):
         cls,
         compression: PerMessageDeflate | bool | None,
         extensions: Iterable[Extension] | None = None,
-    ) -> Extensions:
+    ) -> "Extensions":
         """Check the options of an application.
 
         :param compression: the built-in compression; ``True`` uses the default
@@ -85,7 +83,7 @@ class Extensions(NamedTuple):
             )
         return cls(compression, custom)
 
-    def offer(self) -> tuple[str, Extensions]:
+    def offer(self) -> "tuple[str, Extensions]":
         """Make a client's offer.
 
         :return: the header, empty if there is nothing to offer, and the extensions
@@ -104,7 +102,7 @@ class Extensions(NamedTuple):
                 offered.append(extension)
         return ", ".join(elements), Extensions(custom=tuple(offered))
 
-    def respond(self, offers: Sequence[str]) -> tuple[str, Extensions]:
+    def respond(self, offers: Sequence[str]) -> "tuple[str, Extensions]":
         """Respond to a client's offers, and decline those that are not acceptable.
 
         :param offers: the elements of the client's Sec-WebSocket-Extensions
@@ -129,7 +127,7 @@ class Extensions(NamedTuple):
                 accepted.append(extension)
         return ", ".join(elements), Extensions(custom=tuple(accepted))
 
-    def accept_response(self, response: Sequence[str]) -> Extensions:
+    def accept_response(self, response: Sequence[str]) -> "Extensions":
         """Check a server's response to the offer of these extensions.
 
         :param response: the elements of the server's Sec-WebSocket-Extensions

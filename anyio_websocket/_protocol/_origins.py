@@ -17,8 +17,6 @@ script can set that header, and no proxy changes it. Chromium 156 sends it with 
 request but this one.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address

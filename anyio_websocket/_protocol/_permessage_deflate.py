@@ -16,11 +16,11 @@ is being received. Most connections are idle, and an idle one stays within the m
 that the application allowed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, NamedTuple
+
+from .._record import record
 
 NAME: Final = "permessage-deflate"
 
@@ -38,7 +38,7 @@ _MIN_BITS: Final = 9
 _BITS: Final = {str(bits): bits for bits in range(8, 16)}  # no sign, no leading zero
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class PerMessageDeflate:
     """Compression of messages with the extension permessage-deflate (RFC 7692).
 
@@ -208,7 +208,7 @@ def accept_response(
     )
 
 
-def _accept(settings: PerMessageDeflate, offered: _Parameters) -> PerMessageDeflate:
+def _accept(settings: PerMessageDeflate, offered: "_Parameters") -> PerMessageDeflate:
     if 0 < offered.server_bits < _MIN_BITS or 0 < offered.client_bits < _MIN_BITS:
         raise BadDeflate("a window of 8 bits, which zlib does not support")
     cannot_limit = offered.client_bits == _ABSENT

@@ -5,8 +5,6 @@ response. What follows the body is dropped, so it is never taken for another req
 whatever a proxy in front takes it for.
 """
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 import h11

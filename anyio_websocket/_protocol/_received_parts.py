@@ -6,8 +6,6 @@ of work, less than a megabyte or two, however long the message is. The codec doe
 the rest, as it does for a message that is joined.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from typing import Final, NamedTuple

@@ -3,8 +3,6 @@
 `HeadReader` finds its lines, within the limits and strictly formed. h11 checks them.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import h11

@@ -3,8 +3,6 @@
 It checks the request, and makes the response that the application decides on.
 """
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 from ._extensions import NO_EXTENSIONS, Extensions

@@ -4,8 +4,6 @@ It checks the parts of a head, whoever parsed them. The rules are here, and not 
 a library, because each of them was a vulnerability somewhere.
 """
 
-from __future__ import annotations
-
 import binascii
 from typing import Final, NamedTuple
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
 
 from .._connection import BackgroundTask, Backlog, ConnectionStatistics, Totals
+from .._record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ServerStatistics(ConnectionStatistics):
     """The numbers of a server, as `WebSocketServer.statistics` returns them.
 
