@@ -24,6 +24,7 @@ import anyio.to_thread
 import hypercorn
 import pytest
 import uvicorn
+from fastapi import FastAPI, WebSocket
 
 from anyio_websocket import (
     CloseReason,
@@ -250,6 +251,29 @@ def test_the_example_of_an_application(backend: str) -> None:
             server.kill()
 
 
+def _example_inside() -> Any:
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        return importlib.import_module("inside_asgi").app
+    finally:
+        sys.path.remove(str(EXAMPLES))
+
+
+async def test_the_example_in_an_endpoint_of_fastapi() -> None:
+    # As docs/howto/asgi.rst calls it.
+    inside = _example_inside()
+    app = FastAPI()
+
+    @app.websocket("/echo")
+    async def echo(websocket: WebSocket) -> None:
+        await inside(websocket.scope, websocket.receive, websocket.send)
+
+    async with serve_in_memory(asgi.handler(app)) as connect, connect("/echo") as ws:
+        await ws.send_message("hello")
+        assert await ws.get_message() == "hello"
+    assert ws.closed == CloseReason(1000, None)
+
+
 def test_the_example_of_a_handler_inside(tmp_path: Path, port: int) -> None:
     async def client(port: int) -> None:
         async with _connect(port, "/echo") as ws:
@@ -262,11 +286,7 @@ def test_the_example_of_a_handler_inside(tmp_path: Path, port: int) -> None:
 
     with serving_example("inside_asgi.py", tmp_path, port):
         anyio.run(client, port)
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        example = importlib.import_module("inside_asgi").app
-    finally:
-        sys.path.remove(str(EXAMPLES))
+    example = _example_inside()
 
     async def main() -> None:
         config = uvicorn.Config(example, port=port, log_config=None)
