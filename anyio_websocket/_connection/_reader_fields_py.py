@@ -6,7 +6,7 @@ from __future__ import annotations
 class ReaderFields:
     """The attributes of a `Reader` that are looked at for each message.
 
-    In C they are at a known place, and those who read them in Python see no difference.
+    In C each is at a known offset, and Python code reads them as any other attribute.
     """
 
     __slots__ = (

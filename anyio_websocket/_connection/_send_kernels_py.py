@@ -9,10 +9,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class OutboxFields:
-    """The attributes of an `Outbox` that are looked at for each message.
-
-    In C they are at a known place, and those who read them in Python see no difference.
-    """
+    """What `ReaderFields` are for a `Reader`, for an `Outbox`."""
 
     __slots__ = (
         "_batch",
