@@ -6,8 +6,6 @@ import errno
 import os
 import socket
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,41 +105,32 @@ async def test_a_zone() -> None:
 async def test_two_addresses_that_answer_in_the_same_moment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with socket.socket() as one, socket.socket() as other:
-        waiting = [socket.socket() for _ in range(6)]
-        try:
-            for i, full in enumerate((one, other)):
-                full.bind(("127.0.0.1", 0))
-                full.listen(0)
-                for sock in waiting[i::2]:
-                    sock.setblocking(False)
-                    sock.connect_ex(full.getsockname())
-            addresses(monkeypatch, one.getsockname(), other.getsockname())
+    connect_one = _connect._connect_one
+    made: list[socket.socket] = []
+    both = anyio.Event()
 
-            async def let_both_in() -> None:
-                await anyio.sleep(CONNECTION_ATTEMPT_DELAY * 2)
-                for sock in waiting:
-                    sock.close()
-                for full in (one, other):
-                    full.setblocking(False)
-                    with suppress(BlockingIOError):
-                        while True:
-                            full.accept()[0].close()
-                # The kernel retries after a second. Block the event loop until then, so
-                # that it sees both connections at once.
-                time.sleep(1.5)  # noqa: ASYNC251
+    async def connect_both(*arguments: Any) -> socket.socket:
+        sock = await connect_one(*arguments)
+        made.append(sock)
+        if len(made) == 2:
+            both.set()
+        with anyio.CancelScope(shield=True):
+            await both.wait()
+        return sock
 
-            with anyio.fail_after(10):
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(let_both_in)
-                    transport = await connect("example.org", 1)
-            ports = {full.getsockname()[1] for full in (one, other)}
-            assert isinstance(transport.remote, Endpoint)
-            assert transport.remote.port in ports
-            await transport.aclose()
-        finally:
-            for sock in waiting:
-                sock.close()
+    monkeypatch.setattr(_connect, "_connect_one", connect_both)
+    monkeypatch.setattr(_connect, "CONNECTION_ATTEMPT_DELAY", 0)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
+        ports = {sock.getsockname()[1] for sock in (one, other)}
+        addresses(monkeypatch, one.getsockname(), other.getsockname())
+        transport = await connect("example.org", 1)
+        assert isinstance(transport.remote, Endpoint)
+        assert transport.remote.port in ports
+        assert sorted(sock.fileno() < 0 for sock in made) == [False, True]
+        await transport.aclose()
 
 
 async def test_B1_an_address_that_does_not_answer(
