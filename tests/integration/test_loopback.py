@@ -120,7 +120,7 @@ async def test_E1_a_client_that_never_answers() -> None:
 
     async def handler(request: WebSocketRequest) -> None:
         ws = await request.accept()
-        with anyio.fail_after(2):
+        with anyio.fail_after(20):
             await ws.aclose(4000)
         closed.append(ws)
 
@@ -180,7 +180,7 @@ async def test_E7_a_client_that_is_gone(how: str) -> None:
             if how == "reset":
                 assert isinstance(peer.stream, SocketStream)
                 reset_on_close(peer.stream)
-        with anyio.fail_after(2):
+        with anyio.fail_after(20):
             await done.wait()
     assert reasons == [CloseReason(1006, None)]
 
@@ -258,7 +258,7 @@ async def test_E7_tls_without_close_notify(
             port, ssl_context=client_tls, tls_standard_compatible=False
         ):
             pass
-        with anyio.fail_after(2):
+        with anyio.fail_after(20):
             while not reasons:
                 await anyio.sleep(0.01)
     assert reasons == [CloseReason(1006, None)]
@@ -276,7 +276,7 @@ async def test_E11_every_client_gets_1001() -> None:
             tasks.cancel_scope.cancel()
         # Each of them has answered before the server was gone.
         for ws in clients:
-            with anyio.fail_after(2):
+            with anyio.fail_after(20):
                 await ws.wait_closed()
             assert ws.closed == CloseReason(1001, None)
 

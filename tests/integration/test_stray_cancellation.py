@@ -28,6 +28,7 @@ from anyio_websocket.testing import (
 
 from ..support.backends import tasks_now
 from ..support.frames import CLOSE, close_payload
+from ..support.memory_servers import accepted_client, raw_client
 from ..support.memory_servers import serving as serving_in_memory
 from ..support.servers import connected, echo, is_answered, is_served, said, serving
 from ..support.steps import stepped, when_woken
@@ -290,6 +291,7 @@ class _Fatal(BaseException):
     pass
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("error", [_Fatal, RuntimeError])
 async def test_G9_who_ends_the_server_does_not_keep_the_others_waiting(
     error: type[BaseException],
@@ -302,18 +304,17 @@ async def test_G9_who_ends_the_server_does_not_keep_the_others_waiting(
 
     seconds = -1.0
     with pytest.RaisesGroup(error, flatten_subgroups=True):
-        async with (
-            serving(handler, handler_errors="raise", disconnect_timeout=2) as port,
-            connected(port, handshake_request()) as good,
-        ):
-            assert await is_answered(good)
+        async with serving_in_memory(
+            handler, handler_errors="raise", disconnect_timeout=2
+        ) as (listener, _):
+            good = await accepted_client(listener)
             # This client never replies to its Close.
-            async with connected(port, handshake_request(line=b"GET /bad HTTP/1.1")):
-                start = anyio.current_time()
-                with anyio.CancelScope(shield=True):
-                    close = await good.receive_frame()
-                    seconds = anyio.current_time() - start
-                    assert close == Frame(CLOSE, close_payload(1001))
-                    await good.send_close(1001)
-                await anyio.sleep(5)
+            await raw_client(listener, handshake_request(line=b"GET /bad HTTP/1.1"))
+            start = anyio.current_time()
+            with anyio.CancelScope(shield=True):
+                close = await good.receive_frame()
+                seconds = anyio.current_time() - start
+                assert close == Frame(CLOSE, close_payload(1001))
+                await good.send_close(1001)
+            await anyio.sleep(5)
     assert 0 <= seconds < 1

@@ -141,7 +141,7 @@ async def test_A1_a_client_that_drips_its_hello(
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(drip)
                 with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
-                    with anyio.fail_after(2):  # and not 10, one for each byte
+                    with anyio.fail_after(8):  # and not 10, one for each byte
                         await stream.receive()
                 tasks.cancel_scope.cancel()
 

@@ -37,7 +37,7 @@ async def test_F18_the_peer_sees_the_end(how: str) -> None:
     try:
         transport = SocketTransport(ours)
         await getattr(transport, how)()
-        with theirs, anyio.fail_after(1):
+        with theirs, anyio.fail_after(20):
             assert await SocketTransport(theirs).receive(1) == b""
     finally:
         os.close(copy)
@@ -59,7 +59,7 @@ async def test_F18_over_a_stream_of_the_users(
         else:
             stream = await anyio.abc.SocketStream.from_socket(ours)
         await transport_of(stream).abort()
-        with theirs, anyio.fail_after(1):
+        with theirs, anyio.fail_after(20):
             assert await SocketTransport(theirs).receive(1) == b""
     finally:
         os.close(copy)
@@ -84,6 +84,6 @@ async def test_F18_a_cancelled_connection(
                 below: Any = ws._core.transport
                 copies.append(os.dup(getattr(below, "_below", below)._socket.fileno()))
                 scope.cancel()
-        with anyio.fail_after(1):
+        with anyio.fail_after(20):
             await ended.wait()
         os.close(copies[0])
