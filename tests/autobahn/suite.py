@@ -188,7 +188,11 @@ def run(wstest: Path, size: str, role: str, backend: str, port: int) -> dict[str
     (folder / "spec.json").write_text(json.dumps(spec | cases))
     log = folder / "log.txt"
     with log.open("w") as output, running(background, port, output):
-        subprocess.run(foreground, check=True, stdout=output, stderr=output)
+        # Seconds. What hangs shall end, and a busy machine shall have its time.
+        limit = 1800 if size == "quick" else 4 * 3600
+        subprocess.run(
+            foreground, check=True, stdout=output, stderr=output, timeout=limit
+        )
     index = json.loads((folder / "index.json").read_text())
     report: dict[str, Any] = index["anyio_websocket"]
     return report
@@ -203,12 +207,12 @@ def running(command: list[str], port: int, output: Any) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     """Wait until the process listens."""
-    for _ in range(100):
+    for _ in range(600):
         if process.poll() is not None:
             raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
         with socket.socket() as probe:
