@@ -68,7 +68,9 @@ def check_upgrade(head: RequestHead, origins: Origins, *, is_ssl: bool) -> Upgra
     key = _check_connect(head, fields) if head.is_http2 else _check_switch(fields)
     subprotocols, offers = _check_websocket(fields)
     origin = _check_origin(fields, host, origins, is_ssl=is_ssl)
-    headers = tuple(field for field in head.headers if field[0] not in _PARSED_HEADERS)
+    headers = tuple(
+        [field for field in head.headers if field[0] not in _PARSED_HEADERS]
+    )
     return Upgrade(Request(target, headers, subprotocols, host, origin), key, offers)
 
 
