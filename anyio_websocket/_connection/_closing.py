@@ -7,7 +7,7 @@ come back after the peer's Close. Whether the connection is over, and why, is st
 
 Theory of operation
 -------------------
-There are two phases, and each has a cancel scope of its own.
+There are two phases, and each has a time limit of its own.
 
 **The closing handshake** (RFC 6455 section 7.1.2): our Close is written, and the peer's
 Close is read. It may take ``disconnect_timeout`` seconds. Only this phase can time out
@@ -30,7 +30,7 @@ once. It is closed in any case.
 
 from __future__ import annotations
 
-from anyio import CancelScope, current_time
+from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
 from .._errors import CloseReason
@@ -139,18 +139,17 @@ class Closing:
         state = self._state
         try:
             ended = False
-            now = current_time()
-            deadline = now + self._settings.disconnect_seconds
+            seconds = self._settings.disconnect_seconds
             # If the peer closes first, all was done when its Close was read. A scope
             # takes 10 us, and a connection 350.
             if not self._is_handshake_done():
-                with CancelScope(deadline=deadline) as handshake:
+                with move_on_after(seconds) as handshake:
                     ended = await self._closing_handshake()
                 if handshake.cancelled_caught:
                     state.timed_out = True
                     return
-                now = current_time()
-            with CancelScope(deadline=min(now + LINGER_TIMEOUT, deadline)):
+                seconds = handshake.deadline - current_time()
+            with self._transport.linger(min(LINGER_TIMEOUT, seconds)):
                 if not ended:
                     await self._end_of_stream()
                 await self._transport.aclose()

@@ -27,10 +27,10 @@ import math
 from itertools import takewhile
 from typing import Final
 
-from anyio import current_time
 from anyio.lowlevel import checkpoint
 
 from .._settings import ConnectionSettings
+from .._transport import clock_of_loop
 from ._watched import Watched
 
 # Seconds. What is due sooner waits for the next run, so that ten thousand connections
@@ -54,11 +54,12 @@ class Keepalive:
         # When to judge it, and whether it was noticed when the Ping was sent.
         self._awaiting_reply: dict[Watched, tuple[float, bool]] = {}
         self._last_run = -math.inf
+        self._clock = clock_of_loop()
 
     def add(self, connection: Watched) -> None:
         """Keep a connection alive from now on."""
         if self._interval is not None:
-            self._to_ping[connection] = current_time() + self._interval
+            self._to_ping[connection] = self._clock() + self._interval
 
     def remove(self, connection: Watched) -> None:
         """Forget a connection."""
@@ -81,7 +82,7 @@ class Keepalive:
         """
         left: list[Watched] = []
         failed: list[tuple[Watched, Exception]] = []
-        now = self._last_run = current_time()
+        now = self._last_run = self._clock()
         to_ping = takewhile(lambda item: item[1] <= now, self._to_ping.items())
         for count, (connection, _) in enumerate(list(to_ping), 1):
             if count % PINGS_IN_A_ROW == 0:
@@ -122,6 +123,6 @@ class Keepalive:
         if self._timeout is not None:
             self._awaiting_reply.pop(connection, None)  # so that it goes to the end
             self._awaiting_reply[connection] = (
-                current_time() + self._timeout,
+                self._clock() + self._timeout,
                 connection.is_being_read(),
             )

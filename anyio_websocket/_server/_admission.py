@@ -72,13 +72,14 @@ class Slot:
         #: its address, if that is limited; set by `Admission`
         self.source: Source | None = None
 
-    def allow_drop(self, scope: CancelScope) -> None:
+    def allow_drop(self, scope: CancelScope, now: float) -> None:
         """Let the client be dropped if others need the slot, after `GRACE` seconds.
 
         :param scope: cancelled if it is dropped
+        :param now: the time of the event loop
 
         """
-        self._admission.allow_drop(self, scope)
+        self._admission.allow_drop(self, scope, now)
 
     def forbid_drop(self) -> None:
         """Let the client not be dropped any more."""
@@ -192,9 +193,9 @@ class Admission:
         if self._addresses is not None and source is not None:
             self._addresses.leave(source)
 
-    def allow_drop(self, slot: Slot, scope: CancelScope) -> None:
+    def allow_drop(self, slot: Slot, scope: CancelScope, now: float) -> None:
         """See `Slot.allow_drop`."""
-        self._droppable[slot] = current_time() + GRACE, scope
+        self._droppable[slot] = now + GRACE, scope
         self._wake()
 
     def forbid_drop(self, slot: Slot) -> None:

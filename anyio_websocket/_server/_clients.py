@@ -35,12 +35,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, Final
 
-from anyio import CancelScope, create_task_group, current_time, move_on_after
+from anyio import CancelScope, create_task_group, move_on_after
 from anyio.lowlevel import checkpoint
 
 from .._connection import BackgroundTask, Observer, Totals, WebSocketConnection
 from .._protocol import name_of
 from .._settings import ServerSettings
+from .._transport import clock_of_loop
 from .._types import Nursery
 from ._admission import Slot
 from ._cancellations import (
@@ -86,6 +87,7 @@ class ClientTasks:
     ) -> None:
         self._handler = handler
         self._settings = settings
+        self._clock = clock_of_loop()
         self._tasks: dict[CancelScope, Pending | None] = {}
         #: knows all connections, and the sums of them
         self.background: BackgroundTask = BackgroundTask(
@@ -141,7 +143,7 @@ class ClientTasks:
     ) -> None:
         try:
             transport = transport_of_accepted(stream)
-            deadline = current_time() + self._settings.connect_seconds
+            deadline = self._clock() + self._settings.connect_seconds
             with CancelScope(deadline=deadline, shield=True) as scope:
                 self._tasks[scope] = None
                 try:

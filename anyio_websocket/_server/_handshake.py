@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from anyio import move_on_after
 from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSAttribute, TLSStream
 
@@ -170,7 +169,7 @@ async def respond_and_close(transport: Transport, response: bytes) -> None:
         # which can destroy the response before the client reads it. So half-close, and
         # wait for the client to close first.
         if await transport.send_eof():
-            with move_on_after(LINGER_TIMEOUT):
+            with transport.linger(LINGER_TIMEOUT):
                 while await transport.receive(HANDSHAKE_RECEIVE_SIZE):
                     pass
         await transport.aclose()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from anyio import move_on_after
+from anyio import current_time, move_on_after
 
 from .._plain_http import HTTPHandler, HTTPRequest, HTTPResponse
 from .._protocol import PlainRequest, serialize_response
@@ -117,7 +117,7 @@ class PendingHTTP:
         try:
             with move_on_after(self._seconds) as scope:
                 # There is a response, and only the client's reading is left.
-                self._slot.allow_drop(scope)
+                self._slot.allow_drop(scope, current_time())
                 await respond_and_close(self.transport, data)
         finally:
             await self.transport.abort()

@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from anyio import CancelScope, TypedAttributeProvider, move_on_after
+from anyio import (
+    CancelScope,
+    TypedAttributeProvider,
+    current_time,
+    move_on_after,
+)
 
 from .._connection import (
     BackgroundTask,
@@ -209,7 +214,7 @@ class PendingRequest:
     def _allow_drop(self, scope: CancelScope) -> None:
         # There is a response, and only the client's reading is left.
         if self._slot is not None:
-            self._slot.allow_drop(scope)
+            self._slot.allow_drop(scope, current_time())
 
     def _handshake_done(self) -> None:
         slot, self._slot = self._slot, None

@@ -11,14 +11,14 @@ import math
 import ssl
 from typing import Any, Final
 
-from anyio import CancelScope, current_time
+from anyio import CancelScope
 
 from .._connection import BackgroundTask, Observer
 from .._errors import ConnectionTimeout, HandshakeError
 from .._log import LogThrottle
 from .._protocol import PlainRequest, ServerHandshake, name_of
 from .._settings import ServerSettings
-from .._transport import Transport
+from .._transport import Transport, clock_of_loop
 from ._admission import Slot
 from ._cancellations import consists_of, is_cancellation
 from ._handshake import (
@@ -56,8 +56,9 @@ class RequestReader:
         self._settings = settings
         self._observer = observer
         self._background = background
-        self._origin_warnings = LogThrottle(WARNING_INTERVAL, current_time)
-        self._tls_warnings = LogThrottle(WARNING_INTERVAL, current_time)
+        self._clock = clock = clock_of_loop()
+        self._origin_warnings = LogThrottle(WARNING_INTERVAL, clock)
+        self._tls_warnings = LogThrottle(WARNING_INTERVAL, clock)
         self._responding: set[CancelScope] = set()  # in which a 503 is written
         #: whether the server has stopped, and clients are told so
         self.stopped: bool = False
@@ -82,7 +83,7 @@ class RequestReader:
         """
         handshake: _Handshake = None
         try:
-            slot.allow_drop(scope)
+            slot.allow_drop(scope, self._clock())
             if self.stopped:  # accepted while `_close_all` was running
                 scope.cancel()
             if context is not None:
@@ -148,7 +149,7 @@ class RequestReader:
         elif not handshake.rejected:
             response = handshake.reject(503)
             self._rejected(transport, 503)
-            deadline = current_time() + self._settings.disconnect_seconds
+            deadline = self._clock() + self._settings.disconnect_seconds
             with CancelScope(deadline=deadline, shield=True) as responding:
                 self._responding.add(responding)
                 try:

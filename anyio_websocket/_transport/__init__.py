@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._connect import check_unix_path, connect, connect_unix, connect_via
 from ._interface import Transport, TransportLost, send
-from ._readiness import can_wait_for_sockets, current_time
+from ._readiness import can_wait_for_sockets, clock_of_loop, current_time
 from ._send_each import send_each
 from ._socket_listeners import SocketTransportListener, socket_listener
 from ._sockets import SocketTransport
@@ -25,6 +25,7 @@ __all__ = [
     "check_alpn",
     "check_ssl_context",
     "check_unix_path",
+    "clock_of_loop",
     "connect",
     "connect_unix",
     "connect_via",

@@ -7,6 +7,7 @@ and over a stream of anyio or trio (`_streams`).
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 from .._endpoint import Endpoint
@@ -169,6 +170,14 @@ class Transport(Protocol):
 
         :return: whether it did
 
+        """
+        ...
+
+    def linger(self, seconds: float) -> AbstractContextManager[object]:
+        """Return a block for the end of the stream, which takes so long at most.
+
+        In it, the stream is half-closed, received from and closed. When the time is
+        over, the block is cancelled, or ``receive()`` returns ``None``.
         """
         ...
 

@@ -147,6 +147,9 @@ class TrioReadiness(AdaptiveReads):
         if self._is_receiving and not self._is_closed:
             trio.lowlevel.notify_closing(self._socket)  # closes nothing
 
+    def linger(self, seconds: float) -> trio.CancelScope:
+        return trio.CancelScope(deadline=trio.current_time() + seconds)
+
     async def writable(self) -> None:
         while True:
             try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
 
 from anyio.lowlevel import checkpoint
@@ -199,6 +199,9 @@ class SocketTransport:
         self._has_sent_eof = True
         self._readiness.expect_end()
         return True
+
+    def linger(self, seconds: float) -> AbstractContextManager[object]:
+        return self._readiness.linger(seconds)  # nothing else here waits
 
     async def aclose(self) -> None:
         self._close()

@@ -19,11 +19,11 @@ import ssl
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, Protocol, runtime_checkable
 
 import anyio
-from anyio import CancelScope
+from anyio import CancelScope, move_on_after
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSAttribute
@@ -166,6 +166,9 @@ class _Stream(ABC):
 
     def call_soon(self, callback: Callable[[], None]) -> bool:
         return False
+
+    def linger(self, seconds: float) -> AbstractContextManager[object]:
+        return move_on_after(seconds)
 
     async def aclose(self) -> None:
         try:

@@ -21,9 +21,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Final
 
+from anyio import move_on_after
 from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSAttribute
 
@@ -241,6 +242,9 @@ class TlsTransport(TlsRecords):
         self._has_sent_eof = True
         await send(self._below, self._outgoing.read())
         return await self._below.send_eof()
+
+    def linger(self, seconds: float) -> AbstractContextManager[object]:
+        return move_on_after(seconds)  # close_notify may have to wait, too
 
     async def aclose(self) -> None:
         self._keep_session()
