@@ -38,11 +38,12 @@ def extensions() -> list[Extension]:
     """
     sources = (ROOT / "anyio_websocket").rglob("*_c.c")
     paths = sorted(path.relative_to(ROOT) for path in sources)
+    headers = sorted((ROOT / "anyio_websocket").rglob("*.h"))
     return [
         Extension(
             ".".join(path.with_suffix("").parts),
             [path.as_posix()],
-            depends=["anyio_websocket/_protocol/_frame.h"],
+            depends=[path.as_posix() for path in headers],
             extra_compile_args=REPRODUCIBLE,
             extra_link_args=REPRODUCIBLE if sys.platform == "win32" else [],
             optional=True,

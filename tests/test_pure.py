@@ -73,7 +73,7 @@ def test_the_environment_is_asked_each_time(monkeypatch: pytest.MonkeyPatch) -> 
             _adaptive_reads,
             "MAX_FULL_READS SMALL_READ_SIZE",
         ),
-        ("_connection/_reader_fields_c.c", _reader, "FULL_READ"),
+        ("_connection/_reader_fields_c.c", _reader, "FULL_READ LIMIT"),
     ],
 )
 def test_what_is_in_both_is_the_same(

@@ -183,7 +183,7 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
 
         """
         reader = self._core.reader
-        if (message := reader.take()) is not None:
+        if (message := reader.take_next()) is not None:
             return message
         return await reader.next_message()
 
@@ -271,7 +271,7 @@ class WebSocketConnection(ConnectionFacts, AsyncResource):
 
         """
         reader = self._core.reader
-        if (message := reader.take()) is not None:
+        if (message := reader.take_next()) is not None:
             return message
         try:
             return await reader.next_message()

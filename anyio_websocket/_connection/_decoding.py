@@ -43,9 +43,7 @@ class Decoding(WaitingTasks):
     __slots__ = (
         "_decode_limit",
         "_engine",
-        "_fairness",
         "_handed_over",
-        "_last_yield",
         "_transport",
         "has_received",
         "pings",

@@ -21,6 +21,7 @@ from typing import Final
 from anyio.lowlevel import checkpoint
 
 from ._pending import Pending
+from ._send_kernels import BudgetFields, YieldFields
 
 # Events, or sends. At 1 to 10 us each, other tasks wait for a millisecond at most.
 LIMIT: Final = 100
@@ -36,7 +37,7 @@ PASSES_FOR_A_PONG: Final = 4
 MAX_STRETCH: Final = 0.001
 
 
-class LastYield:
+class LastYield(YieldFields):
     """When a task last let others run, as far as the connections of a thread know.
 
     One for all connections of an event loop. If each had its own, a task that sends one
@@ -45,7 +46,7 @@ class LastYield:
     and makes the next call go through a checkpoint that was not necessary.
     """
 
-    __slots__ = ("time",)
+    __slots__ = ()
 
     def __init__(self) -> None:
         #: of `time.monotonic`. The outbox and the reader set and compare it themselves
@@ -75,7 +76,7 @@ def last_yield() -> LastYield:
     return _of_thread.last_yield
 
 
-class FairnessBudget:
+class FairnessBudget(BudgetFields):
     """What one connection has done since other tasks ran; shared by both directions.
 
     The reader and the outbox add to the attributes and compare them with `LIMIT`
@@ -86,7 +87,7 @@ class FairnessBudget:
 
     """
 
-    __slots__ = ("events", "gives_way", "sends")
+    __slots__ = ()
 
     def __init__(self) -> None:
         #: messages and control frames that the reader has decoded and handed out

@@ -131,6 +131,12 @@ class Reader(Decoding):
             self._pass_on()
         return message
 
+    #: what `get_message` calls. In C it does what `take` does for a message that was
+    #: decoded with the one before it, and otherwise calls it
+    take_next: ClassVar[Callable[[Any], Message | None]] = vars(ReaderFields).get(
+        "take_next", take
+    )
+
     async def message(
         self, is_next: bool = False, has_read: bool = False, /
     ) -> Message:

@@ -1,4 +1,4 @@
-"""Waiting for the next message: in C if that was built, else in Python."""
+"""Taking the next message, or waiting for it: in C if built, else in Python."""
 
 from __future__ import annotations
 

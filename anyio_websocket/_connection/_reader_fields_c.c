@@ -1,4 +1,7 @@
-/* Waiting for the next message in C. _reader_fields_py.py does without.
+/* Taking the next message, and waiting for it, in C. _reader_fields_py.py does without.
+
+   take_next() does what Reader.take() does for a message that was decoded with the one
+   before it, as nearly all of a burst are. In every other case it calls that.
 
    A message that comes alone is waited for in two coroutines, Reader.message() and
    Reader.receive(), whose frames take longer than the message. next_message() returns an
@@ -16,23 +19,38 @@
 #include <stddef.h>
 #include <structmember.h>
 
+#include "_fields.h"
+
 /* The attributes of a reader that are used here. In Python they are slots. */
 #define FOR_EACH_FIELD(DO)                                                             \
-    DO(_ahead) DO(_connection) DO(_future) DO(_inbox) DO(_outbox) DO(_others)          \
-    DO(_receive_size) DO(_receivers) DO(_state) DO(_undecoded) DO(_was_full) DO(_woken) \
-    DO(reading) DO(reads_begun)
+    DO(_ahead) DO(_connection) DO(_fairness) DO(_future) DO(_inbox) DO(_last_yield)    \
+    DO(_outbox) DO(_others) DO(_receive_size) DO(_receivers) DO(_state) DO(_undecoded) \
+    DO(_was_full) DO(_woken) DO(reading) DO(reads_begun)
 /* Those of other objects, and the reader's methods. */
 #define FOR_EACH_NAME(DO)                                                              \
-    DO(_batch) DO(_gave_up) DO(_go_on) DO(_lost) DO(_on_left) DO(_pass_on)             \
-    DO(end_batch) DO(message) DO(messages) DO(more_expected) DO(on_unread)             \
-    DO(on_watchlist) DO(reason) DO(receive) DO(take_received) DO(close) DO(throw)
+    DO(MAX_STRETCH) DO(_batch) DO(_gave_up) DO(_go_on) DO(_lost) DO(_on_left)          \
+    DO(_pass_on) DO(close) DO(end_batch) DO(message) DO(messages) DO(monotonic)        \
+    DO(more_expected) DO(on_unread) DO(on_watchlist) DO(reason) DO(receive) DO(take)   \
+    DO(take_received) DO(throw)
 
 #define FULL_READ 65536 /* that of _reader.py */
+#define LIMIT 100       /* that of _fairness.py */
 
 #define FIELD_INDEX(name) FIELD_##name,
 #define NAME_INDEX(name) NAME_##name,
 enum { FOR_EACH_FIELD(FIELD_INDEX) FIELDS };
-enum { FOR_EACH_NAME(NAME_INDEX) NAMES, FIELDS_TYPE = NAMES, WAITING_TYPE, LOST, OBJECTS };
+enum {
+    FOR_EACH_NAME(NAME_INDEX) NAMES,
+    FIELDS_TYPE = NAMES,
+    WAITING_TYPE,
+    LOST,     /* TransportLost */
+    FAIRNESS, /* the module */
+    NEEDED,
+    OUTBOX_TYPE = NEEDED, /* NULL where _send_kernels_c has none, as on Windows */
+    BUDGET_TYPE,
+    YIELD_TYPE,
+    OBJECTS
+};
 
 typedef struct {
     PyObject *objects[OBJECTS];
@@ -55,15 +73,7 @@ typedef struct {
 #define STATE_OF(object) ((State *)PyType_GetModuleState(TYPE_OF(object)))
 #define NAME(name) (state->objects[NAME_##name])
 #define FIELD(name) (reader->fields[FIELD_##name])
-
-static void
-put(PyObject **field, PyObject *value)
-{
-    PyObject *old = *field;
-
-    *field = value;
-    Py_XDECREF(old);
-}
+#define IS(object, type) PyObject_TypeCheck(object, (PyTypeObject *)state->objects[type])
 
 /* Say whether an attribute is true: 1, 0, or -1 with an exception set. */
 static int
@@ -85,6 +95,91 @@ call(void *object, PyObject *name, PyObject *argument)
 
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
+}
+
+/* -- what was decoded already ---------------------------------------------- */
+
+/* Say whether the clock tells that other tasks ran a moment ago: 1, 0, or -1 with an
+   exception set. */
+static int
+is_fresh(State *state, Reader *reader)
+{
+    PyObject *fairness = state->objects[FAIRNESS];
+    PyObject *then = ((YieldFields *)FIELD(_last_yield))->time;
+    PyObject *limit = PyObject_GetAttr(fairness, NAME(MAX_STRETCH));
+    PyObject *now = PyObject_CallMethodObjArgs(fairness, NAME(monotonic), NULL);
+    int result = -1;
+
+    if (limit != NULL && now != NULL)
+        result = PyFloat_AsDouble(now) - PyFloat_AsDouble(then) < PyFloat_AsDouble(limit);
+    Py_XDECREF(limit);
+    Py_XDECREF(now);
+    return PyErr_Occurred() ? -1 : result;
+}
+
+/* Say whether the task may go on without letting others run, and count the message if
+   it may: 1, 0, or -1 with an exception set. */
+static int
+spend(State *state, Reader *reader, OutboxFields *outbox)
+{
+    BudgetFields *budget = (BudgetFields *)FIELD(_fairness);
+    Py_ssize_t events = PyLong_AsSsize_t(budget->events);
+    PyObject *number;
+    int fresh;
+
+    if (events < 0 || events >= LIMIT)
+        return PyErr_Occurred() ? -1 : 0;
+    /* A task that has sent something since it took a message looked at the clock. */
+    if (outbox->fields[OUTBOX_checked_since_receive] == Py_True)
+        put(&outbox->fields[OUTBOX_checked_since_receive], Py_NewRef(Py_False));
+    else if ((fresh = is_fresh(state, reader)) <= 0)
+        return fresh;
+    number = PyLong_FromSsize_t(events + 1);
+    if (number == NULL)
+        return -1;
+    put(&budget->events, number);
+    return 1;
+}
+
+/* Remove the first of the messages, and tell the outbox whether more come. */
+static PyObject *
+first_of(Reader *reader, OutboxFields *outbox, PyObject *messages)
+{
+    int has_more = PyList_Size(messages) > 1 || FIELD(_undecoded) != Py_False;
+    PyObject *message = Py_NewRef(PyList_GetItem(messages, 0));
+
+    put(&outbox->fields[OUTBOX_more_expected], Py_NewRef(has_more ? Py_True : Py_False));
+    if (PyList_SetSlice(messages, 0, 1, NULL) < 0)
+        Py_CLEAR(message);
+    return message;
+}
+
+static PyObject *
+fields_take_next(Reader *reader, PyTypeObject *defining_class, PyObject *const *args,
+                 size_t count, PyObject *names)
+{
+    State *state = PyType_GetModuleState(defining_class);
+    PyObject *ahead = FIELD(_ahead), *outbox = FIELD(_outbox);
+    int is_ahead = PyList_Check(ahead) && PyList_Size(ahead) > 0;
+    int others = is_true(FIELD(_inbox), NAME(messages));
+
+    if (others < 0)
+        return NULL;
+    if (!is_ahead && !others && FIELD(_undecoded) == Py_False)
+        return Py_NewRef(Py_None);
+    if (!is_ahead || others || PyObject_IsTrue(FIELD(_receivers)) ||
+        PyObject_IsTrue(FIELD(_woken)) || PyObject_IsTrue(FIELD(_others)) ||
+        state->objects[YIELD_TYPE] == NULL || !IS(outbox, OUTBOX_TYPE) ||
+        !IS(FIELD(_fairness), BUDGET_TYPE) || !IS(FIELD(_last_yield), YIELD_TYPE))
+        return PyObject_CallMethodObjArgs((PyObject *)reader, NAME(take), NULL);
+    switch (spend(state, reader, (OutboxFields *)outbox)) {
+    case 1:
+        return first_of(reader, (OutboxFields *)outbox, ahead);
+    case 0:
+        return Py_NewRef(Py_None);
+    default:
+        return NULL;
+    }
 }
 
 /* -- before and after the read -------------------------------------------- */
@@ -486,6 +581,9 @@ static PyMemberDef fields_members[] = {FOR_EACH_FIELD(AS_MEMBER){NULL, 0, 0, 0, 
 static PyMethodDef fields_methods[] = {
     {"next_message", (PyCFunction)(void (*)(void))fields_next_message,
      METH_METHOD | METH_FASTCALL | METH_KEYWORDS, "Wait for the next message."},
+    {"take_next", (PyCFunction)(void (*)(void))fields_take_next,
+     METH_METHOD | METH_FASTCALL | METH_KEYWORDS,
+     "Return the next message if that takes no waiting."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -510,25 +608,38 @@ static PyType_Spec fields_spec = {
 #define AS_STRING(name) #name,
 static const char *const name_strings[] = {FOR_EACH_NAME(AS_STRING)};
 
+/* Return something that is in another module, NULL with an exception set if it is not. */
+static PyObject *
+imported(const char *module_name, const char *name)
+{
+    PyObject *module = PyImport_ImportModule(module_name);
+    PyObject *result = module == NULL ? NULL : PyObject_GetAttrString(module, name);
+
+    Py_XDECREF(module);
+    return result;
+}
+
 static int
 receiving_exec(PyObject *module)
 {
+    const char *kernels = "anyio_websocket._connection._send_kernels_c";
     State *state = PyModule_GetState(module);
-    PyObject **objects = state->objects, *transport;
+    PyObject **objects = state->objects;
     int i;
 
     for (i = 0; i < NAMES; i++)
         objects[i] = PyUnicode_InternFromString(name_strings[i]);
     objects[FIELDS_TYPE] = PyType_FromModuleAndSpec(module, &fields_spec, NULL);
     objects[WAITING_TYPE] = PyType_FromModuleAndSpec(module, &waiting_spec, NULL);
-    transport = PyImport_ImportModule("anyio_websocket._transport");
-    if (transport == NULL)
-        return -1;
-    objects[LOST] = PyObject_GetAttrString(transport, "TransportLost");
-    Py_DECREF(transport);
-    for (i = 0; i < OBJECTS; i++)
+    objects[LOST] = imported("anyio_websocket._transport", "TransportLost");
+    objects[FAIRNESS] = PyImport_ImportModule("anyio_websocket._connection._fairness");
+    for (i = 0; i < NEEDED; i++)
         if (objects[i] == NULL)
             return -1;
+    if ((objects[OUTBOX_TYPE] = imported(kernels, "OutboxFields")) == NULL ||
+        (objects[BUDGET_TYPE] = imported(kernels, "BudgetFields")) == NULL ||
+        (objects[YIELD_TYPE] = imported(kernels, "YieldFields")) == NULL)
+        PyErr_Clear(); /* then take_next() leaves all to Reader.take() */
     return PyModule_AddType(module, (PyTypeObject *)objects[FIELDS_TYPE]);
 }
 
@@ -559,7 +670,7 @@ static PyModuleDef_Slot slots[] = {{Py_mod_exec, receiving_exec}, {0, NULL}};
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_reader_fields_c",
-    .m_doc = "Waiting for the next message in C.",
+    .m_doc = "Taking the next message, and waiting for it, in C.",
     .m_size = sizeof(State),
     .m_slots = slots,
     .m_traverse = receiving_traverse,

@@ -12,8 +12,10 @@ class ReaderFields:
     __slots__ = (
         "_ahead",
         "_connection",
+        "_fairness",
         "_future",
         "_inbox",
+        "_last_yield",
         "_others",
         "_outbox",
         "_receive_size",

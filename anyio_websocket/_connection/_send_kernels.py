@@ -9,8 +9,8 @@ from .._pure import raise_if_pure
 
 try:
     raise_if_pure()
-    from ._send_kernels_c import OutboxFields, quick_sends
+    from ._send_kernels_c import BudgetFields, OutboxFields, YieldFields, quick_sends
 except ImportError:
-    from ._send_kernels_py import OutboxFields, quick_sends
+    from ._send_kernels_py import BudgetFields, OutboxFields, YieldFields, quick_sends
 
-__all__ = ["OutboxFields", "quick_sends"]
+__all__ = ["BudgetFields", "OutboxFields", "YieldFields", "quick_sends"]

@@ -21,26 +21,21 @@
 #include <sys/socket.h>
 
 #include "../_protocol/_frame.h"
+#include "_fields.h"
 
 #define ON_STACK 2048 /* bytes; a frame up to this size needs no object */
 
-/* The attributes of an outbox that are used here. In Python they are slots. */
-#define FOR_EACH_FIELD(DO)                                                             \
-    DO(_batch) DO(_batch_is_scheduled) DO(_batch_size) DO(_fairness) DO(_lock)         \
-    DO(_ping) DO(_pong) DO(_quick_replies_needed) DO(_turn) DO(bytes_sent)             \
-    DO(checked_since_receive) DO(direct) DO(last_yield) DO(masked) DO(more_expected)   \
-    DO(reply_due)
-/* Those of other objects, and what else the module keeps. */
+/* Attributes of other objects than those in _fields.h. */
 #define FOR_EACH_NAME(DO)                                                              \
     DO(_core) DO(_descriptor) DO(_readiness) DO(close) DO(cr_await) DO(locked)         \
-    DO(may_be_reset) DO(outbox) DO(sends) DO(time) DO(unsent)
+    DO(may_be_reset) DO(outbox) DO(unsent)
 
-#define FIELD_INDEX(name) FIELD_##name,
 #define NAME_INDEX(name) NAME_##name,
-enum { FOR_EACH_FIELD(FIELD_INDEX) FIELDS };
 enum {
     FOR_EACH_NAME(NAME_INDEX) NAMES,
     FIELDS_TYPE = NAMES,
+    BUDGET_TYPE,
+    YIELD_TYPE,
     FUNCTION_TYPE,
     CALL_TYPE,
     METHOD_TYPE,    /* types.MethodType */
@@ -51,11 +46,6 @@ enum {
 typedef struct {
     PyObject *objects[OBJECTS];
 } State;
-
-typedef struct {
-    PyObject_HEAD
-    PyObject *fields[FIELDS];
-} OutboxFields;
 
 typedef struct {
     PyObject_HEAD
@@ -78,7 +68,8 @@ typedef struct {
 #define TYPE_OF(object) Py_TYPE((PyObject *)(object))
 #define STATE_OF(object) ((State *)PyType_GetModuleState(TYPE_OF(object)))
 #define NAME(name) (state->objects[NAME_##name])
-#define FIELD(name) (outbox->fields[FIELD_##name])
+#define FIELD(name) (outbox->fields[OUTBOX_##name])
+#define IS(object, type) PyObject_TypeCheck(object, (PyTypeObject *)state->objects[type])
 
 /* -- sending ------------------------------------------------------------------
 
@@ -123,25 +114,15 @@ is_free(State *state, PyObject *lock)
 static int
 is_fresh(State *state, Function *callee, PyObject *last_yield)
 {
-    PyObject *then = PyObject_GetAttr(last_yield, NAME(time));
     PyObject *now = PyObject_CallObject(callee->monotonic, NULL);
     int result = 0;
 
-    if (then != NULL && now != NULL)
-        result = PyFloat_AsDouble(now) - PyFloat_AsDouble(then) < callee->max_stretch;
-    Py_XDECREF(then);
+    if (now != NULL && IS(last_yield, YIELD_TYPE))
+        result = PyFloat_AsDouble(now) -
+                     PyFloat_AsDouble(((YieldFields *)last_yield)->time) <
+                 callee->max_stretch;
     Py_XDECREF(now);
     return result;
-}
-
-/* Put an object into a field, which takes the reference. */
-static void
-put(PyObject **field, PyObject *value)
-{
-    PyObject *old = *field;
-
-    *field = value;
-    Py_XDECREF(old);
 }
 
 /* Return the transport if frames need no more than a header, and perhaps a mask: NULL if
@@ -262,6 +243,7 @@ send_by(State *state, Function *callee, OutboxFields *outbox, PyObject *message,
     const char *payload, *key = NULL;
     PyObject *transport, *mask_keys, *mask_key = NULL, *frame = NULL, *number = NULL;
     PyObject *same_keys;
+    BudgetFields *budget = (BudgetFields *)FIELD(_fairness);
     Py_ssize_t length, size, sends, descriptor;
     int first, collects, result = 0;
 
@@ -281,9 +263,8 @@ send_by(State *state, Function *callee, OutboxFields *outbox, PyObject *message,
     Py_XINCREF(mask_keys);
     if (!is_free(state, FIELD(_lock)) ||
         !is_fresh(state, callee, FIELD(last_yield)) ||
-        !is_empty(transport, NAME(unsent)) ||
-        (sends = number_in(FIELD(_fairness), NAME(sends))) < 0 ||
-        sends >= callee->max_sends)
+        !is_empty(transport, NAME(unsent)) || !IS((PyObject *)budget, BUDGET_TYPE) ||
+        (sends = PyLong_AsSsize_t(budget->sends)) < 0 || sends >= callee->max_sends)
         goto end;
     if (mask_keys != NULL) {
         mask_key = PyIter_Next(mask_keys);
@@ -302,8 +283,9 @@ send_by(State *state, Function *callee, OutboxFields *outbox, PyObject *message,
     }
     write_frame(data, first, payload, length, key);
     number = PyLong_FromSsize_t(sends + 1);
-    if (number == NULL || PyObject_SetAttr(FIELD(_fairness), NAME(sends), number) < 0)
+    if (number == NULL)
         goto end;
+    put(&budget->sends, Py_NewRef(number));
     put(&FIELD(reply_due), Py_NewRef(Py_False));
     put(&FIELD(checked_since_receive), Py_NewRef(Py_True));
     if (collects)
@@ -326,10 +308,9 @@ try_send(State *state, Call *call, PyObject **rest)
 {
     PyObject *core = PyObject_GetAttr(call->connection, NAME(_core));
     PyObject *outbox = core == NULL ? NULL : PyObject_GetAttr(core, NAME(outbox));
-    PyTypeObject *type = (PyTypeObject *)state->objects[FIELDS_TYPE];
     int result = 0;
 
-    if (outbox != NULL && PyObject_TypeCheck(outbox, type))
+    if (outbox != NULL && IS(outbox, FIELDS_TYPE))
         result = send_by(state, call->callee, (OutboxFields *)outbox, call->message, rest);
     Py_XDECREF(core);
     Py_XDECREF(outbox);
@@ -677,7 +658,7 @@ sending_quick_sends(PyObject *module, PyObject *args)
     return (PyObject *)function;
 }
 
-/* -- the base of the outbox ---------------------------------------------------- */
+/* -- the bases of classes in Python -------------------------------------------- */
 
 static int
 fields_traverse(OutboxFields *outbox, visitproc visit, void *arg)
@@ -685,7 +666,7 @@ fields_traverse(OutboxFields *outbox, visitproc visit, void *arg)
     int i;
 
     Py_VISIT(TYPE_OF(outbox));
-    for (i = 0; i < FIELDS; i++)
+    for (i = 0; i < OUTBOX_FIELDS; i++)
         Py_VISIT(outbox->fields[i]);
     return 0;
 }
@@ -695,7 +676,7 @@ fields_clear(OutboxFields *outbox)
 {
     int i;
 
-    for (i = 0; i < FIELDS; i++)
+    for (i = 0; i < OUTBOX_FIELDS; i++)
         Py_CLEAR(outbox->fields[i]);
     return 0;
 }
@@ -713,9 +694,10 @@ fields_dealloc(OutboxFields *outbox)
 
 #define AS_MEMBER(name)                                                                \
     {#name, T_OBJECT_EX,                                                               \
-     offsetof(OutboxFields, fields) + FIELD_##name * sizeof(PyObject *), 0, NULL},
+     offsetof(OutboxFields, fields) + OUTBOX_##name * sizeof(PyObject *), 0, NULL},
 
-static PyMemberDef fields_members[] = {FOR_EACH_FIELD(AS_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef fields_members[] = {
+    FOR_EACH_OUTBOX_FIELD(AS_MEMBER){NULL, 0, 0, 0, NULL}};
 
 static PyType_Slot fields_slots[] = {
     {Py_tp_members, fields_members},
@@ -730,6 +712,70 @@ static PyType_Spec fields_spec = {
     .basicsize = sizeof(OutboxFields),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = fields_slots,
+};
+
+/* What these two refer to are numbers, and in no cycle. */
+static void
+free_numbers(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+static void
+budget_dealloc(BudgetFields *budget)
+{
+    Py_XDECREF(budget->events);
+    Py_XDECREF(budget->gives_way);
+    Py_XDECREF(budget->sends);
+    free_numbers((PyObject *)budget);
+}
+
+static PyMemberDef budget_members[] = {
+    {"events", T_OBJECT_EX, offsetof(BudgetFields, events), 0, NULL},
+    {"gives_way", T_OBJECT_EX, offsetof(BudgetFields, gives_way), 0, NULL},
+    {"sends", T_OBJECT_EX, offsetof(BudgetFields, sends), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot budget_slots[] = {
+    {Py_tp_members, budget_members},
+    {Py_tp_dealloc, budget_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec budget_spec = {
+    .name = "anyio_websocket._connection._send_kernels_c.BudgetFields",
+    .basicsize = sizeof(BudgetFields),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = budget_slots,
+};
+
+static void
+yield_dealloc(YieldFields *last_yield)
+{
+    Py_XDECREF(last_yield->time);
+    free_numbers((PyObject *)last_yield);
+}
+
+static PyMemberDef yield_members[] = {
+    {"time", T_OBJECT_EX, offsetof(YieldFields, time), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot yield_slots[] = {
+    {Py_tp_members, yield_members},
+    {Py_tp_dealloc, yield_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec yield_spec = {
+    .name = "anyio_websocket._connection._send_kernels_c.YieldFields",
+    .basicsize = sizeof(YieldFields),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = yield_slots,
 };
 
 /* -- the module ---------------------------------------------------------------- */
@@ -758,6 +804,8 @@ sending_exec(PyObject *module)
     for (i = 0; i < NAMES; i++)
         objects[i] = PyUnicode_InternFromString(name_strings[i]);
     objects[FIELDS_TYPE] = PyType_FromModuleAndSpec(module, &fields_spec, NULL);
+    objects[BUDGET_TYPE] = PyType_FromModuleAndSpec(module, &budget_spec, NULL);
+    objects[YIELD_TYPE] = PyType_FromModuleAndSpec(module, &yield_spec, NULL);
     objects[FUNCTION_TYPE] = PyType_FromModuleAndSpec(module, &function_spec, NULL);
     objects[CALL_TYPE] = PyType_FromModuleAndSpec(module, &call_spec, NULL);
     objects[METHOD_TYPE] = imported("types", "MethodType");
@@ -765,7 +813,10 @@ sending_exec(PyObject *module)
     for (i = 0; i < OBJECTS; i++)
         if (objects[i] == NULL)
             return -1;
-    return PyModule_AddType(module, (PyTypeObject *)objects[FIELDS_TYPE]);
+    for (i = FIELDS_TYPE; i <= YIELD_TYPE; i++)
+        if (PyModule_AddType(module, (PyTypeObject *)objects[i]) < 0)
+            return -1;
+    return 0;
 }
 
 static int

@@ -31,6 +31,18 @@ class OutboxFields:
     )
 
 
+class BudgetFields:
+    """The attributes of a `FairnessBudget`."""
+
+    __slots__ = ("events", "gives_way", "sends")
+
+
+class YieldFields:
+    """The attribute of a `LastYield`."""
+
+    __slots__ = ("time",)
+
+
 def quick_sends(
     function: _F,
     monotonic: Callable[[], float],

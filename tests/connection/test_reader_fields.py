@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import itertools
 import socket
 import struct
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 
 from anyio_websocket import ConnectionClosed, WebSocketConnection
 from anyio_websocket._connection import _reader_fields
+from anyio_websocket._connection._fairness import LIMIT, LONG_TURN
 from anyio_websocket._transport import SocketTransport
 
 from ..support.backends import under_asyncio
@@ -321,6 +324,70 @@ async def test_the_garbage_collector_sees_what_it_refers_to() -> None:
         assert reader in gc.get_referents(waiting)
         assert reader._future in gc.get_referents(reader)
         waiting.close()
+
+
+async def test_it_takes_what_take_would() -> None:
+    """Each state in which messages may have been decoded, once in both ways."""
+    async with linked_by_sockets(message_queue_size=10) as (ours, _):
+        reader: Any = ours._core.reader
+        outbox, fairness = reader._outbox, reader._fairness
+        noted: list[str] = []
+
+        class Noting(type(reader)):  # type: ignore[misc]
+            __slots__ = ()
+
+            def _pass_on(self) -> None:
+                noted.append("passed on")
+
+        def outcome(state: tuple[Any, ...], function: Callable[[], object]) -> object:
+            reader._ahead = list(state[0])
+            reader._inbox.clear()
+            for message in state[1]:
+                reader._inbox.put(message)
+            fairness.events, outbox.checked_since_receive = state[2:4]
+            reader._last_yield.time = state[4]
+            reader._receivers, reader._woken, reader._others = state[5]
+            reader._undecoded, outbox.more_expected = state[6], not state[6]
+            noted.clear()
+            return (
+                function(),
+                list(reader._ahead),
+                list(reader._inbox.messages),
+                fairness.events,
+                outbox.checked_since_receive,
+                outbox.more_expected,
+                reader._undecoded,
+                list(noted),
+            )
+
+        now = time.monotonic()
+        no_others: tuple[Any, ...] = ((), 0, ())
+        waiting = asyncio  # anything that is there
+        whole, reader.__class__ = type(reader), Noting
+        taken = 0
+        for state in itertools.product(
+            ((), ("a",), (b"b", "c")),
+            ((), ("d",)),
+            (0, 98, LIMIT - 1, LIMIT, LONG_TURN),
+            (False, True),
+            (now - 1, now + 100),
+            (no_others, ([waiting], 0, ()), ((), 1, ()), ((), 0, [waiting])),
+            (False, True),
+        ):
+            wanted = outcome(state, reader.take)
+            assert outcome(state, reader.take_next) == wanted
+            taken += wanted[0] is not None  # type: ignore[index]
+        assert taken > 100
+        outcome((["a"], (), 0, True, now, no_others, False), list)
+        for holder, name in ((fairness, "events"), (reader._last_yield, "time")):
+            outbox.checked_since_receive = False
+            setattr(holder, name, "none")
+            with pytest.raises(TypeError):
+                reader.take_next()
+            setattr(holder, name, 0)
+            assert reader._ahead == ["a"]
+        reader._ahead = ()
+        reader.__class__ = whole
 
 
 @pytest.mark.skipif(
