@@ -250,7 +250,7 @@ def test_no_test_module_is_imported(path: Path) -> None:
 def run_alone(program: str) -> str:
     """Run a program in an interpreter that has imported nothing yet."""
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -65,7 +65,7 @@ def _typed(port: int) -> str:
         )
         try:
             shown = anyio.run(_type, screen)
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
             process.wait()
@@ -89,7 +89,7 @@ def _in_pipes(port: int) -> str:
     for line in PIPES:
         command = line.replace("anyio-websocket", program).replace(PORT, str(port))
         done = subprocess.run(
-            ["sh", "-c", command], capture_output=True, text=True, timeout=20
+            ["sh", "-c", command], capture_output=True, text=True, timeout=60
         )
         assert (done.returncode, done.stderr) == (0, "")
         shown += [f"$ {line}", done.stdout.replace(str(port), PORT)]

@@ -469,7 +469,7 @@ def test_F6_ctrl_c_while_closing_after_an_exception(loop: str) -> None:
         [sys.executable, "-c", _INTERRUPTED, loop],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     errors = done.stdout.splitlines()
     assert errors[:1] == ["KeyboardInterrupt()"], done

@@ -53,7 +53,7 @@ BY_SERVER: Final = 4002
 BY_CLIENT: Final = 4001
 REASON: Final = "as agreed: fertig ✓"
 
-PATIENCE: Final = 15  # seconds; for what takes a tenth of one on a machine at rest
+PATIENCE: Final = 30  # seconds; for what takes a tenth of one on a machine at rest
 
 
 def changed(echoes: Sequence[Message]) -> list[int]:

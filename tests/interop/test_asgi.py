@@ -246,7 +246,7 @@ def test_the_example_of_an_application(backend: str) -> None:
             assert server.stdout is not None
             anyio.run(client, int(server.stdout.readline().rpartition(" ")[2]))
             server.send_signal(signal.SIGTERM)
-            assert server.communicate(timeout=10)[0] == "shut down\n"
+            assert server.communicate(timeout=60)[0] == "shut down\n"
         finally:
             server.kill()
 

@@ -39,7 +39,7 @@ def in_a_thread(
 
     thread = threading.Thread(target=asyncio.run, args=[run()])
     thread.start()
-    port, loop = started.get(timeout=10)
+    port, loop = started.get(timeout=60)
     try:
         yield port
     finally:

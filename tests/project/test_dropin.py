@@ -358,7 +358,7 @@ def test_a_program_that_changes_its_import(program: str, tmp_path: Path) -> None
             [sys.executable, str(path)],
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
             check=False,
         )
         assert result.returncode == 0, result.stderr
@@ -421,7 +421,7 @@ def test_H6_libraries_that_import_trio_websocket(tmp_path: Path) -> None:
         [sys.executable, str(tmp_path / "program.py")],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
         # Its modules find each other by their folder.
         env={k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"},

@@ -90,7 +90,7 @@ def test_stopping(backend: str, number: int) -> None:
         assert server.stdout is not None
         port = int(server.stdout.readline().rpartition(" ")[2])
         closed = anyio.run(client, port)
-        output, errors = server.communicate(timeout=10)
+        output, errors = server.communicate(timeout=60)
     finally:
         server.kill()
     assert closed == CloseReason(1012, "back in a minute")
@@ -123,7 +123,7 @@ def run_with_port(
         assert server.poll() is None
     finally:
         server.kill()
-        _, errors = server.communicate(timeout=10)
+        _, errors = server.communicate(timeout=60)
     assert "Traceback" not in errors
 
 
@@ -537,12 +537,12 @@ def test_readme(tmp_path: Path, port: int) -> None:
             [sys.executable, str(tmp_path / "client.py")],
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
             check=True,
         )
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
     assert client.stdout == "hello\n"
     assert client.stderr == ""
 
@@ -558,6 +558,6 @@ def test_secure(tmp_path: Path) -> None:
             [sys.executable, str(ROOT / "examples" / "secure.py"), backend],
             cwd=tmp_path,
             text=True,
-            timeout=20,
+            timeout=60,
         )
         assert shown == "TLSv1.3: 'hello'\n"

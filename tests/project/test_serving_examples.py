@@ -80,7 +80,7 @@ def test_health_check(backend: str, tmp_path: Path, port: int) -> None:
         "health_check.py", tmp_path, port, backend, changes=shorter
     ) as server:
         assert anyio.run(client, server) == CloseReason(1012, None)
-        output, errors = server.communicate(timeout=10)
+        output, errors = server.communicate(timeout=60)
     assert (output, errors) == ("serving\n", "")
     assert server.returncode == 0
 
@@ -122,7 +122,7 @@ def test_restarting(backend: str, tmp_path: Path, port: int) -> None:
         "restarting.py", tmp_path, port, backend, changes=changes
     ) as server:
         assert anyio.run(clients, server) == CloseReason(1012, "restart")
-        assert server.communicate(timeout=10) == ("all clients are gone\n", "")
+        assert server.communicate(timeout=60) == ("all clients are gone\n", "")
         assert server.returncode == 0
 
 
@@ -232,7 +232,7 @@ def test_two_tasks(backend: str, tmp_path: Path, port: int) -> None:
     with serving_example("two_tasks.py", tmp_path, port, backend) as server:
         anyio.run(talk)
         server.terminate()
-        assert server.communicate(timeout=10)[1] == ""  # the end is no error
+        assert server.communicate(timeout=60)[1] == ""  # the end is no error
 
 
 def client_of(name: str, folder: Path, port: int, *arguments: str) -> str:
@@ -264,7 +264,7 @@ def test_the_tutorial(tmp_path: Path, port: int) -> None:
         )
         if sys.platform != "win32":
             server.send_signal(signal.SIGINT)
-            assert server.communicate(timeout=10) == ("stopped\n", "")
+            assert server.communicate(timeout=60) == ("stopped\n", "")
 
 
 def vote(folder: Path, port: int, changes: dict[str, str], *choices: str) -> str:

@@ -76,7 +76,7 @@ def output_of(program: Path, *arguments: str) -> str:
         [sys.executable, str(program), *arguments],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=True,
     )
     assert result.stderr == ""
