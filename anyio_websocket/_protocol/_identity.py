@@ -10,7 +10,6 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Final, cast
-from urllib.parse import unquote_to_bytes
 
 from ._http import ExtraHeaders, is_token, validate_headers
 
@@ -73,6 +72,8 @@ def credentials_of_url(userinfo: str, what: str) -> Credentials | None:
     name, _, secret = userinfo.partition(":")
     if not (name or secret):
         return None
+    from urllib.parse import unquote_to_bytes  # whoever parses a URL has imported it
+
     try:
         user, password = (unquote_to_bytes(part).decode() for part in (name, secret))
     except UnicodeError:

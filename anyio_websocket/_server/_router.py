@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any, Final, TypeVar
-from urllib.parse import unquote
 
 from ._check_handler import check_handlers
 from ._request import WebSocketRequest
@@ -138,6 +137,8 @@ class Router:
         await handler(request, **parameters)
 
     def _match(self, target: str) -> tuple[RouteHandler, dict[str, Any]] | None:
+        from urllib.parse import unquote  # werkzeug has imported it
+
         try:
             path = unquote(target.partition("?")[0], errors="strict")
         except UnicodeDecodeError:
