@@ -47,12 +47,12 @@ from ._frame_checks import (
     invalid_text,
     protocol_error,
 )
-from ._frame_writer import FrameWriter
 from ._kernels import mask, take_messages
 from ._kernels_py import BLOCK, MASKED
 from ._kernels_py import mask as mask_in_python
 from ._message_memory import allocate, store
 from ._permessage_deflate import PerMessageDeflate
+from ._unfinished_message import UnfinishedMessage
 
 _CONTINUATION: Final = 0
 _TEXT: Final = 1
@@ -86,7 +86,7 @@ _MAX_PREALLOCATED: Final = 2**22
 _new_decoder: Final = codecs.getincrementaldecoder("utf-8")
 
 
-class FrameCodec(FrameWriter):
+class FrameCodec(UnfinishedMessage):
     """The frames of one side of a connection, strictly checked.
 
     :param is_client: which side of the connection this is
@@ -100,7 +100,6 @@ class FrameCodec(FrameWriter):
     __slots__ = (
         "_buffer",
         "_compressed",
-        "_decoder",
         "_fin",
         "_fragments",
         "_inflater",
@@ -109,9 +108,7 @@ class FrameCodec(FrameWriter):
         "_mask_bit",
         "_max_fragments",
         "_max_message_size",
-        "_message",
         "_offset",
-        "_opcode",
         "_parts",
         "_preallocated",
         "_remaining",
@@ -140,15 +137,11 @@ class FrameCodec(FrameWriter):
         self._buffer = b""
         self._offset: int = 0  # in the buffer, up to where it was parsed
         self._work = 0  # units since `PAUSED` was returned
-        # The message that is being received in pieces:
-        self._opcode = 0  # 0 if there is no such message
+        # What else is known of the message that is being received in pieces:
         self._compressed = False
-        self._message: io.BytesIO | None = None  # the payload so far
-        self._size = 0  # bytes in it
+        self._size = 0  # bytes of the payload so far
         self._wire_budget: float = 0  # bytes that its further frames may have
         self._fragments = 0  # complete frames
-        # Validates a text as it comes; made for the first piece that is not ASCII.
-        self._decoder: codecs.IncrementalDecoder | None = None
         # The frame whose payload is being received:
         self._unfinished = False  # whether there is one
         self._parts: Iterator[bytes] | None = None  # what a piece decompresses to
@@ -410,34 +403,6 @@ class FrameCodec(FrameWriter):
         self._fragments = 0
         self._unfinished = False
         return message
-
-    # -- a message that is received in parts -----------------------------------
-
-    def take_part(self) -> str | bytes:
-        payload = self._take_payload()
-        if self._opcode != _TEXT or not payload:
-            return payload
-        # The bytes of a character that is not complete stay for the next part.
-        rest = b"" if self._decoder is None else self._decoder.getstate()[0]
-        self.put_back(rest)
-        return self._text_part(payload[: len(payload) - len(rest)])
-
-    def put_back(self, payload: bytes) -> None:
-        payload += self._take_payload()
-        assert self._message is not None
-        self._message.write(payload)
-
-    def _take_payload(self) -> bytes:
-        message = self._message
-        if message is None:
-            return b""
-        message.truncate()  # memory that was allocated for more
-        self._message = io.BytesIO()
-        return message.getvalue()
-
-    def _text_part(self, payload: bytes) -> str | bytes:
-        """Return a part of a text, which the decoder has seen."""
-        return payload.decode()
 
     # -- what `UndecodedCodec` does in another way -----------------------------
 
