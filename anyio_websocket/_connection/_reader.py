@@ -39,7 +39,7 @@ from typing import Any, ClassVar, Final
 
 from anyio.lowlevel import checkpoint
 
-from .._protocol import Engine
+from .._protocol import REST_AT_ONCE, Engine
 from .._settings import ConnectionSettings
 from .._transport import SocketTransport, Transport, TransportLost
 from ._close_state import CloseState
@@ -52,8 +52,11 @@ from ._reader_fields import ReaderFields
 from ._waiting_tasks import Gate
 from ._watched import Watched
 
-# Bytes. After such a read, or one of all that was asked for, the next may not wait.
-FULL_READ: Final = 65_536
+# Bytes. After such a read, or one of all that was asked for, the next may not wait. A
+# socket is asked for so many while messages are small, and a message of 64 KiB is less.
+FULL_READ: Final = 66_048
+# Bytes that a transport asks for, if the settings leave it to the transport.
+DEFAULT_READ: Final = 65_536
 
 
 class Reader(Decoding):
@@ -80,7 +83,7 @@ class Reader(Decoding):
         self._future = transport.future if type(transport) is SocketTransport else None
         self._receive_size = settings.receive_buffer_size
         if self._future is not None:  # it has no default
-            self._receive_size = self._receive_size or FULL_READ
+            self._receive_size = self._receive_size or DEFAULT_READ
         # Whether the task in receive() wants something else than a message.
         self._is_read_beside = False
         #: how many times a task was in receive()
@@ -171,6 +174,8 @@ class Reader(Decoding):
                     elif self._was_full and self._last_yield.is_long_ago():
                         # receive() may return without waiting
                         await self._fairness.give_way(self._outbox)
+                    elif self._was_full and self._receive_rest():
+                        pass  # a large message has more of its payload, or all of it
                     elif (data := await self.receive()) and (
                         message := self.take_received(data)
                     ) is not None:
@@ -310,7 +315,9 @@ class Reader(Decoding):
             self.reading = False
             if data:
                 size = len(data)
-                self._was_full = size >= FULL_READ or size == self._receive_size
+                self._was_full = size >= FULL_READ or size == (
+                    self._receive_size or DEFAULT_READ
+                )
                 return data
             self._lost(data)
         finally:
@@ -319,6 +326,22 @@ class Reader(Decoding):
             if connection is not None and not connection.on_watchlist:
                 connection.on_unread()
         return b""
+
+    def _receive_rest(self) -> bool:
+        """Receive more of a large message without waiting; say if anything came."""
+        try:
+            size = self._engine.receive_rest(self._transport.receive_into)
+        except TransportLost as exc:
+            self._lost(exc)
+            return True
+        except BaseException as exc:
+            self._fail(exc)
+            raise
+        self._was_full = size == REST_AT_ONCE
+        if size:
+            self._transport.peer_active = True
+            self._undecoded = True
+        return size > 0
 
     async def wait_idle(self) -> None:
         """Wait until no task reads, once the connection is closing."""

@@ -33,7 +33,7 @@
     DO(more_expected) DO(on_unread) DO(on_watchlist) DO(reason) DO(receive) DO(take)   \
     DO(take_received) DO(throw)
 
-#define FULL_READ 65536 /* that of _reader.py */
+#define FULL_READ 66048 /* that of _reader.py */
 #define LIMIT 100       /* that of _fairness.py */
 
 #define FIELD_INDEX(name) FIELD_##name,

@@ -17,6 +17,7 @@ from ._client_handshake import (
 from ._close import close_code_to_send, close_reason_to_send
 from ._codec import (
     MAX_CONTROL_PAYLOAD,
+    REST_AT_ONCE,
     Close,
     Frame,
     Paused,
@@ -51,6 +52,7 @@ __all__ = [
     "MAX_CONTROL_PAYLOAD",
     "MAX_HEAD_SIZE",
     "NO_COPY_SIZE",
+    "REST_AT_ONCE",
     "Accepted",
     "ClientHandshake",
     "Close",

@@ -16,6 +16,9 @@ MAX_CONTROL_PAYLOAD: Final = 125  # bytes
 # a kilobyte of payload, half a kilobyte of text. A timer of asyncio waits three turns.
 TURN: Final = 1000
 
+# Bytes of a large message that are received in one turn without waiting.
+REST_AT_ONCE: Final = 2**20
+
 
 class Ping(NamedTuple):
     """A Ping was received. The reply is a Pong with the same payload."""
@@ -75,6 +78,18 @@ class Codec(Protocol):
 
     def feed(self, data: bytes) -> None:
         """Add received bytes."""
+
+    def receive_rest(self, receive_into: Callable[[memoryview], int]) -> int:
+        """Receive more of a large message straight to its place.
+
+        That saves a copy of it, and the calls that many pieces take.
+
+        :param receive_into: receives without waiting, and returns how many bytes came
+        :return: how many bytes came, `REST_AT_ONCE` at most; 0 also if there is no such
+            message, or no memory for it yet
+
+        """
+        ...
 
     def take_messages(self, max_count: int) -> list[str | bytes]:
         """Return the next messages as far as they are cheap to decode.

@@ -52,6 +52,9 @@ class CountedCodec:
     def feed(self, data: bytes) -> None:
         self._codec.feed(data)
 
+    def receive_rest(self, receive_into: Callable[[memoryview], int]) -> int:
+        return self._codec.receive_rest(receive_into)
+
     def _counted_take(self) -> TakeMessages:
         # No method, and none is called: that is half of what it takes to count.
         take, counts, total = self._codec.take_messages, self.counts, self._total

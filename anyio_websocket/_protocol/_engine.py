@@ -146,6 +146,18 @@ class Engine:
                 self.fail()
                 raise
 
+    def receive_rest(self, receive_into: Callable[[memoryview], int]) -> int:
+        """Receive more of a large message straight to its place; see `Codec`."""
+        if (
+            self._incoming is not self._codec
+            or self.close_received is not None
+            or self.failed
+        ):
+            return 0
+        size = self._codec.receive_rest(receive_into)
+        self.bytes_received += size
+        return size
+
     def take_received(
         self, data: bytes, max_count: int
     ) -> tuple[list[str | bytes], bool]:

@@ -34,11 +34,11 @@ from __future__ import annotations
 import codecs
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ._close import POLICY_VIOLATION, message_too_big, parse_close
-from ._codec import TURN, Paused, Ping, Pong, ProtocolViolation, Received
+from ._codec import REST_AT_ONCE, TURN, Paused, Ping, Pong, ProtocolViolation, Received
 from ._deflate import INPUT_STEP, Inflater
 from ._frame_checks import (
     check_control,
@@ -50,7 +50,7 @@ from ._frame_checks import (
 from ._kernels import mask, take_messages
 from ._kernels_py import BLOCK, MASKED
 from ._kernels_py import mask as mask_in_python
-from ._message_memory import allocate, store
+from ._message_memory import allocate, receive_piece, room, store
 from ._permessage_deflate import PerMessageDeflate
 from ._unfinished_message import UnfinishedMessage
 
@@ -161,6 +161,30 @@ class FrameCodec(UnfinishedMessage):
         else:
             self._buffer = data
         self._offset = 0
+
+    def receive_rest(self, receive_into: Callable[[memoryview], int]) -> int:
+        if (
+            not self._preallocated
+            or self._remaining < BLOCK
+            or self._opcode != _BINARY  # a text is checked piece by piece
+            or self.has_more()
+        ):
+            return 0
+        message, key = self._message, self._key
+        assert message is not None
+        most = min(self._remaining, REST_AT_ONCE, room(message))
+        self._preallocated = most >= BLOCK
+        received = 0
+        while received < most:
+            # A piece is masked while the processor's cache has it.
+            asked = min(most - received, BLOCK) if key else most
+            size = receive_piece(message, asked, self._key, receive_into)
+            self._add_piece(size)
+            self._size += size
+            received += size
+            if size < asked:
+                break
+        return received
 
     def take_messages(self, max_count: int) -> list[str | bytes]:
         if self._opcode:
@@ -321,12 +345,8 @@ class FrameCodec(UnfinishedMessage):
         if not size:
             return False
         self._offset = start + size
-        self._remaining -= size
-        self._work += size >> _BYTES
         key = self._key
-        if key:
-            shift = size % 4
-            self._key = key[shift:] + key[:shift]
+        self._add_piece(size)
         assert self._message is not None
         if self._opcode == _BINARY and not self._compressed:
             self._size += size  # the header's length was checked
@@ -344,6 +364,15 @@ class FrameCodec(UnfinishedMessage):
             self._store(piece)
             self._make_room(self._message, 0)
         return True
+
+    def _add_piece(self, size: int) -> None:
+        """Count a piece of the frame, and rotate the mask key to what follows it."""
+        self._remaining -= size
+        self._work += size >> _BYTES
+        key = self._key
+        if key:
+            shift = size % 4
+            self._key = key[shift:] + key[:shift]
 
     def _make_room(self, message: io.BytesIO, size: int) -> None:
         """Allocate memory for a large frame, once an eighth of it was received.

@@ -52,9 +52,8 @@ static PyObject *
 kernels_mask_into(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     const char *key;
-    char *data;
-    Py_ssize_t length, at, start, size;
-    Py_buffer target;
+    Py_ssize_t at, start, size;
+    Py_buffer target, data;
 
     if (count != 6) {
         PyErr_SetString(PyExc_TypeError,
@@ -64,17 +63,22 @@ kernels_mask_into(PyObject *module, PyObject *const *args, Py_ssize_t count)
     at = PyLong_AsSsize_t(args[1]);
     start = PyLong_AsSsize_t(args[3]);
     size = PyLong_AsSsize_t(args[4]);
-    if (PyErr_Occurred() || PyBytes_AsStringAndSize(args[2], &data, &length) < 0)
+    if (PyErr_Occurred())
         return NULL;
     key = key_bytes(args[5]);
-    if (key == NULL || PyObject_GetBuffer(args[0], &target, PyBUF_WRITABLE) < 0)
+    if (key == NULL || PyObject_GetBuffer(args[2], &data, PyBUF_SIMPLE) < 0)
         return NULL;
-    if (at < 0 || start < 0 || size < 0 || at > target.len || start > length ||
-        size > target.len - at || size > length - start)
+    if (PyObject_GetBuffer(args[0], &target, PyBUF_WRITABLE) < 0) {
+        PyBuffer_Release(&data);
+        return NULL;
+    }
+    if (at < 0 || start < 0 || size < 0 || at > target.len || start > data.len ||
+        size > target.len - at || size > data.len - start)
         PyErr_SetString(PyExc_ValueError, "a piece must be inside of both");
     else
-        apply_mask((char *)target.buf + at, data + start, size, key);
+        apply_mask((char *)target.buf + at, (char *)data.buf + start, size, key);
     PyBuffer_Release(&target);
+    PyBuffer_Release(&data);
     if (PyErr_Occurred())
         return NULL;
     return Py_NewRef(Py_None);

@@ -54,19 +54,25 @@ def mask(data: bytes, key: bytes, /) -> bytes | bytearray:
 
 
 def mask_into(
-    target: memoryview, at: int, data: bytes, start: int, size: int, key: bytes, /
+    target: memoryview,
+    at: int,
+    data: bytes | memoryview,
+    start: int,
+    size: int,
+    key: bytes,
+    /,
 ) -> None:
     """Mask or unmask a piece of a payload, and write it to where it belongs.
 
     :param target: what is written to
     :param at: offset in the target
-    :param data: what has the piece in it
+    :param data: what has the piece in it; the target, if it is masked in its place
     :param start: offset of the piece
     :param size: bytes of the piece, preferably at most ``BLOCK``
     :param key: the four bytes of the mask key, rotated to where the piece starts
 
     """
-    target[at : at + size] = mask(data[start : start + size], key)
+    target[at : at + size] = mask(bytes(data[start : start + size]), key)
 
 
 def _xor(data: bytes, mask: bytes) -> bytes:

@@ -8,6 +8,7 @@ most of them page faults.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Final
 
 from ._kernels import mask, mask_into
@@ -55,3 +56,37 @@ def store(message: io.BytesIO, data: bytes, start: int, size: int, key: bytes) -
             message.seek(at + size)
             return
     message.write(mask(data[start : start + size], key))
+
+
+def room(message: io.BytesIO) -> int:
+    """Return for how many bytes of what is still to come there is memory."""
+    start = message.tell()
+    end = message.seek(0, io.SEEK_END)
+    message.seek(start)
+    return end - start
+
+
+def receive_piece(
+    message: io.BytesIO,
+    size: int,
+    key: bytes,
+    receive_into: Callable[[memoryview], int],
+) -> int:
+    """Receive a piece of a message straight to its place.
+
+    :param message: has memory for it, see `room`
+    :param size: bytes to receive at most
+    :param key: the mask key, rotated to where the piece starts; empty if it is not
+        masked
+    :param receive_into: receives without waiting, and returns how many bytes came
+    :return: how many bytes came
+
+    """
+    at = message.tell()
+    with message.getbuffer() as memory:
+        with memory[at : at + size] as place:
+            received = receive_into(place)
+        if key:
+            mask_into(memory, at, memory, at, received, key)
+    message.seek(at + received)
+    return received

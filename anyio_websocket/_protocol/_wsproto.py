@@ -81,6 +81,9 @@ class WsprotoCodec:
         self._fed = True
         self._connection.receive_data(data)
 
+    def receive_rest(self, receive_into: Callable[[memoryview], int]) -> int:
+        return 0  # wsproto makes an object of each piece
+
     def take_messages(self, max_count: int) -> list[str | bytes]:
         return []  # there is no faster way than next()
 

@@ -100,6 +100,17 @@ class Transport(Protocol):
         """
         ...
 
+    def receive_into(self, place: memoryview) -> int:
+        """Receive what has come, as far as there is place for it, without waiting.
+
+        No task may be in `receive`.
+
+        :return: how many bytes came; 0 also at the end, which `receive` tells, and
+            always if the transport cannot do without a copy
+
+        """
+        ...
+
     def watch(self, watcher: Watcher) -> bool:
         """Call back when there is something to receive and no task is in `receive`.
 

@@ -126,6 +126,17 @@ class SocketTransport:
         except OSError as exc:
             raise TransportLost(READ_FAILED) from exc
 
+    def receive_into(self, place: memoryview) -> int:
+        try:
+            size = self._socket.recv_into(place)
+        except BlockingIOError:
+            size = 0
+        except OSError as exc:
+            raise TransportLost(READ_FAILED) from exc
+        self._readiness.may_be_reset = True
+        self._readiness.expect_end()
+        return size
+
     def watch(self, watcher: Watcher) -> bool:
         return self._readiness.watch(watcher)
 

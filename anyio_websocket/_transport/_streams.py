@@ -120,6 +120,9 @@ class _Stream(ABC):
     def receive_now(self, max_bytes: int) -> bytes | None:
         raise NotImplementedError
 
+    def receive_into(self, place: memoryview) -> int:
+        return 0
+
     def watch(self, watcher: Watcher) -> bool:
         return False
 

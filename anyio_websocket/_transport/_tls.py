@@ -175,6 +175,9 @@ class TlsTransport(TlsRecords):
             if plaintext is not None:
                 return plaintext
 
+    def receive_into(self, place: memoryview) -> int:
+        return 0
+
     def watch(self, watcher: Watcher) -> bool:
         is_watched = self._below.watch(watcher)
         if self._has_left:  # by the handshake

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+import socket
+from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from anyio_websocket import CloseReason
+from anyio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 from anyio_websocket._connection._decoding import LAST_EVENTS
 from anyio_websocket._connection._fairness import LIMIT
 from anyio_websocket._protocol import Close
+from anyio_websocket._protocol._kernels_py import BLOCK
+from anyio_websocket._transport import SocketTransport, TransportLost
 from anyio_websocket.testing import Frame
 
 from ..support.frames import (
@@ -29,6 +34,7 @@ from ..support.peer import (
     Opener,
     closed_with,
     linked,
+    linked_by_sockets,
     server_of_raw_client,
 )
 
@@ -273,6 +279,69 @@ async def test_G10_no_memory_for_what_was_received(
     (record,) = caplog.records
     assert record.exc_info is not None
     assert record.exc_info[0] is MemoryError
+
+
+async def receive_large(
+    receive_into: Callable[[SocketTransport, memoryview], int], message: bytes
+) -> tuple[str | bytes, str | bytes]:
+    """Send a message both ways at once; return what is received, instead of an error.
+
+    :param receive_into: stands in for the method of the transport
+
+    """
+    found: dict[bool, str | bytes] = {}
+
+    async def receive(end: WebSocketConnection) -> None:
+        try:
+            found[end.is_client] = await end.get_message()
+        except (ConnectionClosed, MemoryError) as exc:
+            found[end.is_client] = repr(exc)
+
+    async def send(end: WebSocketConnection) -> None:
+        with suppress(ConnectionClosed):
+            await end.send_message(message)
+
+    async with linked_by_sockets(max_message_size=len(message)) as ends:
+        for end in ends:
+            transport = end._core.transport
+            assert isinstance(transport, SocketTransport)
+            transport._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**20)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SocketTransport, "receive_into", receive_into)
+            async with anyio.create_task_group() as tasks:
+                for end in ends:
+                    tasks.start_soon(receive, end)
+                await anyio.wait_all_tasks_blocked()
+                for end in ends:
+                    tasks.start_soon(send, end)
+    return found[False], found[True]
+
+
+async def test_a_large_message_is_received_in_its_place() -> None:
+    message = bytes(range(256)) * 12_000
+    sizes: dict[bool, int] = {False: 0, True: 0}
+    receive_into = SocketTransport.receive_into
+
+    def receive(transport: SocketTransport, place: memoryview) -> int:
+        size = receive_into(transport, place)
+        sizes[len(place) > BLOCK] += size  # pieces that are unmasked are short
+        return size
+
+    assert await receive_large(receive, message) == (message, message)
+    assert sizes[True]
+    assert sizes[False]
+
+
+@pytest.mark.parametrize("error", [MemoryError, TransportLost])
+async def test_G10_F7_no_more_of_a_large_message(error: type[Exception]) -> None:
+    def fail(transport: SocketTransport, place: memoryview) -> NoReturn:
+        raise error
+
+    for found in await receive_large(fail, bytes(3_000_000)):
+        if error is MemoryError:
+            assert found == "MemoryError()"
+        else:
+            assert "1006" in str(found)
 
 
 async def test_F12_how_much_is_decoded_when_the_stream_is_lost(opener: Opener) -> None:

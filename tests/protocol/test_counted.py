@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 from anyio_websocket._protocol import Extensions, MessageCounts, Part, open_engine
 from anyio_websocket._protocol._engine import NO_COPY_SIZE, Engine
 
@@ -87,3 +89,16 @@ def test_a_message_in_parts_counts_once() -> None:
         engine.receive_data(frame(CONTINUATION, b"2"))
         assert engine.next_event() == (Part(b"2", True) if count == 1 else b"12")
         assert counts.received == count
+
+
+def test_a_message_received_in_its_place_counts_once() -> None:
+    engine = counting_engine(MessageCounts())
+    wire = frame(BINARY, bytes(2 * NO_COPY_SIZE))
+    engine.receive_data(wire[:NO_COPY_SIZE])
+    assert engine.next_event() is None
+    rest = io.BytesIO(wire[NO_COPY_SIZE:])
+    assert engine.receive_rest(rest.readinto) == len(wire) - NO_COPY_SIZE
+    assert engine.next_event() == bytes(2 * NO_COPY_SIZE)
+    assert engine.counts is not None
+    assert engine.counts.received == 1
+    assert engine.bytes_received == len(wire)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tracemalloc
 from collections.abc import Callable
 
@@ -23,7 +24,7 @@ from anyio_websocket._protocol._engine import MAX_FRAGMENTS, Event
 from anyio_websocket._protocol._frames import FrameCodec
 from anyio_websocket._protocol._wsproto import WsprotoCodec
 
-from ..support.frames import close_payload, frame
+from ..support.frames import BINARY, close_payload, frame
 
 CLOSE = frame(8, close_payload(1000))
 
@@ -122,6 +123,33 @@ def test_C8_bytes_after_the_end_are_not_kept(end: bytes) -> None:
         assert tracemalloc.get_traced_memory()[0] < 10_000
     finally:
         tracemalloc.stop()
+
+
+def test_the_rest_of_a_message_is_received_in_its_place(engine: Engine) -> None:
+    """Unless nothing counts any more, or the message comes in parts."""
+
+    def receive_into(place: memoryview) -> int:
+        raise AssertionError
+
+    assert engine.receive_rest(receive_into) == 0  # no message
+    size = 2**20
+    data = frame(BINARY, bytes(size))
+    for when in ("open", "in parts", "closed", "failed"):
+        engine = opened(limit=size)
+        if when == "in parts":
+            engine.begin_parts()
+        engine.receive_data(data[: size // 2])
+        engine.next_event()
+        if when == "closed":
+            engine.close_received = Close(1000, "")
+        if when == "failed":
+            engine.fail()
+        if when == "open":
+            rest = io.BytesIO(data[size // 2 :])
+            assert engine.receive_rest(rest.readinto) == len(data) - size // 2
+            assert engine.next_event() == bytes(size)
+        else:
+            assert engine.receive_rest(receive_into) == 0
 
 
 def test_close_is_sent_once(engine: Engine) -> None:

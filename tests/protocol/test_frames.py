@@ -14,14 +14,28 @@ from itertools import pairwise
 import pytest
 
 from anyio_websocket import PerMessageDeflate
-from anyio_websocket._protocol import Close, Ping, Pong, _frames
+from anyio_websocket._protocol import (
+    REST_AT_ONCE,
+    Close,
+    Paused,
+    Ping,
+    Pong,
+    _frames,
+)
 from anyio_websocket._protocol._codec import ProtocolViolation, Received
 from anyio_websocket._protocol._frames import FrameCodec
 from anyio_websocket._protocol._kernels_py import BLOCK
 
 from ..support.codecs import next_of, received
 from ..support.costs import grows_linearly, least_peak
-from ..support.frames import MASK, close_payload, frame
+from ..support.frames import (
+    BINARY,
+    CONTINUATION,
+    MASK,
+    TEXT,
+    close_payload,
+    frame,
+)
 
 LIMIT = 100  # bytes
 FRAGMENTS = 5
@@ -405,6 +419,57 @@ def test_an_eighth_of_a_large_frame_makes_room_for_all_of_it(
     for come, expected in ((size // 10, []), (size // 8 + 1, [(0, size)])):
         assert feed(codec_of(is_client, size), data[: start + come]) == []
         assert made == expected
+
+
+@pytest.mark.parametrize("at_once", [2**16 + 1, math.inf])
+def test_the_rest_of_a_large_frame_is_received_in_its_place(
+    is_client: bool, peer: Frames, at_once: float
+) -> None:
+    """Whatever a read brings, and more than what is allocated at once."""
+    size = 2**23
+    payload = random.Random(size).randbytes(size)
+    wire = io.BytesIO(peer(BINARY, payload, fin=False) + peer(CONTINUATION, b"end"))
+    codec = codec_of(is_client, 2 * size)
+    in_place, messages = 0, []
+
+    def receive_into(place: memoryview) -> int:
+        return wire.readinto(place[: int(min(len(place), at_once))])
+
+    while data := wire.read(131_000):
+        messages += feed(codec, data)
+        while came := codec.receive_rest(receive_into):
+            assert came <= REST_AT_ONCE
+            in_place += came
+            assert codec.next() in (None, Paused.PAUSED)
+    assert messages == [payload + b"end"]
+    assert in_place > size / (2 if at_once == math.inf else 8)
+
+
+def test_what_has_no_place_yet_is_not_received_there(
+    is_client: bool, peer: Frames
+) -> None:
+    def receive_into(place: memoryview) -> int:
+        raise AssertionError
+
+    size = 2**20
+    for opcode, come in (
+        (BINARY, 0),  # no message
+        (BINARY, size // 10),  # no memory for it yet
+        (BINARY, size - 100),  # not worth it
+        (TEXT, size // 2),  # has to be checked
+    ):
+        codec = codec_of(is_client, size)
+        feed(codec, peer(opcode, b"a" * size)[:come])
+        assert codec.receive_rest(receive_into) == 0
+    # What was fed comes before what is received.
+    codec.feed(b"a")
+    assert codec.receive_rest(receive_into) == 0
+    codec = codec_of(is_client, size)
+    data = peer(BINARY, b"a" * size)
+    assert feed(codec, data[: size // 2]) == []
+    codec.feed(data[size // 2 : size // 2 + 9])
+    assert codec.receive_rest(receive_into) == 0
+    assert feed(codec, b"", data[size // 2 + 9 :]) == [b"a" * size]
 
 
 @pytest.mark.measured

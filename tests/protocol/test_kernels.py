@@ -51,7 +51,9 @@ def test_a_payload_is_masked_into_its_place(kernels: ModuleType, size: int) -> N
     target = bytearray(b"?" * (size + 7))
     with memoryview(target) as view:
         kernels.mask_into(view, 3, data, 2, size, KEY)
-    assert target == b"???" + xor(data[2 : 2 + size], KEY) + b"????"
+        assert target == b"???" + xor(data[2 : 2 + size], KEY) + b"????"
+        kernels.mask_into(view, 3, view, 3, size, KEY)
+    assert target == b"???" + data[2 : 2 + size] + b"????"
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -335,7 +337,7 @@ def test_what_mask_into_in_c_rejects() -> None:
     for arguments in (
         (target, 0, bytes(8), 0, 8),
         (bytes(8), 0, bytes(8), 0, 8, KEY),
-        (target, 0, bytearray(8), 0, 8, KEY),
+        (target, 0, "8 letters", 0, 8, KEY),
         (target, None, bytes(8), 0, 8, KEY),
         (target, 0, bytes(8), 0, 8, "four"),
     ):

@@ -7,7 +7,12 @@ import os
 
 import pytest
 
-from anyio_websocket._protocol._message_memory import allocate, store
+from anyio_websocket._protocol._message_memory import (
+    allocate,
+    receive_piece,
+    room,
+    store,
+)
 
 from ..support.frames import masked
 
@@ -40,3 +45,22 @@ def test_what_is_allocated_is_handed_out_without_a_copy() -> None:
     store(message, bytes(SIZE), 0, SIZE, KEY)
     assert message.getvalue() is message.getvalue()
     assert len(message.getvalue()) == SIZE
+
+
+@pytest.mark.parametrize("key", [b"", KEY])
+def test_pieces_are_received_at_their_places(key: bytes) -> None:
+    payload = os.urandom(SIZE)
+    wire = io.BytesIO(masked(payload, key) if key else payload)
+    message = io.BytesIO()
+    message.write(b"first")
+    assert room(message) == 0
+    allocate(message, SIZE)
+    came = 0
+    for size in (1, SIZE // 2, SIZE):
+        assert room(message) == SIZE - came
+        turn = came % 4
+        rotated = key[turn:] + key[:turn]
+        came += receive_piece(message, size, rotated, wire.readinto)
+    assert (came, room(message)) == (SIZE, 0)
+    assert receive_piece(message, SIZE, key, wire.readinto) == 0
+    assert message.getvalue() == b"first" + payload

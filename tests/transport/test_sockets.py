@@ -283,6 +283,22 @@ async def test_F8_full_reads_let_other_tasks_run() -> None:
             tasks.cancel_scope.cancel()
 
 
+async def test_receiving_into_a_place() -> None:
+    place = bytearray(4)
+    async with pair() as (transport, theirs):
+        with memoryview(place) as view:
+            assert transport.receive_into(view) == 0
+            theirs.send(b"123456")
+            assert await transport.receive(1) == b"1"
+            assert transport.receive_into(view) == 4
+            assert place == b"2345"
+            assert transport.receive_into(view) == 1
+            assert place == b"6345"
+            theirs.close()
+            assert await transport.receive(1) == b""
+            assert transport.receive_into(view) == 0
+
+
 # -- what goes wrong -----------------------------------------------------------
 
 
@@ -299,6 +315,20 @@ async def test_receiving_from_a_closed_socket_fails() -> None:
             await other.abort()
             other.interrupt()  # the task is woken already
         await anyio.sleep(0.01)  # and not the task that tried to receive
+
+
+async def test_F7_a_reset_while_receiving_into_a_place() -> None:
+    async with pair() as (transport, theirs):
+        reset(theirs)
+        with (
+            memoryview(bytearray(4)) as view,
+            pytest.raises(TransportLost) as caught,
+            anyio.fail_after(5),
+        ):
+            while True:
+                assert transport.receive_into(view) == 0
+                await anyio.sleep(0.001)
+        assert isinstance(caught.value.__cause__, ConnectionResetError)
 
 
 async def test_F7_a_reset() -> None:

@@ -216,5 +216,7 @@ async def test_a_stream_can_do_nothing_at_once() -> None:
     transport = transport_of(ours)
     assert not transport.survives_cancel
     assert not transport.call_soon(lambda: None)
+    with memoryview(bytearray(1)) as view:
+        assert transport.receive_into(view) == 0
     with pytest.raises(NotImplementedError):
         transport.receive_now(1)

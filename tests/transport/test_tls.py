@@ -117,6 +117,8 @@ async def test_a_caller_may_ask_for_more_than_there_can_be(
         assert await ends.server.receive(10 * MAX_PLAINTEXT) == b"all of it"
         ends.client.write(b"again")
         await anyio.wait_readable(ends.server_socket._socket)
+        with memoryview(bytearray(9)) as view:
+            assert ends.server.receive_into(view) == 0
         assert ends.server.receive_now(10 * MAX_PLAINTEXT) == b"again"
 
 
