@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 
 import anyio
+import pytest
 
 from anyio_websocket._transport import clock_of_loop, send
 
+from ..support.backends import under_asyncio
 from ..support.sockets import pair, read
 
 BIG = bytes(range(256)) * 2**14  # 4 MiB, more than any buffer of a socket holds
@@ -68,3 +71,11 @@ async def test_the_clock_is_that_of_the_event_loop() -> None:
     clock = clock_of_loop()
     before = anyio.current_time()
     assert before <= clock() <= anyio.current_time()
+
+
+@under_asyncio
+async def test_the_clock_is_that_which_a_test_gives_the_loop() -> None:
+    clock = clock_of_loop()  # of a server that was started before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio.get_running_loop(), "time", lambda: 12.5)
+        assert clock() == anyio.current_time() == 12.5
