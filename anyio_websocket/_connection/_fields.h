@@ -34,6 +34,12 @@ typedef struct {
     PyObject *time;
 } YieldFields;
 
+/* That of an Inbox that is used in C. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *messages;
+} InboxFields;
+
 /* Put an object into a field, which takes the reference. */
 static void
 put(PyObject **field, PyObject *value)
@@ -42,6 +48,21 @@ put(PyObject **field, PyObject *value)
 
     *field = value;
     Py_XDECREF(old);
+}
+
+/* Say whether an object is of a type. `seen` is the class of the last one that was. It is
+   the same one nearly always, and then its bases need not be looked at. */
+static int
+is_of(PyObject *object, PyObject *type, PyObject **seen)
+{
+    PyObject *its_class = (PyObject *)Py_TYPE(object);
+
+    if (its_class == *seen)
+        return 1;
+    if (!PyObject_TypeCheck(object, (PyTypeObject *)type))
+        return 0;
+    put(seen, Py_NewRef(its_class));
+    return 1;
 }
 
 #endif

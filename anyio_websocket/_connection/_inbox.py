@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from .._protocol import Part
+from ._reader_fields import InboxFields
 from ._totals import Backlog
 
 Message = str | bytes
@@ -20,7 +21,7 @@ INBOX_SIZE: Final = 2**20
 ENTRY_SIZE: Final = 8
 
 
-class Inbox:
+class Inbox(InboxFields):
     """A queue that is bounded by the memory that its messages take, and by number.
 
     Each message counts with what it takes in memory (`sys.getsizeof`, 40 ns), not with
@@ -35,7 +36,7 @@ class Inbox:
 
     """
 
-    __slots__ = ("_bytes", "_max_bytes", "_max_messages", "messages")
+    __slots__ = ("_bytes", "_max_bytes", "_max_messages")
 
     def __init__(self, max_messages: float, max_bytes: float) -> None:
         self._max_messages = max_messages + 1

@@ -6,8 +6,8 @@ from .._pure import raise_if_pure
 
 try:
     raise_if_pure()
-    from ._reader_fields_c import ReaderFields
+    from ._reader_fields_c import InboxFields, ReaderFields
 except ImportError:
-    from ._reader_fields_py import ReaderFields
+    from ._reader_fields_py import InboxFields, ReaderFields
 
-__all__ = ["ReaderFields"]
+__all__ = ["InboxFields", "ReaderFields"]

@@ -45,11 +45,13 @@ enum {
     WAITING_TYPE,
     LOST,     /* TransportLost */
     FAIRNESS, /* the module */
+    INBOX_TYPE,
     NEEDED,
     OUTBOX_TYPE = NEEDED, /* NULL where _send_kernels_c has none, as on Windows */
     BUDGET_TYPE,
     YIELD_TYPE,
-    OBJECTS
+    SEEN, /* classes of the last four types, NULL until there was one */
+    OBJECTS = SEEN + 4
 };
 
 typedef struct {
@@ -73,7 +75,8 @@ typedef struct {
 #define STATE_OF(object) ((State *)PyType_GetModuleState(TYPE_OF(object)))
 #define NAME(name) (state->objects[NAME_##name])
 #define FIELD(name) (reader->fields[FIELD_##name])
-#define IS(object, type) PyObject_TypeCheck(object, (PyTypeObject *)state->objects[type])
+#define IS(object, type) \
+    is_of(object, state->objects[type], &state->objects[SEEN + type - INBOX_TYPE])
 
 /* Say whether an attribute is true: 1, 0, or -1 with an exception set. */
 static int
@@ -84,6 +87,15 @@ is_true(PyObject *object, PyObject *name)
 
     Py_XDECREF(value);
     return result;
+}
+
+/* Say whether there are messages in the inbox: 1, 0, or -1 with an exception set. */
+static int
+has_messages(State *state, PyObject *inbox)
+{
+    if (IS(inbox, INBOX_TYPE) && ((InboxFields *)inbox)->messages != NULL)
+        return PyObject_IsTrue(((InboxFields *)inbox)->messages);
+    return is_true(inbox, NAME(messages));
 }
 
 /* Call a method that takes at most one argument; return 0, or -1 with an exception set. */
@@ -161,7 +173,7 @@ fields_take_next(Reader *reader, PyTypeObject *defining_class, PyObject *const *
     State *state = PyType_GetModuleState(defining_class);
     PyObject *ahead = FIELD(_ahead), *outbox = FIELD(_outbox);
     int is_ahead = PyList_Check(ahead) && PyList_Size(ahead) > 0;
-    int others = is_true(FIELD(_inbox), NAME(messages));
+    int others = has_messages(state, FIELD(_inbox));
 
     if (others < 0)
         return NULL;
@@ -188,17 +200,17 @@ fields_take_next(Reader *reader, PyTypeObject *defining_class, PyObject *const *
 static int
 is_plain(State *state, Reader *reader)
 {
-    PyObject *reason, *inbox = FIELD(_inbox);
-    int has_messages, is_open;
+    PyObject *reason;
+    int others, is_open;
 
     if (FIELD(_future) == Py_None || FIELD(reading) != Py_False ||
         FIELD(_undecoded) != Py_False || FIELD(_was_full) != Py_False ||
         PyObject_IsTrue(FIELD(_ahead)) || PyObject_IsTrue(FIELD(_receivers)) ||
         PyObject_IsTrue(FIELD(_woken)))
         return 0;
-    has_messages = is_true(inbox, NAME(messages));
-    if (has_messages)
-        return has_messages < 0 ? -1 : 0;
+    others = has_messages(state, FIELD(_inbox));
+    if (others)
+        return others < 0 ? -1 : 0;
     reason = PyObject_GetAttr(FIELD(_state), NAME(reason));
     if (reason == NULL)
         return -1;
@@ -603,6 +615,37 @@ static PyType_Spec fields_spec = {
     .slots = fields_slots,
 };
 
+/* -- the base of the inbox -------------------------------------------------- */
+
+/* Messages refer to nothing, so it is in no cycle. */
+static void
+inbox_dealloc(InboxFields *inbox)
+{
+    PyTypeObject *type = TYPE_OF(inbox);
+
+    Py_XDECREF(inbox->messages);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(inbox);
+    Py_DECREF(type);
+}
+
+static PyMemberDef inbox_members[] = {
+    {"messages", T_OBJECT_EX, offsetof(InboxFields, messages), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot inbox_slots[] = {
+    {Py_tp_members, inbox_members},
+    {Py_tp_dealloc, inbox_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec inbox_spec = {
+    .name = "anyio_websocket._connection._reader_fields_c.InboxFields",
+    .basicsize = sizeof(InboxFields),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = inbox_slots,
+};
+
 /* -- the module ----------------------------------------------------------- */
 
 #define AS_STRING(name) #name,
@@ -633,6 +676,7 @@ receiving_exec(PyObject *module)
     objects[WAITING_TYPE] = PyType_FromModuleAndSpec(module, &waiting_spec, NULL);
     objects[LOST] = imported("anyio_websocket._transport", "TransportLost");
     objects[FAIRNESS] = PyImport_ImportModule("anyio_websocket._connection._fairness");
+    objects[INBOX_TYPE] = PyType_FromModuleAndSpec(module, &inbox_spec, NULL);
     for (i = 0; i < NEEDED; i++)
         if (objects[i] == NULL)
             return -1;
@@ -640,7 +684,9 @@ receiving_exec(PyObject *module)
         (objects[BUDGET_TYPE] = imported(kernels, "BudgetFields")) == NULL ||
         (objects[YIELD_TYPE] = imported(kernels, "YieldFields")) == NULL)
         PyErr_Clear(); /* then take_next() leaves all to Reader.take() */
-    return PyModule_AddType(module, (PyTypeObject *)objects[FIELDS_TYPE]);
+    if (PyModule_AddType(module, (PyTypeObject *)objects[FIELDS_TYPE]) < 0)
+        return -1;
+    return PyModule_AddType(module, (PyTypeObject *)objects[INBOX_TYPE]);
 }
 
 static int

@@ -27,3 +27,9 @@ class ReaderFields:
         "reading",
         "reads_begun",
     )
+
+
+class InboxFields:
+    """The attribute of an `Inbox` that is looked at for each message."""
+
+    __slots__ = ("messages",)

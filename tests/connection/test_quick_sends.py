@@ -125,6 +125,31 @@ OutboxNames = _send_kernels_py.OutboxFields.__slots__
 
 
 @needs_c
+async def test_its_clock_is_the_one_of_python() -> None:
+    watched = Watched(stretch=10.0)
+    async with linked_by_sockets() as (_, server):
+        for ago, left in ((9, []), (11, [b"message"]), (9, [])):
+            make_ready(server).last_yield.time = monotonic() - ago
+            await watched.send(server, b"message")
+            assert watched.left == left
+            watched.left.clear()
+
+
+@needs_c
+async def test_a_batch_needs_no_descriptor() -> None:
+    watched = Watched()
+    async with linked_by_sockets() as (_, server):
+        outbox = make_ready(server)
+        outbox.more_expected = outbox._batch_is_scheduled = True
+        real = outbox.direct
+        refuse_at(outbox, _descriptor=None)
+        await watched.send(server, b"one")
+        assert outbox._batch == [b"\x82\x03one"]
+        refuse(outbox, direct=real, _batch=[], _batch_is_scheduled=False)
+        assert watched.left == []
+
+
+@needs_c
 async def test_messages_that_are_left_to_python() -> None:
     watched = Watched(message=5)
     async with linked_by_sockets() as (client, server):

@@ -10,6 +10,8 @@ import socket
 import struct
 import sys
 import time
+import types
+import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -17,8 +19,9 @@ from typing import Any
 import pytest
 
 from anyio_websocket import ConnectionClosed, WebSocketConnection
-from anyio_websocket._connection import _reader_fields
+from anyio_websocket._connection import _reader_fields, _reader_fields_py
 from anyio_websocket._connection._fairness import LIMIT, LONG_TURN
+from anyio_websocket._connection._inbox import Inbox
 from anyio_websocket._transport import SocketTransport
 
 from ..support.backends import under_asyncio
@@ -388,6 +391,47 @@ async def test_it_takes_what_take_would() -> None:
             assert reader._ahead == ["a"]
         reader._ahead = ()
         reader.__class__ = whole
+
+
+@pytest.mark.skipif(IN_C is None, reason="_reader_fields_c is not built")
+def test_fields() -> None:
+    in_c: Any = sys.modules["anyio_websocket._connection._reader_fields_c"]
+    for name in ("ReaderFields", "InboxFields"):
+        in_python = getattr(_reader_fields_py, name)
+        fields = vars(getattr(in_c, name)).keys() - vars(object).keys()
+        methods = {"next_message", "take_next", "__module__"}
+        assert sorted(fields - methods) == [*in_python.__slots__]
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="others tell no sizes")
+def test_an_inbox_is_as_small_as_in_python_and_frees_its_messages() -> None:
+    class InPython:
+        __slots__ = ("_bytes", "_max_bytes", "_max_messages", "messages")
+
+    inbox = Inbox(1, 1)
+    assert sys.getsizeof(inbox) == sys.getsizeof(InPython())
+
+    inbox.put("message")
+    freed = weakref.ref(inbox.messages)
+    del inbox
+    assert freed() is None
+
+
+async def test_an_inbox_that_is_none_is_asked_by_name() -> None:
+    async with linked_by_sockets() as (ours, _):
+        reader: Any = ours._core.reader
+        inbox = reader._inbox
+        reader._inbox = types.SimpleNamespace(messages=())
+        assert reader.take_next() is None
+        del reader._inbox.messages
+        with pytest.raises(AttributeError):
+            reader.take_next()
+        reader._inbox = inbox
+        del inbox.messages
+        with pytest.raises(AttributeError):
+            reader.take_next()
+        inbox.clear()
+        assert reader.take_next() is None
 
 
 @pytest.mark.skipif(
