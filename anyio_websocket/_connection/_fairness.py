@@ -94,8 +94,8 @@ class FairnessBudget(BudgetFields):
         self.events: int = 0
         #: messages that were sent without waiting
         self.sends: int = 0
-        #: whether a task lets others run, and goes on with what was received then
-        self.gives_way: bool = False
+        #: tasks that let others run, and go on with what was received then
+        self.gives_way: int = 0
 
     async def give_way(self, pending: Pending) -> None:
         """Let other tasks run, and renew the budget.
@@ -108,7 +108,7 @@ class FairnessBudget(BudgetFields):
 
         """
         self.renew()
-        self.gives_way = True
+        self.gives_way += 1
         try:
             await checkpoint()
             last_yield().time = monotonic()
@@ -117,7 +117,7 @@ class FairnessBudget(BudgetFields):
                     break
                 await checkpoint()
         finally:
-            self.gives_way = False
+            self.gives_way -= 1
 
     def renew(self) -> None:
         """Start again; the caller goes through a checkpoint next."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -225,16 +226,42 @@ async def test_a_task_that_gives_way_has_its_message_before(opener: Opener) -> N
                 entered.append("entered")
 
         fairness = connection._core._fairness
-        fairness.gives_way = True
+        fairness.gives_way = 1
         tasks.start_soon(enter)
         for _ in range(9):
             await anyio.lowlevel.checkpoint()
         assert entered == []
-        fairness.gives_way = False
+        fairness.gives_way = 0
         await anyio.wait_all_tasks_blocked()
         assert entered == ["entered"]
         await peer.send_frame(TEXT, b"next")
         assert await connection.get_message() == "next"
+        tasks.cancel_scope.cancel()
+
+
+async def test_of_two_tasks_that_give_way_both_are_before(opener: Opener) -> None:
+    """A task that goes on first does not hide the other one, which takes longer."""
+    async with anyio.create_task_group() as tasks:
+        connection, _, _ = await opener(tasks, ping_interval=None)
+        fairness = connection._core._fairness
+        order: list[str] = []
+
+        async def give_way_for_long() -> None:
+            pending: Any = SimpleNamespace(has_pong=True)
+            await fairness.give_way(pending)
+            order.append("gave way")
+
+        async def enter() -> None:
+            async with connection.receive_fragments():
+                order.append("entered")
+
+        tasks.start_soon(give_way_for_long)
+        while not fairness.gives_way:
+            await anyio.lowlevel.checkpoint()
+        tasks.start_soon(enter)
+        await fairness.give_way(connection._core.outbox)
+        await anyio.wait_all_tasks_blocked()
+        assert order == ["gave way", "entered"]
         tasks.cancel_scope.cancel()
 
 

@@ -422,13 +422,13 @@ async def test_E18_a_reset_while_a_task_gives_way() -> None:
             await anyio.wait_all_tasks_blocked()
             await peer.send_frame(TEXT, b"first")
         core = connection._core
-        core._fairness.gives_way = True
+        core._fairness.gives_way = 1
         sock: socket.socket = peer.stream.extra(SocketAttribute.raw_socket)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await peer.send_frame(TEXT, b"last")
         await peer.stream.aclose()
         await anyio.sleep(0.03)
-        core._fairness.gives_way = False
+        core._fairness.gives_way = 0
         with anyio.fail_after(5):
             assert await connection.get_message() == "last"
             with pytest.raises(ConnectionClosed):
@@ -438,12 +438,12 @@ async def test_E18_a_reset_while_a_task_gives_way() -> None:
 async def test_E18_a_task_that_gives_way_is_not_overtaken() -> None:
     async with plain() as (connection, peer):
         core = connection._core
-        core._fairness.gives_way = True
+        core._fairness.gives_way = 1
         await peer.send_frame(PING, b"p")
         with anyio.move_on_after(0.05) as scope:
             await peer.receive_frame()
         assert scope.cancelled_caught
-        core._fairness.gives_way = False
+        core._fairness.gives_way = 0
         with anyio.fail_after(5):
             assert await peer.receive_frame() == Frame(PONG, b"p")
 
