@@ -86,7 +86,8 @@ async def test_parts_with_nothing_in_them_are_not_kept() -> None:
         tracemalloc.start()
         try:
             await client.send_message(itertools.repeat(b"", 100_000))
-            assert tracemalloc.get_traced_memory()[1] < 100_000
+            # A list of them takes 800 000. Other threads, as xdist's, are traced too.
+            assert tracemalloc.get_traced_memory()[1] < 600_000
         finally:
             tracemalloc.stop()
         assert await server.get_message() == b""
