@@ -46,7 +46,7 @@ SHARED_MAY_USE = {
 # What knows an event loop, or does I/O.
 BACKENDS = {"asyncio", "sniffio", "trio", "uvloop"}
 INPUT_OUTPUT = BACKENDS | {"anyio", "select", "selectors", "socket", "ssl"}
-# What makes frozen dataclasses, for the protocol too.
+# Makes frozen dataclasses. The protocol uses it as well.
 MAKES_RECORDS = "_record"
 # Says whether modules in C are used, where they were built: ``_x_c`` for ``_x_py``.
 # What is written in C imports no more of ours than what it replaces does.

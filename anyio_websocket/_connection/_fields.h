@@ -7,6 +7,8 @@
 #ifndef ANYIO_WEBSOCKET_FIELDS_H
 #define ANYIO_WEBSOCKET_FIELDS_H
 
+#include "_objects.h"
+
 /* The attributes of an outbox that are used in C. In Python they are slots. */
 #define FOR_EACH_OUTBOX_FIELD(DO)                                                      \
     DO(_batch) DO(_batch_is_scheduled) DO(_batch_size) DO(_fairness) DO(_lock)         \
@@ -33,22 +35,6 @@ typedef struct {
     PyObject_HEAD
     PyObject *time;
 } YieldFields;
-
-/* That of an Inbox that is used in C. */
-typedef struct {
-    PyObject_HEAD
-    PyObject *messages;
-} InboxFields;
-
-/* Put an object into a field, which takes the reference. */
-static void
-put(PyObject **field, PyObject *value)
-{
-    PyObject *old = *field;
-
-    *field = value;
-    Py_XDECREF(old);
-}
 
 /* Say whether an object is of a type. `seen` is the class of the last one that was. It is
    the same one nearly always, and then its bases need not be looked at. */

@@ -41,7 +41,7 @@ from anyio.lowlevel import checkpoint
 
 from .._protocol import REST_AT_ONCE, Engine
 from .._settings import ConnectionSettings
-from .._transport import SocketTransport, Transport, TransportLost
+from .._transport import RECEIVE_SIZE, SocketTransport, Transport, TransportLost
 from ._close_state import CloseState
 from ._decoding import Decoding
 from ._fairness import LIMIT, MAX_STRETCH, FairnessBudget
@@ -52,11 +52,9 @@ from ._reader_fields import ReaderFields
 from ._waiting_tasks import Gate
 from ._watched import Watched
 
-# Bytes. After such a read, or one of all that was asked for, the next may not wait. A
-# socket is asked for so many while messages are small, and a message of 64 KiB is less.
+# Bytes. After such a read, or one of all that was asked for, the next may not wait. It
+# is more than a message of 64 KiB with its header: what follows that is awaited in C.
 FULL_READ: Final = 66_048
-# Bytes that a transport asks for, if the settings leave it to the transport.
-DEFAULT_READ: Final = 65_536
 
 
 class Reader(Decoding):
@@ -83,7 +81,7 @@ class Reader(Decoding):
         self._future = transport.future if type(transport) is SocketTransport else None
         self._receive_size = settings.receive_buffer_size
         if self._future is not None:  # it has no default
-            self._receive_size = self._receive_size or DEFAULT_READ
+            self._receive_size = self._receive_size or RECEIVE_SIZE
         # Whether the task in receive() wants something else than a message.
         self._is_read_beside = False
         #: how many times a task was in receive()
@@ -316,7 +314,7 @@ class Reader(Decoding):
             if data:
                 size = len(data)
                 self._was_full = size >= FULL_READ or size == (
-                    self._receive_size or DEFAULT_READ
+                    self._receive_size or RECEIVE_SIZE
                 )
                 return data
             self._lost(data)

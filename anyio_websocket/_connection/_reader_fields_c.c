@@ -63,6 +63,12 @@ typedef struct {
     PyObject *fields[FIELDS];
 } Reader;
 
+/* The attribute of an inbox that is used here. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *messages;
+} InboxFields;
+
 /* What next_message() returns. */
 typedef struct {
     PyObject_HEAD
@@ -555,22 +561,14 @@ fields_next_message(Reader *reader, PyTypeObject *defining_class, PyObject *cons
 static int
 fields_traverse(Reader *reader, visitproc visit, void *arg)
 {
-    int i;
-
     Py_VISIT(TYPE_OF(reader));
-    for (i = 0; i < FIELDS; i++)
-        Py_VISIT(reader->fields[i]);
-    return 0;
+    return visit_all(reader->fields, FIELDS, visit, arg);
 }
 
 static int
 fields_clear(Reader *reader)
 {
-    int i;
-
-    for (i = 0; i < FIELDS; i++)
-        Py_CLEAR(reader->fields[i]);
-    return 0;
+    return clear_all(reader->fields, FIELDS);
 }
 
 static void
@@ -651,17 +649,6 @@ static PyType_Spec inbox_spec = {
 #define AS_STRING(name) #name,
 static const char *const name_strings[] = {FOR_EACH_NAME(AS_STRING)};
 
-/* Return something that is in another module, NULL with an exception set if it is not. */
-static PyObject *
-imported(const char *module_name, const char *name)
-{
-    PyObject *module = PyImport_ImportModule(module_name);
-    PyObject *result = module == NULL ? NULL : PyObject_GetAttrString(module, name);
-
-    Py_XDECREF(module);
-    return result;
-}
-
 static int
 receiving_exec(PyObject *module)
 {
@@ -693,22 +680,16 @@ static int
 receiving_traverse(PyObject *module, visitproc visit, void *arg)
 {
     State *state = PyModule_GetState(module);
-    int i;
 
-    for (i = 0; i < OBJECTS; i++)
-        Py_VISIT(state->objects[i]);
-    return 0;
+    return visit_all(state->objects, OBJECTS, visit, arg);
 }
 
 static int
 receiving_clear(PyObject *module)
 {
     State *state = PyModule_GetState(module);
-    int i;
 
-    for (i = 0; i < OBJECTS; i++)
-        Py_CLEAR(state->objects[i]);
-    return 0;
+    return clear_all(state->objects, OBJECTS);
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, receiving_exec}, {0, NULL}};

@@ -680,22 +680,14 @@ sending_quick_sends(PyObject *module, PyObject *args)
 static int
 fields_traverse(OutboxFields *outbox, visitproc visit, void *arg)
 {
-    int i;
-
     Py_VISIT(TYPE_OF(outbox));
-    for (i = 0; i < OUTBOX_FIELDS; i++)
-        Py_VISIT(outbox->fields[i]);
-    return 0;
+    return visit_all(outbox->fields, OUTBOX_FIELDS, visit, arg);
 }
 
 static int
 fields_clear(OutboxFields *outbox)
 {
-    int i;
-
-    for (i = 0; i < OUTBOX_FIELDS; i++)
-        Py_CLEAR(outbox->fields[i]);
-    return 0;
+    return clear_all(outbox->fields, OUTBOX_FIELDS);
 }
 
 static void
@@ -800,17 +792,6 @@ static PyType_Spec yield_spec = {
 #define AS_STRING(name) #name,
 static const char *const name_strings[] = {FOR_EACH_NAME(AS_STRING)};
 
-/* Return something that is in a module of the standard library. */
-static PyObject *
-imported(const char *module_name, const char *name)
-{
-    PyObject *module = PyImport_ImportModule(module_name);
-    PyObject *result = module == NULL ? NULL : PyObject_GetAttrString(module, name);
-
-    Py_XDECREF(module);
-    return result;
-}
-
 static int
 sending_exec(PyObject *module)
 {
@@ -840,22 +821,16 @@ static int
 sending_traverse(PyObject *module, visitproc visit, void *arg)
 {
     State *state = PyModule_GetState(module);
-    int i;
 
-    for (i = 0; i < OBJECTS; i++)
-        Py_VISIT(state->objects[i]);
-    return 0;
+    return visit_all(state->objects, OBJECTS, visit, arg);
 }
 
 static int
 sending_clear(PyObject *module)
 {
     State *state = PyModule_GetState(module);
-    int i;
 
-    for (i = 0; i < OBJECTS; i++)
-        Py_CLEAR(state->objects[i]);
-    return 0;
+    return clear_all(state->objects, OBJECTS);
 }
 
 static void

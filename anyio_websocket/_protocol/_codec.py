@@ -9,6 +9,14 @@ from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
 # RFC 6455 section 5.5: no control frame carries more.
+# Opcodes (RFC 6455 section 5.2)
+CONTINUATION: Final = 0
+TEXT: Final = 1
+BINARY: Final = 2
+CLOSE: Final = 8
+PING: Final = 9
+PONG: Final = 10
+
 MAX_CONTROL_PAYLOAD: Final = 125  # bytes
 
 # Units of work after which `Codec.next` returns, so that other tasks can run. A unit is

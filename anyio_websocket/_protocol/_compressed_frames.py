@@ -43,6 +43,12 @@ class DeflateCodec(FrameCodec):
     def has_more(self) -> bool:
         return self._offset < len(self._buffer) or self._parts is not None
 
+    def take_received(
+        self, data: bytes, max_count: int
+    ) -> tuple[list[str | bytes], bool]:
+        messages, has_more = super().take_received(data, max_count)
+        return messages, has_more or self._opcode != 0  # `_take` may begin one
+
     def _take(
         self, buffer: bytes, start: int, mask_bit: int, limit: int, max_count: int
     ) -> tuple[list[str | bytes], int]:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from ._close import INVALID_DATA, PROTOCOL_ERROR
-from ._codec import MAX_CONTROL_PAYLOAD, ProtocolViolation
+from ._codec import CLOSE, MAX_CONTROL_PAYLOAD, PING, PONG, ProtocolViolation
 
-_CLOSE: Final = 8
-_PING: Final = 9
-_PONG: Final = 10
 _FIN: Final = 0x80
 
 
 def check_control(opcode: int, first: int, length: int) -> None:
     """Check the header of a control frame (RFC 6455 section 5.5)."""
-    if opcode not in (_CLOSE, _PING, _PONG):
+    if opcode not in (CLOSE, PING, PONG):
         raise protocol_error(f"opcode {opcode} is unknown")
     if not first & _FIN:
         raise protocol_error("a control frame is fragmented")

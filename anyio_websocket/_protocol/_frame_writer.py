@@ -10,19 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ._close import serialize_close
-from ._codec import Frame
+from ._codec import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame
 from ._deflate import Deflater
 from ._kernels import frame_unmasked, make_frame
 from ._kernels_py import WHOLE_BINARY, WHOLE_TEXT, frame_header
 from ._mask_keys import mask_keys
 from ._permessage_deflate import PerMessageDeflate
-
-_CONTINUATION: Final = 0
-_TEXT: Final = 1
-_BINARY: Final = 2
-_CLOSE: Final = 8
-_PING: Final = 9
-_PONG: Final = 10
 
 _FIN: Final = 0x80
 _RSV1: Final = 0x40  # RFC 7692 section 6: on a message's first frame, "compressed"
@@ -93,7 +86,7 @@ class FrameWriter:
             nonlocal first_bits, compressed
             is_first = not first_bits
             if is_first:
-                first_bits = _TEXT if isinstance(piece, str) else _BINARY
+                first_bits = TEXT if isinstance(piece, str) else BINARY
             if isinstance(piece, str):
                 piece = piece.encode()
             if deflater is not None:
@@ -103,7 +96,7 @@ class FrameWriter:
                     compressed = _RSV1
                 if compressed:
                     piece = deflater.compress_piece(piece, is_last=is_last)
-            first = first_bits | compressed if is_first else _CONTINUATION
+            first = first_bits | compressed if is_first else CONTINUATION
             if is_last:
                 first |= _FIN
             if self._keys is not None:
@@ -118,13 +111,13 @@ class FrameWriter:
         return self._keys if self._deflater is None else None
 
     def frame_ping(self, payload: bytes) -> bytes:
-        return self._frame(_FIN | _PING, payload)
+        return self._frame(_FIN | PING, payload)
 
     def frame_pong(self, payload: bytes) -> bytes:
-        return self._frame(_FIN | _PONG, payload)
+        return self._frame(_FIN | PONG, payload)
 
     def frame_close(self, code: int | None, reason: str) -> bytes:
-        return self._frame(_FIN | _CLOSE, serialize_close(code, reason))
+        return self._frame(_FIN | CLOSE, serialize_close(code, reason))
 
     def _frame(self, first: int, payload: bytes) -> bytes:
         return make_frame(first, payload, next(self._keys) if self._keys else None)

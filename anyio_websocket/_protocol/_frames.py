@@ -38,7 +38,20 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ._close import POLICY_VIOLATION, message_too_big, parse_close
-from ._codec import REST_AT_ONCE, TURN, Paused, Ping, Pong, ProtocolViolation, Received
+from ._codec import (
+    BINARY,
+    CONTINUATION,
+    PING,
+    PONG,
+    REST_AT_ONCE,
+    TEXT,
+    TURN,
+    Paused,
+    Ping,
+    Pong,
+    ProtocolViolation,
+    Received,
+)
 from ._deflate import INPUT_STEP, Inflater
 from ._frame_checks import (
     check_control,
@@ -53,12 +66,6 @@ from ._kernels_py import mask as mask_in_python
 from ._message_memory import allocate, receive_piece, room, store
 from ._permessage_deflate import PerMessageDeflate
 from ._unfinished_message import UnfinishedMessage
-
-_CONTINUATION: Final = 0
-_TEXT: Final = 1
-_BINARY: Final = 2
-_PING: Final = 9
-_PONG: Final = 10
 
 _FIN: Final = 0x80
 _RSV1: Final = 0x40  # RFC 7692 section 6: on a message's first frame, "compressed"
@@ -166,7 +173,7 @@ class FrameCodec(UnfinishedMessage):
         if (
             not self._preallocated
             or self._remaining < BLOCK
-            or self._opcode != _BINARY  # a text is checked piece by piece
+            or self._opcode != BINARY  # a text is checked piece by piece
             or self.has_more()
         ):
             return 0
@@ -207,7 +214,7 @@ class FrameCodec(UnfinishedMessage):
         messages, end = self._take(data, 0, self._mask_bit, self._limit, max_count)
         has_more = end < len(data)
         self._buffer, self._offset = (data, end) if has_more else (b"", 0)
-        return messages, has_more or self._opcode != 0  # `DeflateCodec` may begin one
+        return messages, has_more
 
     def next(self) -> Received | Paused | None:
         while True:
@@ -240,7 +247,7 @@ class FrameCodec(UnfinishedMessage):
             opcode = first & 0x0F
             length = second & 0x7F
             start += 2
-            if opcode > _BINARY:
+            if opcode > BINARY:
                 check_control(opcode, first, length)
             else:
                 if length > 125:  # an extended length follows
@@ -275,7 +282,7 @@ class FrameCodec(UnfinishedMessage):
             end = start + length
             whole = len(buffer) >= end
             self._work += _FRAME
-            if opcode > _BINARY:
+            if opcode > BINARY:
                 if not whole:
                     self._keep_unparsed()
                     return None
@@ -283,12 +290,12 @@ class FrameCodec(UnfinishedMessage):
                 control = buffer[start:end]
                 if key:
                     control = bytes(mask(control, key))
-                if opcode == _PING:
+                if opcode == PING:
                     return Ping(control)
-                if opcode == _PONG:
+                if opcode == PONG:
                     return Pong(control)
                 return parse_close(control)
-            if opcode == _CONTINUATION:
+            if opcode == CONTINUATION:
                 if not self._opcode:
                     raise protocol_error("there is no message to continue")
             elif self._opcode:
@@ -297,7 +304,7 @@ class FrameCodec(UnfinishedMessage):
                 self._offset = end
                 self._work += length >> _BYTES
                 payload = mask(buffer[start:end], key) if key else buffer[start:end]
-                return bytes(payload) if opcode == _BINARY else self._text(payload)
+                return bytes(payload) if opcode == BINARY else self._text(payload)
             else:
                 self._begin_message(first)
             self._offset = start
@@ -317,13 +324,13 @@ class FrameCodec(UnfinishedMessage):
         """Say whether a frame with this first byte starts a compressed message."""
         return (
             first & _RSV == _RSV1
-            and first & 0x0F in (_TEXT, _BINARY)
+            and first & 0x0F in (TEXT, BINARY)
             and self._inflater is not None
         )
 
     def _max_length(self, first: int) -> float:
         """Return how long the payload of a frame with this first byte may be."""
-        if self._opcode and first & 0x0F == _CONTINUATION:
+        if self._opcode and first & 0x0F == CONTINUATION:
             return self._wire_budget
         if first & _RSV and self._is_compressed(first):
             return EXPANSION * self._max_message_size + EXPANSION_BYTES
@@ -348,7 +355,7 @@ class FrameCodec(UnfinishedMessage):
         key = self._key
         self._add_piece(size)
         assert self._message is not None
-        if self._opcode == _BINARY and not self._compressed:
+        if self._opcode == BINARY and not self._compressed:
             self._size += size  # the header's length was checked
             self._make_room(self._message, size)
             store(self._message, buffer, start, size, key)
@@ -369,8 +376,7 @@ class FrameCodec(UnfinishedMessage):
         """Count a piece of the frame, and rotate the mask key to what follows it."""
         self._remaining -= size
         self._work += size >> _BYTES
-        key = self._key
-        if key:
+        if key := self._key:
             shift = size % 4
             self._key = key[shift:] + key[:shift]
 
@@ -402,7 +408,7 @@ class FrameCodec(UnfinishedMessage):
         excess = self._size - self._limit
         if excess > 0:  # first validate what fits, as if it had come alone
             part = part[:-excess]
-        if self._opcode == _TEXT and not (self._decoder is None and part.isascii()):
+        if self._opcode == TEXT and not (self._decoder is None and part.isascii()):
             self._decoder = self._decoder or _new_decoder()
             self._work += len(part) >> _UTF8_BYTES
             try:
@@ -425,7 +431,7 @@ class FrameCodec(UnfinishedMessage):
             self._inflater.end_message()
         assert self._message is not None
         payload = self._message.getvalue()
-        message = payload if self._opcode == _BINARY else self._long_text(payload)
+        message = payload if self._opcode == BINARY else self._long_text(payload)
         self._opcode = 0
         self._message = None
         self._decoder = None

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import codecs
 import io
-from typing import Final
 
+from ._codec import TEXT
 from ._frame_writer import FrameWriter
 from ._permessage_deflate import PerMessageDeflate
-
-_TEXT: Final = 1
 
 
 class UnfinishedMessage(FrameWriter):
@@ -35,7 +33,7 @@ class UnfinishedMessage(FrameWriter):
 
     def take_part(self) -> str | bytes:
         payload = self._take_payload()
-        if self._opcode != _TEXT or not payload:
+        if self._opcode != TEXT or not payload:
             return payload
         # The bytes of a character that is not complete stay for the next part.
         rest = b"" if self._decoder is None else self._decoder.getstate()[0]

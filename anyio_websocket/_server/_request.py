@@ -9,12 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from anyio import (
-    CancelScope,
-    TypedAttributeProvider,
-    current_time,
-    move_on_after,
-)
+from anyio import CancelScope, TypedAttributeProvider, current_time, move_on_after
 
 from .._connection import (
     BackgroundTask,

@@ -188,7 +188,7 @@ def run(wstest: Path, size: str, role: str, backend: str, port: int) -> dict[str
     (folder / "spec.json").write_text(json.dumps(spec | cases))
     log = folder / "log.txt"
     with log.open("w") as output, running(background, port, output):
-        # Seconds. What hangs shall end, and a busy machine shall have its time.
+        # Seconds: a run that hangs ends, and a busy machine has enough time.
         limit = 1800 if size == "quick" else 4 * 3600
         subprocess.run(
             foreground, check=True, stdout=output, stderr=output, timeout=limit

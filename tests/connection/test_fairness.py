@@ -11,7 +11,6 @@ import pytest
 from anyio_websocket._connection._fairness import LIMIT, FairnessBudget, last_yield
 
 from ..support.peer import linked_by_sockets
-from ..support.stretch import set_max_stretch
 
 pytestmark = pytest.mark.virtual_time
 
@@ -29,10 +28,7 @@ def test_the_connections_of_a_thread_share_when_it_yielded() -> None:
         assert thread.submit(last_yield).result() is not last_yield()
 
 
-async def test_an_echo_of_a_burst_is_sent_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    set_max_stretch(monkeypatch, 100)  # on a slow machine, too
+async def test_an_echo_of_a_burst_is_sent_at_once() -> None:
     # Each of the messages is an event and a send, but these are not added up.
     async with linked_by_sockets(message_queue_size=math.inf) as (client, server):
         frame = client._core.engine.frame_message

@@ -38,12 +38,6 @@ from ..support.stretch import calls_until_cancelled, set_max_stretch
 from ..support.watched import StubConnection
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take a slow machine for a quick one."""
-    set_max_stretch(monkeypatch, 100)
-
-
 def same(frame: bytes) -> bytes:
     return frame
 

@@ -21,7 +21,7 @@ from anyio_websocket._connection._outbox import Outbox
 from anyio_websocket._transport import SocketTransport
 
 from ..support.peer import linked_by_sockets, over_socket
-from ..support.stretch import make_ready, set_max_stretch
+from ..support.stretch import make_ready
 
 try:
     from anyio_websocket._connection import _send_kernels_c
@@ -196,8 +196,7 @@ async def test_plain_messages_of_any_size(by_client: bool) -> None:
 
 
 @needs_c
-async def test_keys_are_used_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_max_stretch(monkeypatch, 100)
+async def test_keys_are_used_once() -> None:
     async with linked_by_sockets() as (client, server):
         outbox = make_ready(client)
         assert outbox.masked is not None
@@ -284,8 +283,7 @@ def fill(sock: socket.socket) -> int:
     return count
 
 
-async def test_a_peer_that_takes_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_max_stretch(monkeypatch, 100)
+async def test_a_peer_that_takes_a_part() -> None:
     messages = [bytes([i]) * 100_000 for i in range(64)]
     async with linked_by_sockets() as (client, server), anyio.create_task_group() as tg:
         outbox = server._core.outbox
@@ -306,10 +304,7 @@ async def test_a_peer_that_takes_a_part(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("size", [10, 5000])
-async def test_a_peer_that_takes_nothing(
-    size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    set_max_stretch(monkeypatch, 100)
+async def test_a_peer_that_takes_nothing(size: int) -> None:
     one, other = socket.socketpair()
     with one:  # which nobody reads
         async with anyio.create_task_group() as tasks:
@@ -325,8 +320,7 @@ async def test_a_peer_that_takes_nothing(
             await server._core.abort()
 
 
-async def test_a_socket_that_broke(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_max_stretch(monkeypatch, 100)
+async def test_a_socket_that_broke() -> None:
     async with linked_by_sockets() as (_, server):
         outbox = make_ready(server)
         socket_of(server).shutdown(socket.SHUT_WR)
@@ -342,7 +336,6 @@ async def test_a_socket_that_broke(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_memory_is_short_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_max_stretch(monkeypatch, 100)
 
     def fail(outbox: Outbox) -> anyio.Lock:
         raise MemoryError

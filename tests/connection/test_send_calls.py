@@ -21,7 +21,7 @@ import pytest
 from anyio_websocket import WebSocketConnection
 
 from ..support.peer import linked_by_sockets
-from ..support.stretch import make_ready, set_max_stretch
+from ..support.stretch import make_ready
 
 METHOD = WebSocketConnection.send_message
 
@@ -127,8 +127,7 @@ async def test_it_is_awaited_once(is_ready: bool) -> None:
         assert await client.get_message() == b"1"
 
 
-async def test_it_is_driven_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_max_stretch(monkeypatch, 100)
+async def test_it_is_driven_by_hand() -> None:
     async with linked_by_sockets() as (client, server):
         call: Any = server.send_message(b"0")
         with pytest.raises(TypeError, match="can't send non-None value"):
@@ -198,9 +197,8 @@ def is_asyncio() -> bool:
     return anyio.get_current_task().__class__.__module__ == "anyio._backends._asyncio"
 
 
-async def test_frames_of_a_task_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_frames_of_a_task_that_waits() -> None:
     """What a debugger, trio's and asyncio's tools see of it."""
-    set_max_stretch(monkeypatch, 100)
     async with linked_by_sockets() as (_, server):
         calls: list[Any] = []
 

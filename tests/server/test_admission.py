@@ -125,7 +125,7 @@ async def test_G3_all_listeners_share_the_slots(
     client_tls: ssl.SSLContext,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # On a slow machine no handshake shall make room for another one.
+    # However slow the machine is, no handshake makes room for another one.
     monkeypatch.setattr(_admission, "GRACE", 60)
 
     class ServesByItself(TLSListener):
@@ -218,7 +218,7 @@ async def test_G3_stalled_tls_is_a_pending_handshake(
 async def test_G3_a_crowd_is_served_within_the_limits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # On a slow machine no handshake shall make room for another one.
+    # However slow the machine is, no handshake makes room for another one.
     monkeypatch.setattr(_admission, "GRACE", 60)
     most = there = served = 0
 

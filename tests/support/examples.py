@@ -54,6 +54,7 @@ def wait_for_port(port: int, process: subprocess.Popen[Any]) -> None:
                 return
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)  # a process starts in real time
+    raise AssertionError(f"nobody listens on port {port}")
 
 
 def copy_of_example(name: str, folder: Path, changes: Mapping[str, str]) -> Path:
